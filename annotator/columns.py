@@ -1,0 +1,71 @@
+"""Arrow columns of numbers as numpy arrays, and tables written in shards that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+from annotator.errors import ProjectError, storage
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+def number_list(length: int) -> pa.DataType:
+    """The type of a column that holds `length` float32 numbers a row."""
+    return pa.list_(pa.float32(), length)
+
+
+def to_column(values: np.ndarray, present: np.ndarray | None = None) -> pa.Array:
+    """`(N, ...)` numbers -> a fixed-size-list column; rows where `present` is False become null."""
+    flat = np.ascontiguousarray(values, dtype=np.float32).reshape(len(values), -1)
+    mask = None if present is None else pa.array(~present)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1], mask=mask)
+
+
+def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> FloatArray:
+    """A fixed-size-list column -> `(N, *shape)` float32; without a copy when it is one chunk. Null rows are zeros."""
+    width = int(np.prod(shape))
+    parts: list[np.ndarray] = []
+    for chunk in column.chunks:
+        values = chunk.values.slice(chunk.offset * width, len(chunk) * width).to_numpy(zero_copy_only=True)
+        rows = values.reshape(len(chunk), *shape)
+        if chunk.null_count:
+            rows = np.where(np.asarray(chunk.is_valid()).reshape(-1, *([1] * len(shape))), rows, np.float32(0))
+        parts.append(rows)
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros((0, *shape), np.float32)
+
+
+def write_shard(path: Path, table: pa.Table) -> None:
+    """Writes `table` aside and renames it to `path`, so that a reader never meets half a shard."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with pa.OSFile(str(aside), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table.combine_chunks())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def read_shards(paths: Sequence[Path]) -> pa.Table:
+    """The rows of all shards, memory-mapped, in the order given.
+
+    Raises:
+        ProjectError: a shard is cut short or not ours.
+    """
+    tables: list[pa.Table] = []
+    for path in paths:
+        try:
+            tables.append(ipc.open_file(pa.memory_map(str(path))).read_all())
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ProjectError(f"{path} is not a whole table; remove it and run the command that makes it again.") from error
+    return pa.concat_tables(tables)

@@ -1,0 +1,157 @@
+"""The folder in which a long command leaves its traces: `events.jsonl`, `log.txt`, `lock`, `stop` (house 4.5).
+
+The worker appends JSON lines; whoever watches tails the file, so a window that was closed finds its jobs again.
+A job lives as long as its worker holds the `lock`: the kernel frees it even on `kill -9`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from annotator.errors import NeuralAnnotError, RunError, storage
+from annotator.progress import Progress, Stopped, Work
+
+_QUIET_SECONDS = 0.2
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The traces of one long command, for its worker and for those who watch it."""
+
+    path: Path
+
+    @property
+    def events_path(self) -> Path:
+        """One JSON object a line: `v`, `t` (hello, progress, done, fail, stopped), `time` and the fields of `Progress`."""
+        return self.path / "events.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        """What the worker printed."""
+        return self.path / "log.txt"
+
+    @property
+    def stop_path(self) -> Path:
+        """Exists once somebody asked the worker to stop."""
+        return self.path / "stop"
+
+    def ask_to_stop(self) -> None:
+        """The worker saves what it has and ends at its next report of progress."""
+        self.stop_path.touch()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker holds the lock."""
+        lock = self.path / "lock"
+        if not lock.exists():
+            return False
+        with lock.open("rb") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Holds the lock while the block runs.
+
+        Raises:
+            RunError: another worker holds it.
+        """
+        with storage(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = (self.path / "lock").open("wb")
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"Another worker is busy in {self.path}; wait for it or stop it first.") from error
+            self.stop_path.unlink(missing_ok=True)
+            yield
+
+    def events(self) -> list[dict[str, Any]]:
+        """All whole lines written so far, oldest first; a half-written last line is left out."""
+        if not self.events_path.exists():
+            return []
+        lines = self.events_path.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def append(self, kind: str, **fields: object) -> None:
+        """Writes one line at once."""
+        line = json.dumps({"v": 1, "t": kind, "time": time.time(), **fields}, separators=(",", ":"))
+        with storage(self.events_path), self.events_path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+
+    def record(self, work: Work, *, on_end: Callable[[str, str], None] | None = None) -> Work:
+        """Passes `work` on and keeps its reports in the folder; a `stop` file is turned into `Stopped`.
+
+        Args:
+            on_end: called with the state (finished, stopped, failed) and the sentence that belongs to it.
+        """
+        with self.working():
+            self.append("hello", pid=os.getpid())
+            state, message = "failed", "The worker ended unexpectedly."
+            try:
+                yield from self._watched(work)
+                state, message = "finished", ""
+            except Stopped:
+                state, message = "stopped", "Stopped; it can be resumed."
+                raise
+            except NeuralAnnotError as error:
+                message = str(error)
+                raise
+            except BaseException as error:
+                message = f"{type(error).__name__}: {error}"
+                raise
+            finally:
+                self.append({"finished": "done", "stopped": "stopped"}.get(state, "fail"), message=message)
+                if on_end is not None:
+                    on_end(state, message)
+
+    def _watched(self, work: Work) -> Work:
+        last_time, last_stage = 0.0, ""
+        for progress in work:
+            now = time.monotonic()
+            worth = progress.message or progress.values or progress.stage != last_stage or progress.done >= progress.total
+            if worth or now - last_time >= _QUIET_SECONDS:
+                self.append("progress", **as_event(progress))
+                last_time, last_stage = now, progress.stage
+            if self.stop_path.exists():
+                yield from _stop(work)
+            try:
+                yield progress
+            except Stopped:
+                yield from _stop(work)
+
+
+def as_event(progress: Progress) -> dict[str, object]:
+    """The fields of a report, as `events.jsonl` and `--progress json` hold them; empty ones are left out."""
+    fields = {
+        "stage": progress.stage,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "message": progress.message,
+        "values": dict(progress.values),
+    }
+    return {name: value for name, value in fields.items() if value not in ("", {})}
+
+
+def _stop(work: Work) -> Work:
+    # The worker may still report while it saves; it must end by letting `Stopped` pass.
+    throw = getattr(work, "throw", None)
+    if throw is None:
+        raise Stopped
+    throw(Stopped())
+    yield from work
+    raise Stopped

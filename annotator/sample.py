@@ -1,0 +1,212 @@
+"""`Sample`: one person, hand or face in one photo. `Samples`: a table of them, memory-mapped.
+
+Pixels are full-image, integer = pixel centre; metres; camera space x right, y down, z forward. Missing = confidence 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from annotator.columns import FloatArray, number_list, read_shards, to_column, to_numpy, write_shard
+from annotator.skeleton import SKELETONS, Skeleton
+
+PARTS = ("body", "rhand", "lhand", "face", "whole")
+SHARD_ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One person (or hand, or face) in one photo.
+
+    Attributes:
+        key: `<data set>/<annotation id>[/<part>]`, stable over re-import.
+        part: body, rhand, lhand or face.
+        root: name of the image root in the project.
+        image: path of the photo below its root.
+        width, height: of the photo in px.
+        box: `(4,)` x, y, w, h in px.
+        box_drawn: True where people drew the box, False where it comes from joints (then it is not clipped).
+        keypoints: `(K, 3)` u, v in px and confidence.
+        joints: `(J, 4)` x, y, z in metres in camera space and validity, or None.
+        intrinsics: `(3, 3)` K of the photo, or None where unknown.
+        skeleton: names of the keypoints.
+        joint_skeleton: names of the joints.
+    """
+
+    key: str
+    part: str
+    root: str
+    image: str
+    width: int
+    height: int
+    box: FloatArray
+    keypoints: FloatArray
+    skeleton: Skeleton
+    box_drawn: bool = True
+    joints: FloatArray | None = None
+    joint_skeleton: Skeleton | None = None
+    intrinsics: FloatArray | None = None
+    subject: str | None = None
+    split: str | None = None
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name, the first word of the key."""
+        return self.key.split("/", 1)[0]
+
+    @property
+    def annotation_id(self) -> str:
+        """The annotation id of the source, the second word of the key."""
+        return self.key.split("/")[1]
+
+
+class Samples(Sequence[Sample]):
+    """Samples of one data set and part, one row each, all with the same skeleton.
+
+    Indexing gives a `Sample`; the array properties give whole columns without copying.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+        self.part = metadata["part"]
+        self.skeleton = SKELETONS[metadata["skeleton"]]
+        self.joint_skeleton = SKELETONS[metadata["joint_skeleton"]] if metadata.get("joint_skeleton") else None
+        self.box_drawn = metadata.get("box") != "joints"
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Self:
+        """A table of `samples`; all must share part, skeletons and the origin of their boxes.
+
+        Raises:
+            ValueError: `samples` is empty or mixed.
+        """
+        if not samples:
+            raise ValueError("expecting at least one sample")
+        first = samples[0]
+        kinds = {(s.part, s.skeleton.name, s.joint_skeleton and s.joint_skeleton.name, s.box_drawn) for s in samples}
+        if len(kinds) != 1:
+            raise ValueError(f"expecting samples of one kind, got {sorted(map(str, kinds))}")
+        columns: dict[str, pa.Array] = {
+            "key": pa.array([s.key for s in samples]),
+            "root": pa.array([s.root for s in samples]),
+            "image": pa.array([s.image for s in samples]),
+            "width": pa.array([s.width for s in samples], pa.int32()),
+            "height": pa.array([s.height for s in samples], pa.int32()),
+            "box": to_column(np.stack([s.box for s in samples])),
+            "keypoints": to_column(np.stack([s.keypoints for s in samples])),
+            "K": _optional_column([s.intrinsics for s in samples], 9),
+            "subject": pa.array([s.subject for s in samples], pa.string()),
+            "split": pa.array([s.split for s in samples], pa.string()),
+        }
+        metadata = {"part": first.part, "skeleton": first.skeleton.name, "box": "drawn" if first.box_drawn else "joints"}
+        if first.joint_skeleton is not None:
+            columns["joints"] = _optional_column([s.joints for s in samples], 4 * len(first.joint_skeleton))
+            metadata["joint_skeleton"] = first.joint_skeleton.name
+        return cls(pa.table(columns).replace_schema_metadata(metadata))
+
+    @classmethod
+    def read(cls, shards: Sequence[Path]) -> Self:
+        """The table kept in `shards`, memory-mapped."""
+        return cls(read_shards(shards))
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes `samples-<part>-00000.arrow`, ... into `folder`."""
+        paths: list[Path] = []
+        for number, start in enumerate(range(0, len(self), SHARD_ROWS)):
+            paths.append(folder / f"samples-{self.part}-{number:05d}.arrow")
+            write_shard(paths[-1], self.table.slice(start, SHARD_ROWS))
+        return paths
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # rows only; slices are `take`
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        row = self.table.slice(index % len(self), 1)
+
+        def text(name: str) -> str | None:
+            return row[name][0].as_py()
+
+        def numbers(name: str, *shape: int) -> FloatArray | None:
+            if name not in row.column_names or not row[name][0].is_valid:
+                return None
+            return to_numpy(row[name], shape)[0]
+
+        box, keypoints = numbers("box", 4), numbers("keypoints", len(self.skeleton), 3)
+        assert box is not None and keypoints is not None
+        return Sample(
+            key=str(text("key")),
+            part=self.part,
+            root=str(text("root")),
+            image=str(text("image")),
+            width=row["width"][0].as_py(),
+            height=row["height"][0].as_py(),
+            box=box,
+            keypoints=keypoints,
+            skeleton=self.skeleton,
+            box_drawn=self.box_drawn,
+            joints=numbers("joints", len(self.joint_skeleton), 4) if self.joint_skeleton else None,
+            joint_skeleton=self.joint_skeleton,
+            intrinsics=numbers("K", 3, 3),
+            subject=text("subject"),
+            split=text("split"),
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[i] for i in range(len(self)))
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> Samples:
+        """The rows `indices`, in that order."""
+        return Samples(self.table.take(pa.array(np.asarray(indices, np.int64))))
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Keys of all rows."""
+        return self.table["key"].to_pylist()
+
+    @cached_property
+    def index_of(self) -> dict[str, int]:
+        """Row of each key."""
+        return {key: i for i, key in enumerate(self.keys)}
+
+    @property
+    def boxes(self) -> FloatArray:
+        """`(N, 4)` x, y, w, h in px."""
+        return to_numpy(self.table["box"], (4,))
+
+    @property
+    def sizes(self) -> FloatArray:
+        """`(N, 2)` width and height of the photos in px."""
+        return np.stack([self.table["width"].to_numpy(), self.table["height"].to_numpy()], axis=1).astype(np.float32)
+
+    @property
+    def keypoints(self) -> FloatArray:
+        """`(N, K, 3)` u, v in px, confidence."""
+        return to_numpy(self.table["keypoints"], (len(self.skeleton), 3))
+
+    @property
+    def joints(self) -> FloatArray | None:
+        """`(N, J, 4)` metres in camera space and validity, or None for a target set."""
+        return to_numpy(self.table["joints"], (len(self.joint_skeleton), 4)) if self.joint_skeleton else None
+
+    @property
+    def intrinsics(self) -> FloatArray:
+        """`(N, 3, 3)` K of each photo; all zeros where it is unknown."""
+        return to_numpy(self.table["K"], (3, 3))
+
+
+def _optional_column(values: list[FloatArray | None], width: int) -> pa.Array:
+    if all(value is None for value in values):
+        return pa.nulls(len(values), number_list(width))
+    present = np.array([value is not None for value in values])
+    filled = np.stack([np.zeros(width, np.float32) if value is None else np.ravel(value) for value in values])
+    return to_column(filled, None if present.all() else present)
