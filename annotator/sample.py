@@ -94,22 +94,63 @@ class Samples(Sequence[Sample]):
         kinds = {(s.part, s.skeleton.name, s.joint_skeleton and s.joint_skeleton.name, s.box_drawn) for s in samples}
         if len(kinds) != 1:
             raise ValueError(f"expecting samples of one kind, got {sorted(map(str, kinds))}")
+        known = [s.intrinsics for s in samples if s.intrinsics is not None]
+        if known and len(known) != len(samples):
+            raise ValueError("expecting intrinsics for all samples or for none")
+        return cls.of_columns(
+            part=first.part,
+            skeleton=first.skeleton,
+            box_drawn=first.box_drawn,
+            keys=[s.key for s in samples],
+            root=first.root,
+            images=[s.image for s in samples],
+            sizes=np.array([(s.width, s.height) for s in samples]),
+            boxes=np.stack([s.box for s in samples]),
+            keypoints=np.stack([s.keypoints for s in samples]),
+            joints=np.stack([s.joints for s in samples if s.joints is not None]) if first.joints is not None else None,
+            joint_skeleton=first.joint_skeleton,
+            intrinsics=np.stack(known) if known else None,
+            subjects=[s.subject for s in samples],
+            split=first.split,
+        )
+
+    @classmethod
+    def of_columns(
+        cls,
+        *,
+        part: str,
+        skeleton: Skeleton,
+        box_drawn: bool,
+        keys: Sequence[str],
+        root: str,
+        images: Sequence[str],
+        sizes: np.ndarray,
+        boxes: np.ndarray,
+        keypoints: np.ndarray,
+        joints: np.ndarray | None = None,
+        joint_skeleton: Skeleton | None = None,
+        intrinsics: np.ndarray | None = None,
+        subjects: Sequence[str | None] | None = None,
+        split: str | None = None,
+    ) -> Self:
+        """A table from whole columns, with the shapes of the properties below; `sizes` is `(N, 2)` width, height."""
+        n = len(keys)
         columns: dict[str, pa.Array] = {
-            "key": pa.array([s.key for s in samples]),
-            "root": pa.array([s.root for s in samples]),
-            "image": pa.array([s.image for s in samples]),
-            "width": pa.array([s.width for s in samples], pa.int32()),
-            "height": pa.array([s.height for s in samples], pa.int32()),
-            "box": to_column(np.stack([s.box for s in samples])),
-            "keypoints": to_column(np.stack([s.keypoints for s in samples])),
-            "K": _optional_column([s.intrinsics for s in samples], 9),
-            "subject": pa.array([s.subject for s in samples], pa.string()),
-            "split": pa.array([s.split for s in samples], pa.string()),
+            "key": pa.array(list(keys), pa.string()),
+            "root": pa.array([root] * n, pa.string()),
+            "image": pa.array(list(images), pa.string()),
+            "width": pa.array(sizes[:, 0].astype(np.int32)),
+            "height": pa.array(sizes[:, 1].astype(np.int32)),
+            "box": to_column(boxes),
+            "keypoints": to_column(keypoints),
+            "K": pa.nulls(n, number_list(9)) if intrinsics is None else to_column(intrinsics),
+            "subject": pa.array(subjects or [None] * n, pa.string()),
+            "split": pa.array([split] * n, pa.string()),
         }
-        metadata = {"part": first.part, "skeleton": first.skeleton.name, "box": "drawn" if first.box_drawn else "joints"}
-        if first.joint_skeleton is not None:
-            columns["joints"] = _optional_column([s.joints for s in samples], 4 * len(first.joint_skeleton))
-            metadata["joint_skeleton"] = first.joint_skeleton.name
+        metadata = {"part": part, "skeleton": skeleton.name, "box": "drawn" if box_drawn else "joints"}
+        if joints is not None and joint_skeleton is not None:
+            columns["joints"] = to_column(joints)
+            metadata["joint_skeleton"] = joint_skeleton.name
         return cls(pa.table(columns).replace_schema_metadata(metadata))
 
     @classmethod
@@ -203,10 +244,3 @@ class Samples(Sequence[Sample]):
         """`(N, 3, 3)` K of each photo; all zeros where it is unknown."""
         return to_numpy(self.table["K"], (3, 3))
 
-
-def _optional_column(values: list[FloatArray | None], width: int) -> pa.Array:
-    if all(value is None for value in values):
-        return pa.nulls(len(values), number_list(width))
-    present = np.array([value is not None for value in values])
-    filled = np.stack([np.zeros(width, np.float32) if value is None else np.ravel(value) for value in values])
-    return to_column(filled, None if present.all() else present)

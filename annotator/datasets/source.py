@@ -1,0 +1,130 @@
+"""What every reader is given and gives back, and the careful reading of JSON that they share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from annotator.errors import DatasetError
+from annotator.progress import Progress
+from annotator.project import Refusal, safe_join
+from annotator.sample import Samples
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set lies.
+
+    Attributes:
+        annotations: file or folder, as the format has it.
+        images: folder that the paths in the annotations are relative to.
+        name: of the data set in the project; also of its image root.
+        split: to keep in the samples' `split` column.
+    """
+
+    annotations: Path
+    images: Path
+    name: str
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What a reader found.
+
+    Attributes:
+        tables: samples by part.
+        refused: people left out, with the reason.
+        files: every file that was read.
+        notes: sentences for the import's report (rules of the format that left frames out).
+    """
+
+    tables: dict[str, Samples]
+    refused: tuple[Refusal, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+Reader = Callable[[Source], Generator[Progress, None, ReadResult]]
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """A JSON file as `kind`, a msgspec Struct that says which keys it must have.
+
+    NaN and Infinity, which Python writes though JSON has none, are let through: they spoil a person, not the file.
+
+    Raises:
+        DatasetError: the file is missing, cut short, not JSON, or lacks a key; the sentence names the place.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"The annotation file {path} cannot be read ({error.strerror}); check the path.") from error
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        raise DatasetError(f"{path} does not have the layout expected: {error}; check the format's name and the file.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _with_nan(data, path, kind, error)
+
+
+def _with_nan(data: bytes, path: Path, kind: type[T], cause: Exception) -> T:
+    try:
+        values: Any = json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its text"
+        raise DatasetError(f"{path} is not whole JSON ({cause}; {place}); fetch it again.") from error
+    try:
+        return msgspec.convert(values, type=kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise DatasetError(f"{path} does not have the layout expected: {error}; check the format's name and the file.") from error
+
+
+@dataclass
+class People:
+    """Collects the people of a data set row by row and refuses bad ones by name."""
+
+    source: Source
+    keys: list[str] = field(default_factory=list[str])
+    images: list[str] = field(default_factory=list[str])
+    refused: list[Refusal] = field(default_factory=list[Refusal])
+    _photos: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def accepts(self, person: str, image: str, box: np.ndarray, numbers: np.ndarray) -> bool:
+        """Whether a person may be taken in; if so his key and image are noted.
+
+        Args:
+            person: annotation id.
+            box: `(4,)` x, y, w, h.
+            numbers: everything of his that must be finite.
+        """
+        reason = ""
+        if not np.isfinite(numbers).all():
+            reason = "a keypoint is not a finite number"
+        elif not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
+            reason = "the box has no area"
+        elif not self._photo_exists(image):
+            reason = f"the photo {image} is not there"
+        if reason:
+            self.refuse(person, reason)
+            return False
+        self.keys.append(f"{self.source.name}/{person}")
+        self.images.append(image)
+        return True
+
+    def refuse(self, person: str, reason: str) -> None:
+        """Leaves a person out."""
+        self.refused.append(Refusal(person, reason))
+
+    def _photo_exists(self, image: str) -> bool:
+        if image not in self._photos:
+            self._photos[image] = safe_join(self.source.images, image).is_file()
+        return self._photos[image]
