@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from annotator.columns import FloatArray
-
 CROP_SCALE = 1.25
 VIRTUAL_FOCAL = 5000.0
 VIRTUAL_SIZE = 256.0
@@ -159,6 +157,10 @@ def solve_translation(
     return transl
 
 
-def as_float32(values: np.ndarray) -> FloatArray:
-    """What tables keep."""
-    return np.asarray(values, np.float32)
+def between_cameras(to: Camera, of: Camera, crop: Crop) -> np.ndarray:
+    """`(..., 3, 3)`: turns what was seen through `of` so that it looks the same through `to`, at the crop's centre.
+
+    Each camera's crop frame is the same place in the photo, so the turn goes through it: a fit made under a virtual
+    camera, or under f = 5000 at the image's centre, comes into the photo's own camera frame (house, section 5).
+    """
+    return np.swapaxes(crop_from_camera(to, crop), -1, -2) @ crop_from_camera(of, crop)

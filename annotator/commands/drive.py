@@ -1,0 +1,160 @@
+"""Drives a command: shows its progress as a bar, as JSON lines or not at all, and stops it politely on SIGTERM or Ctrl+C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from annotator.commands.table import duration_text
+from annotator.jobfolder import JobFolder, as_event
+from annotator.progress import Progress, Stopped
+
+T = TypeVar("T")
+Display = Callable[[Progress], None]
+
+
+class Show(StrEnum):
+    """How progress is shown."""
+
+    BAR = "bar"
+    JSON = "json"
+    NONE = "none"
+
+
+def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = None) -> T | None:
+    """Runs `work` to its end and returns what it returns; None if it was asked to stop.
+
+    Args:
+        job: folder that keeps the traces of a command that the desk started.
+    """
+    result: list[T] = []
+    recorded = _returning(work, result)
+    steps = JobFolder(job).record(recorded) if job is not None else recorded
+    with _stop_signals() as asked, _display(show) as display:
+        try:
+            for progress in steps:
+                display(progress)
+                if asked:
+                    steps.throw(Stopped())
+        except Stopped:
+            print("Stopped. What is done is kept; the same command goes on from there.", file=sys.stderr)
+            return None
+    return result[0]
+
+
+def _returning(work: Generator[Progress, None, T], result: list[T]) -> Generator[Progress, None, None]:
+    result.append((yield from work))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    asked: list[int] = []
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if asked and number == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl+C means it
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _display(show: Show) -> Iterator[Display]:
+    if show is Show.JSON:
+        yield _print_json
+    elif show is Show.NONE:
+        yield lambda _progress: None
+    elif sys.stderr.isatty():
+        with _Bars() as bars:
+            yield bars.show
+    else:
+        yield _Lines().show
+
+
+def _print_json(progress: Progress) -> None:
+    print(json.dumps({"v": 1, "t": "progress", **as_event(progress)}), flush=True)
+
+
+class _Lines:
+    """Progress where there is no terminal: a line when a stage begins, ends, or ten seconds have passed."""
+
+    def __init__(self) -> None:
+        self._stage, self._began, self._last = "", 0.0, 0.0
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage != self._stage:
+            self._stage, self._began, self._last = progress.stage, now, 0.0
+        if progress.message:
+            print(progress.message, file=sys.stderr, flush=True)
+        ended = progress.total > 0 and progress.done >= progress.total
+        if progress.total and (ended or now - self._last >= 10):
+            self._last = now
+            print(_line(progress, now - self._began), file=sys.stderr, flush=True)
+
+
+def _line(progress: Progress, seconds: float) -> str:
+    rate = progress.done / seconds if seconds > 0.5 else 0.0
+    text = f"{progress.stage}: {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
+    if rate and progress.done < progress.total:
+        return f"{text}, {rate:,.1f}/s, {duration_text((progress.total - progress.done) / rate)} left"
+    return f"{text}, {duration_text(seconds)}"
+
+
+class _Bars:
+    """Progress on a terminal: one bar per stage with rate and time left (rich)."""
+
+    def __enter__(self) -> _Bars:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._console = Console(stderr=True)
+        self._bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} {task.fields[unit]}"),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[values]}", style="dim"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._tasks: dict[str, int] = {}
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def show(self, progress: Progress) -> None:
+        if progress.message:
+            self._bars.print(progress.message, style="dim", highlight=False)
+        if not progress.total:
+            return
+        if progress.stage not in self._tasks:
+            task = self._bars.add_task(progress.stage, total=progress.total, unit=progress.unit, rate="", values="")
+            self._tasks[progress.stage] = int(task)
+        task_id = self._tasks[progress.stage]
+        speed = next((task.speed for task in self._bars.tasks if task.id == task_id), None)
+        values = {"values": f"loss {progress.values['loss']:.3f}"} if "loss" in progress.values else {}
+        self._bars.update(
+            task_id,  # type: ignore[arg-type]
+            completed=progress.done,
+            total=progress.total,
+            rate=f"{speed:,.0f}/s" if speed else "",
+            **values,
+        )

@@ -1,0 +1,241 @@
+"""`evaluate`: the numbers of house section 10 for runs, and against the hidden truth where there is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from annotator.bodies.files import BodyModelData, load_body_model
+from annotator.bodies.posing import Poser
+from annotator.camera import Camera, Crop, between_cameras, crop_of_box
+from annotator.commands.export import best_fits, covering_run
+from annotator.commands.table import Table, duration_text
+from annotator.errors import RunError
+from annotator.fit import Fits
+from annotator.mean_pose import mean_pose_fits
+from annotator.metrics import aligned_error_mm, error_2d, joint_error_mm
+from annotator.progress import Progress
+from annotator.project import AUXILIARY, Project
+from annotator.runs import Run, write_text
+from annotator.sample import Samples
+from annotator.skeleton import H36M_EVALUATED, HUMAN36M, error_points
+
+MEAN_POSE = "mean pose"
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of the table; numbers that cannot be had are None.
+
+    Attributes:
+        people: fits that did not fail (and have truth, where truth is given).
+        error_2d_crop, error_2d: mean 2D distance in px of the 256 crop and in image px.
+        mpjpe, pa_mpjpe: 14 Human3.6M joints, mm, pelvis-aligned and similarity-aligned.
+        mpvpe, pa_mpvpe: vertices, mm.
+        seconds: wall time of training and annotating.
+        seconds_batch1: the paper's form: training, and annotating one by one.
+    """
+
+    run: str
+    dataset: str
+    people: int
+    failed: int
+    error_2d_crop: float
+    error_2d: float
+    mpjpe: float | None = None
+    pa_mpjpe: float | None = None
+    mpvpe: float | None = None
+    pa_mpvpe: float | None = None
+    seconds: float | None = None
+    seconds_batch1: float | None = None
+
+
+def evaluate(
+    path: Path, *, run_ids: Sequence[str] = (), truth: Path | None = None, json_file: Path | None = None
+) -> Generator[Progress, None, Table]:
+    """Measures runs on every data set that they have fits of; with `truth` also the mean-pose predictor.
+
+    Args:
+        truth: folder of `<data set>/body.arrow`, fits in the photo's camera frame. Only this command opens it.
+
+    Raises:
+        RunError: a run is unknown, or the truth belongs to another body model.
+    """
+    project = Project.open(path)
+    runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
+    body = load_body_model(project.body_model_root("smplx"), "smplx")
+    results: list[Evaluation] = []
+    for dataset, info in project.datasets().items():
+        samples = project.samples(dataset, "body")
+        true = _truth(truth, dataset, body)
+        floor = _auxiliary_fits(project, runs) if true is not None and info.role != AUXILIARY else []
+        if floor:
+            yield Progress(f"Measuring {dataset}", message=f"Solving the mean pose for {dataset}")
+            fits = mean_pose_fits(samples, floor, body)
+            results.append((yield from _measure(MEAN_POSE, dataset, fits, samples, true, body)))
+        for run in runs:
+            fits = best_fits(run, dataset)
+            if fits is not None:
+                measured = yield from _measure(run.id, dataset, fits, samples, true, body)
+                results.append(_with_time(measured, run))
+    if json_file is not None:
+        write_text(json_file, json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    return _table(results)
+
+
+def _truth(folder: Path | None, dataset: str, body: BodyModelData) -> Fits | None:
+    file = folder / dataset / "body.arrow" if folder is not None else None
+    if file is None or not file.exists():
+        return None
+    true = Fits.read([file])
+    if true.header.body_hash != body.hash:
+        raise RunError(f"The truth in {file} belongs to another body model than the project's; use the project it was made with.")
+    return true
+
+
+def _auxiliary_fits(project: Project, runs: Sequence[Run]) -> list[Fits]:
+    names = [name for name, info in project.datasets().items() if info.role == AUXILIARY]
+    for run in [*runs, *reversed(project.runs())]:
+        found = [fits for name in names if (fits := run.fits(name, "body")) is not None]
+        if found:
+            return found
+    return []
+
+
+def _measure(
+    run: str, dataset: str, fits: Fits, samples: Samples, true: Fits | None, body: BodyModelData
+) -> Generator[Progress, None, Evaluation]:
+    rows = [row for row, key in enumerate(fits.keys) if fits.ok[row] and key in samples.index_of]
+    if true is not None:
+        rows = [row for row in rows if fits.keys[row] in true.index_of]
+    poser = Poser(body)
+    columns: list[np.ndarray] = []
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        of_samples = np.array([samples.index_of[fits.keys[row]] for row in chunk])
+        of_truth = np.array([true.index_of[fits.keys[row]] for row in chunk]) if true is not None else None
+        columns.append(_errors(poser, fits, np.array(chunk), samples, of_samples, true, of_truth))
+        yield Progress(f"Measuring {run} on {dataset}", start + len(chunk), len(rows), "people")
+    errors = np.concatenate(columns, axis=1) if columns else np.full((6, 1), np.nan)
+    means = [float(np.nanmean(row)) if np.isfinite(row).any() else None for row in errors]
+    return Evaluation(
+        run=run,
+        dataset=dataset,
+        people=len(rows),
+        failed=int((~fits.ok).sum()),
+        error_2d_crop=means[0] or 0.0,
+        error_2d=means[1] or 0.0,
+        mpjpe=means[2],
+        pa_mpjpe=means[3],
+        mpvpe=means[4],
+        pa_mpvpe=means[5],
+    )
+
+
+def _errors(
+    poser: Poser,
+    fits: Fits,
+    rows: np.ndarray,
+    samples: Samples,
+    of_samples: np.ndarray,
+    true: Fits | None,
+    of_truth: np.ndarray | None,
+) -> np.ndarray:
+    """`(6, N)`: 2D in px of the crop and of the image, MPJPE, PA-MPJPE, MPVPE, PA-MPVPE; NaN without truth."""
+    crop = crop_of_box(samples.boxes[of_samples], samples.sizes[of_samples], drawn=samples.box_drawn)
+    camera = Camera(fits.column("focal")[rows].astype(np.float64), fits.column("princpt")[rows].astype(np.float64))
+    posed = poser.pose({name: values[rows] for name, values in fits.parameters.items()})
+    chosen = error_points(samples.skeleton, "body")
+    points = posed.points(samples.skeleton.name)[:, chosen] + fits.column("transl")[rows][:, None]
+    errors = np.full((6, len(rows)), np.nan)
+    errors[0], errors[1] = error_2d(camera.project(points), samples.keypoints[of_samples][:, chosen], crop)
+    if true is None or of_truth is None:
+        return errors
+    truth = poser.pose({name: values[of_truth] for name, values in true.parameters.items()})
+    true_camera = Camera(true.column("focal")[of_truth].astype(np.float64), true.column("princpt")[of_truth].astype(np.float64))
+    errors[2:] = _against_truth(posed.vertices, posed.points(HUMAN36M.name), truth.vertices, truth.points(HUMAN36M.name), camera, true_camera, crop)
+    return errors
+
+
+def _against_truth(
+    vertices: np.ndarray,
+    joints: np.ndarray,
+    true_vertices: np.ndarray,
+    true_joints: np.ndarray,
+    camera: Camera,
+    true_camera: Camera,
+    crop: Crop,
+) -> np.ndarray:
+    turn = np.swapaxes(between_cameras(true_camera, camera, crop), -1, -2)
+    vertices, joints = vertices @ turn, joints @ turn
+    root, true_root = joints[:, 0], true_joints[:, 0]
+    chosen, true_chosen = joints[:, H36M_EVALUATED], true_joints[:, H36M_EVALUATED]
+    return np.stack(
+        [
+            joint_error_mm(chosen, true_chosen, root, true_root),
+            aligned_error_mm(chosen, true_chosen),
+            joint_error_mm(vertices, true_vertices, root, true_root),
+            aligned_error_mm(vertices, true_vertices),
+        ]
+    )
+
+
+def _with_time(measured: Evaluation, run: Run) -> Evaluation:
+    seconds, batch1 = annotation_seconds(run)
+    return Evaluation(**{**asdict(measured), "seconds": seconds, "seconds_batch1": batch1})
+
+
+def annotation_seconds(run: Run) -> tuple[float, float | None]:
+    """Wall time of training plus annotating from the run's events, and the same with annotating at batch 1 (the paper's form).
+
+    The second is None where the run did not measure annotating one by one.
+    """
+    training = annotating = 0.0
+    one_by_one: float | None = None
+    before: float | None = None
+    for event in run.job.events():
+        if event["t"] == "hello":
+            before = event["time"]
+        elif event["t"] == "progress" and before is not None:
+            if event["stage"].startswith("Training"):
+                training += event["time"] - before
+            elif event["stage"].startswith("Annotating"):
+                annotating += event["time"] - before
+            seconds = event.get("values", {}).get("seconds_batch1")
+            one_by_one = one_by_one if seconds is None else (one_by_one or 0.0) + seconds
+            before = event["time"]
+    return training + annotating, None if one_by_one is None else training + one_by_one
+
+
+def _table(results: Sequence[Evaluation]) -> Table:
+    columns = ("annotator", "data set", "people", "2D px of 256", "2D image px", "MPJPE mm", "PA-MPJPE mm", "MPVPE mm", "PA-MPVPE mm", "time")
+    rows = tuple(
+        (
+            result.run,
+            result.dataset,
+            f"{result.people:,}",
+            f"{result.error_2d_crop:.1f}",
+            f"{result.error_2d:.1f}",
+            *("" if value is None else f"{value:.1f}" for value in (result.mpjpe, result.pa_mpjpe, result.mpvpe, result.pa_mpvpe)),
+            "" if result.seconds is None else duration_text(result.seconds),
+        )
+        for result in results
+    )
+    return Table("", columns, rows, tuple(_notes(results)))
+
+
+def _notes(results: Sequence[Evaluation]) -> list[str]:
+    notes = [f"{result.failed:,} fits of {result.run} on {result.dataset} failed and do not count." for result in results if result.failed]
+    floors = {result.dataset: result.pa_mpjpe for result in results if result.run == MEAN_POSE}
+    for result in results:
+        floor = floors.get(result.dataset)
+        if result.run != MEAN_POSE and floor and result.pa_mpjpe:
+            notes.append(f"{result.run}: PA-MPJPE is {result.pa_mpjpe / floor:.2f} of the mean-pose predictor's on {result.dataset}.")
+        if result.seconds_batch1 is not None:
+            notes.append(f"{result.run}: {duration_text(result.seconds_batch1)} in the paper's form (annotating one by one).")
+    return list(dict.fromkeys(notes))

@@ -1,0 +1,125 @@
+"""`export`: fits that reviewers trust become a file that other training code loads, with a manifest beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from enum import StrEnum
+from pathlib import Path
+
+from annotator.bodies.files import load_body_model
+from annotator.commands.table import Table
+from annotator.errors import RunError
+from annotator.exports import writer_of
+from annotator.exports.writing import ExportTable
+from annotator.fit import Fits
+from annotator.progress import Progress
+from annotator.project import TARGET, Project
+from annotator.reviews import ReviewLog
+from annotator.runs import Run, write_text
+from annotator.verdict import FitKey, Judgement, Verdict
+
+
+class Keep(StrEnum):
+    """Which fits an export holds."""
+
+    NOT_REJECTED = "not-rejected"
+    ACCEPTED = "accepted"
+    ALL = "all"
+
+
+def export(
+    path: Path, format: str, out: Path, *, run_id: str | None = None, keep: Keep = Keep.NOT_REJECTED
+) -> Generator[Progress, None, Table]:
+    """Writes the target fits of a run and `OUT.manifest.json`. What is left out is absent, never null.
+
+    Raises:
+        RunError: no finished run covers the target samples, or nothing is left to export.
+    """
+    project = Project.open(path)
+    write = writer_of(format)
+    run = project.run(run_id) if run_id else covering_run(project)
+    judgements = ReviewLog(project.reviews_path).judgements()
+    tables, left_out = _choose(project, run, judgements, keep)
+    if not any(table.rows for table in tables):
+        raise RunError(f"No fit of {run.id} is left to export with --verdict {keep}; nothing was written.")
+    count = yield from write(tables, out)
+    manifest = _manifest(project, run, tables, format, keep, count, left_out)
+    manifest_path = out.with_name(out.name + ".manifest.json")
+    write_text(manifest_path, json.dumps(manifest, indent=2) + "\n")
+    notes = [f"Wrote {count:,} fits of {run.id} to {out}.", f"Its conventions are in {manifest_path}."]
+    notes += [f"Left out {number:,}: {why}." for why, number in left_out.items() if number]
+    if "note" in manifest["body_model"]:
+        notes.append(manifest["body_model"]["note"])
+    return Table("", (), (), tuple(notes))
+
+
+def covering_run(project: Project) -> Run:
+    """The newest finished `neuralannot` run that has a fit for every target sample.
+
+    Raises:
+        RunError: there is none.
+    """
+    targets = [(name, info) for name, info in project.datasets().items() if info.role == TARGET]
+    for run in reversed(project.runs()):
+        if run.info.annotator != "neuralannot" or run.state != "finished":
+            continue
+        fitted = [best_fits(run, name) for name, _ in targets]
+        sizes = [len(fits) if fits is not None else 0 for fits in fitted]
+        if targets and all(size >= info.parts.get("body", 0) for size, (_, info) in zip(sizes, targets, strict=True)):
+            return run
+    raise RunError(f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`.")
+
+
+def best_fits(run: Run, dataset: str) -> Fits | None:
+    """The whole-body fits of a data set where the run has them, else those of the body."""
+    whole = run.fits(dataset, "whole")
+    return whole if whole is not None else run.fits(dataset, "body")
+
+
+def _choose(
+    project: Project, run: Run, judgements: dict[FitKey, Judgement], keep: Keep
+) -> tuple[list[ExportTable], dict[str, int]]:
+    left_out = {"the fit failed": 0, "a reviewer rejected it": 0, "no reviewer accepted it": 0}
+    tables: list[ExportTable] = []
+    for name, info in project.datasets().items():
+        fits = best_fits(run, name) if info.role == TARGET else None
+        if fits is None:
+            continue
+        rows: list[int] = []
+        for row, (key, ok) in enumerate(zip(fits.keys, fits.ok, strict=True)):
+            judgement = judgements.get(FitKey(run.id, key, fits.header.part))
+            verdict = judgement.verdict if judgement else None
+            if not ok:
+                left_out["the fit failed"] += 1
+            elif keep is Keep.NOT_REJECTED and verdict is Verdict.REJECT:
+                left_out["a reviewer rejected it"] += 1
+            elif keep is Keep.ACCEPTED and verdict is not Verdict.ACCEPT:
+                left_out["no reviewer accepted it"] += 1
+            else:
+                rows.append(row)
+        tables.append(ExportTable(name, fits, rows))
+    return tables, left_out
+
+
+def _manifest(
+    project: Project, run: Run, tables: list[ExportTable], format: str, keep: Keep, count: int, left_out: dict[str, int]
+) -> dict[str, dict[str, str]]:
+    header = tables[0].fits.header
+    body = load_body_model(project.body_model_root(header.family), header.family)
+    model = {"family": header.family, "name": body.name, "hash": header.body_hash}
+    if body.name.startswith("open body"):
+        model["note"] = f"These parameters belong to the {body.name}, not to the licensed {header.family.upper()} model."
+    return {
+        "export": {"format": format, "verdict": keep.value, "entries": str(count), "run": run.id, "annotator": run.info.annotator},
+        "left_out": {why: str(number) for why, number in left_out.items()},
+        "body_model": model,
+        "conventions": {
+            "rotations": "axis-angle, radians",
+            "translation": "metres; the smplx package's transl",
+            "hand_pose": "45 axis-angle numbers without the mean (flat_hand_mean=False adds it)",
+            "camera": "pinhole, full-image pixels, integer = pixel centre; x right, y down, z forward",
+            "landmarks": header.landmarks,
+        },
+        "recipe": {"name": run.info.recipe, "text": run.recipe_path.read_text() if run.recipe_path.exists() else ""},
+    }

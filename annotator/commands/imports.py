@@ -1,0 +1,78 @@
+"""`import`: an annotation file becomes a data set of the project, with a report of who was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+
+from annotator.commands.table import Table
+from annotator.datasets import Source, reader_of
+from annotator.errors import DatasetError, UnknownNameError
+from annotator.progress import Progress
+from annotator.project import AUXILIARY, TARGET, DatasetInfo, Project, file_hash
+
+_NAMED = 20
+
+
+def import_dataset(
+    path: Path,
+    format: str,
+    annotations: Path,
+    *,
+    images: Path | None = None,
+    role: str | None = None,
+    name: str | None = None,
+    split: str | None = None,
+) -> Generator[Progress, None, Table]:
+    """Reads `annotations` and adds the data set, all or nothing.
+
+    Args:
+        images: folder of the photos; default the annotations' folder.
+        role: "target" or "auxiliary"; default auxiliary where the format has 3D joints.
+        name: of the data set; default the format's name.
+
+    Raises:
+        DatasetError: the file's structure is wrong, or nobody in it could be read.
+    """
+    project = Project.open(path)
+    read = reader_of(format)
+    if role not in (None, TARGET, AUXILIARY):
+        raise UnknownNameError("role", role, (TARGET, AUXILIARY))
+    folder = images or (annotations if annotations.is_dir() else annotations.parent)
+    if not folder.is_dir():
+        raise DatasetError(f"There is no image folder {folder}; say where the photos are with --images.")
+    source = Source(annotations, folder, name or format, split)
+    result = yield from read(source)
+    total = sum(len(samples) for samples in result.tables.values())
+    if not total:
+        raise DatasetError(f"Nobody in {annotations} could be read ({_reasons(Counter(refusal.reason for refusal in result.refused))}); nothing was imported.")
+    has_joints = any(samples.joints is not None for samples in result.tables.values())
+    if role == AUXILIARY and not has_joints:
+        raise DatasetError(f"{annotations} holds no 3D joints, so it cannot be an auxiliary set; import it with --role target.")
+    yield Progress("Writing samples", 0, total, "people")
+    info = DatasetInfo(
+        name=source.name,
+        reader=format,
+        role=role or (AUXILIARY if has_joints else TARGET),
+        image_root=source.name,
+        sources={str(file): file_hash(file) for file in result.files},
+        parts={part: len(samples) for part, samples in result.tables.items()},
+        refused=result.refused,
+    )
+    project.add(info, result.tables, folder)
+    yield Progress("Writing samples", total, total, "people")
+    return _report(info, total, result.notes)
+
+
+def _report(info: DatasetInfo, total: int, notes: tuple[str, ...]) -> Table:
+    lines = [f"Imported {total:,} of {total + len(info.refused):,} people as '{info.name}' ({info.role})."]
+    lines += [f"Left out {refusal.id}: {refusal.reason}." for refusal in info.refused[:_NAMED]]
+    if len(info.refused) > _NAMED:
+        rest = Counter(refusal.reason for refusal in info.refused[_NAMED:])
+        lines += [f"... and {_reasons(rest)}; all of them are named in datasets/{info.name}/dataset.json."]
+    return Table("", (), (), (*lines, *notes))
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} because {reason}" for reason, count in counts.most_common()) or "it names nobody"

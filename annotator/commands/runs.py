@@ -1,0 +1,86 @@
+"""`runs`, `jobs`, `stop`: what was run, what is running, what it takes on disk."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from annotator.commands.table import Table, bytes_text, duration_text
+from annotator.errors import RunError
+from annotator.jobfolder import JobFolder
+from annotator.project import Project
+from annotator.runs import Run
+
+
+def list_runs(path: Path) -> Table:
+    """All runs, oldest first, with their state and number of fits."""
+    rows = tuple(_row(run) for run in Project.open(path).runs())
+    columns = ("run", "annotator", "round", "recipe", "state", "fits", "created (UTC)")
+    return Table("", columns, rows, () if rows else ("No runs yet; start one with `run`.",))
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    info = run.info
+    count = sum(len(fits) for dataset, part in run.fitted if (fits := run.fits(dataset, part)) is not None)
+    return (run.id, info.annotator, str(info.round), info.recipe, run.state, f"{count:,}", info.created[:16].replace("T", " "))
+
+
+def run_sizes(path: Path, ids: tuple[str, ...] = ()) -> Table:
+    """What runs take on disk, by what is in them."""
+    project = Project.open(path)
+    runs = [project.run(run_id) for run_id in ids] if ids else project.runs()
+    rows = tuple((run.id, bytes_text(_folder_size(run, "fits")), bytes_text(_folder_size(run, "networks")), bytes_text(run.size)) for run in runs)
+    return Table("", ("run", "fits", "networks", "all"), rows)
+
+
+def _folder_size(run: Run, name: str) -> int:
+    return sum(file.stat().st_size for file in (run.path / name).rglob("*") if file.is_file())
+
+
+def remove_runs(path: Path, ids: tuple[str, ...]) -> Table:
+    """Deletes runs; verdicts about their fits stay in the review log.
+
+    Raises:
+        RunError: one of them does not exist or is being worked on; then none is deleted.
+    """
+    if not ids:
+        raise RunError("Name the runs to remove; `runs list` shows them.")
+    runs = [Project.open(path).run(run_id) for run_id in ids]
+    if busy := [run.id for run in runs if run.job.alive]:
+        raise RunError(f"{', '.join(busy)} is still being worked on; stop it first with `stop`. Nothing was removed.")
+    freed = sum(run.size for run in runs)
+    for run in runs:
+        run.remove()
+    return Table("", (), (), (f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.",))
+
+
+def list_jobs(path: Path) -> Table:
+    """Every run and every long command that the desk started: how far it is."""
+    project = Project.open(path)
+    jobs = [*(run.job for run in project.runs()), *project.jobs()]
+    rows = tuple(_job_row(job) for job in jobs)
+    return Table("", ("job", "state", "stage", "done", "last word"), rows, () if rows else ("No jobs yet.",))
+
+
+def _job_row(job: JobFolder) -> tuple[str, ...]:
+    events = job.events()
+    last = next((event for event in reversed(events) if event["t"] == "progress"), {})
+    ending = events[-1]["t"] if events else ""
+    state = "running" if job.alive else {"done": "finished", "stopped": "stopped", "fail": "failed"}.get(ending, "interrupted")
+    done = f"{last.get('done', 0):,} of {last['total']:,} {last.get('unit', '')}" if last.get("total") else ""
+    ago = duration_text((datetime.now(UTC).timestamp() - events[-1]["time"])) + " ago" if events else ""
+    return (job.path.name, state, str(last.get("stage", "")), done.strip(), ago)
+
+
+def stop(path: Path, run_id: str) -> Table:
+    """Asks a run (or a job of the desk) to save what it has and end.
+
+    Raises:
+        RunError: there is none of that name, or nobody works on it.
+    """
+    project = Project.open(path)
+    job = next((job for job in project.jobs() if job.path.name == run_id), None) or project.run(run_id).job
+    if not job.alive:
+        raise RunError(f"{run_id} is not being worked on; there is nothing to stop.")
+    job.ask_to_stop()
+    return Table("", (), (), (f"{run_id} will save what it has and end; resume it with `run {path} --resume {run_id}`.",))
