@@ -1,0 +1,122 @@
+"""Posing a few people in numpy, for the desk and for exports; torch is not needed.
+
+Linear blend skinning with shape, expression and pose blend shapes (SMPL, SMPL-X); equal to the smplx package.
+
+Legend: N people, J joints, V vertices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from annotator.bodies.files import BodyModelData
+
+_POSE = (
+    *(("global_orient", 3), ("body_pose", 63), ("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3)),
+    *(("left_hand_pose", 45), ("right_hand_pose", 45)),
+)
+"""Full pose of SMPL-X, in its joint order."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """People posed by a body model: `vertices` `(N, V, 3)`, `joints` `(N, J, 3)`, `rotations` `(N, J, 3, 3)` global."""
+
+    vertices: np.ndarray
+    joints: np.ndarray
+    rotations: np.ndarray
+    body: BodyModelData
+
+    def points(self, skeleton: str) -> np.ndarray:
+        """`(N, K, 3)` points of a skeleton by name."""
+        return self.body.points[skeleton].apply(self.joints, self.vertices)
+
+
+class Poser:
+    """Poses one body model; it keeps the arrays in the order that makes one person quick."""
+
+    def __init__(self, body: BodyModelData) -> None:
+        self.body = body
+        count = len(body.v_template)
+        self._shapes = np.concatenate([body.shapedirs, body.exprdirs], axis=2).reshape(3 * count, -1)
+        self._joint_template = body.joint_regressor @ body.v_template
+        shapes = self._shapes.reshape(count, -1)
+        self._joint_shapes = (body.joint_regressor @ shapes).reshape(len(body.parents), 3, -1)
+        self._levels = _levels(body.parents)
+
+    def pose(self, parameters: Mapping[str, np.ndarray]) -> Posed:
+        """Poses people.
+
+        Args:
+            parameters: `(N, d)` by the smplx package's names; axis-angle in radians, hand pose without the mean,
+                `transl` in metres. Those not named are zeros.
+        """
+        count = len(next(iter(parameters.values())))
+        given = {name: np.asarray(values, np.float32) for name, values in parameters.items()}
+        shape = np.concatenate([_take(given, "betas", count, 10), _take(given, "expression", count, 10)], axis=1)
+        rotations = axis_angle_to_matrix(self._full_pose(given, count))
+        rest_joints = self._joint_template + np.einsum("jcs,ns->njc", self._joint_shapes, shape)
+        global_rotations, joints = self._chain(rotations, rest_joints)
+        rest = self.body.v_template + (shape @ self._shapes.T).reshape(count, -1, 3)
+        if self.body.posedirs.nnz:
+            feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
+            rest += (self.body.posedirs.T @ feature.T).T.reshape(count, -1, 3)
+        offsets = joints - np.einsum("njab,njb->nja", global_rotations, rest_joints)
+        vertices = np.stack([self._skin(r, g, o) for r, g, o in zip(rest, global_rotations, offsets, strict=True)])
+        transl = _take(given, "transl", count, 3)[:, None]
+        return Posed(vertices + transl, joints + transl, global_rotations, self.body)
+
+    def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        parts = [_take(given, name, count, width) for name, width in _POSE]
+        parts[5] = parts[5] + self.body.hand_mean["left"]
+        parts[6] = parts[6] + self.body.hand_mean["right"]
+        return np.concatenate(parts, axis=1).reshape(count, -1, 3)
+
+    def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Global rotations `(N, J, 3, 3)` and places `(N, J, 3)` of the joints, level by level of the tree."""
+        parents = self.body.parents
+        turned, placed = rotations.copy(), rest_joints.copy()
+        for level in self._levels[1:]:
+            above = parents[level]
+            turned[:, level] = turned[:, above] @ rotations[:, level]
+            bones = rest_joints[:, level] - rest_joints[:, above]
+            placed[:, level] = placed[:, above] + np.einsum("njab,njb->nja", turned[:, above], bones)
+        return turned, placed
+
+    def _skin(self, rest: np.ndarray, rotations: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        transforms = np.concatenate([rotations, offsets[:, :, None]], axis=2).reshape(len(rotations), 12)
+        blended = (self.body.weights @ transforms).reshape(-1, 3, 4)
+        return np.einsum("vab,vb->va", blended[:, :, :3], rest) + blended[:, :, 3]
+
+
+def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:
+    """`(..., 3)` axis-angle -> `(..., 3, 3)` by Rodrigues' formula; a series near zero keeps it exact there."""
+    squared = (vectors.astype(np.float64) ** 2).sum(axis=-1)
+    angle = np.sqrt(squared)
+    small = squared < 1e-8
+    safe = np.where(small, 1.0, angle)
+    a = np.where(small, 1 - squared / 6, np.sin(safe) / safe)
+    b = np.where(small, 0.5 - squared / 24, (1 - np.cos(safe)) / safe**2)
+    x, y, z = (vectors[..., i].astype(np.float64) for i in range(3))
+    zero = np.zeros_like(x)
+    k = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape[:-1], 3, 3)
+    return (np.eye(3) + a[..., None, None] * k + b[..., None, None] * (k @ k)).astype(np.float32)
+
+
+def _take(given: Mapping[str, np.ndarray], name: str, count: int, width: int) -> np.ndarray:
+    values = given.get(name)
+    if values is None:
+        return np.zeros((count, width), np.float32)
+    if values.shape != (count, width):
+        raise ValueError(f"{name} has shape {values.shape}, expecting {(count, width)}")
+    return values
+
+
+def _levels(parents: np.ndarray) -> list[np.ndarray]:
+    depth = np.zeros(len(parents), int)
+    for joint, parent in enumerate(parents):
+        depth[joint] = depth[parent] + 1 if parent >= 0 else 0
+    return [np.flatnonzero(depth == level) for level in range(depth.max() + 1)]

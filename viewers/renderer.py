@@ -1,0 +1,231 @@
+"""Scene meshes -> RGBA pixels, off-screen, by one reused VTK window: overlays, thumbnails, the demo's photos, tests.
+
+The camera is an explicit projection matrix (fx != fy, any principal point), so the window's shape plays no part.
+Meshes are drawn opaque; opacity, wipe and flicker are the compositor's. VTK is imported when the first one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from viewers.scene import Intrinsics, SceneMesh
+
+Region = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Light:
+    """Where light comes from and how strong it is.
+
+    Attributes:
+        direction: from the scene towards the lamp, in camera space (x right, y down, z forward).
+    """
+
+    direction: tuple[float, float, float]
+    intensity: float
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+STUDIO = (
+    Light((-0.45, -0.7, -0.75), 0.78),
+    Light((0.9, -0.1, -0.4), 0.22),
+    Light((0.35, -0.5, 0.9), 0.3),
+)
+"""A soft key light from the camera's upper left, a little fill, a rim from behind (look of the desk)."""
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """`(V, 3)` float32 unit normals, the mean of the faces around each vertex weighted by their area."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    face_normals = np.cross(b - a, c - a)
+    normals = np.zeros_like(vertices, dtype=np.float64)
+    for axis in range(3):
+        for corner in range(3):
+            normals[:, axis] += np.bincount(faces[:, corner], face_normals[:, axis], minlength=len(vertices))
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return (normals / np.where(length > 0, length, 1.0)).astype(np.float32)
+
+
+def projection_matrix(intrinsics: Intrinsics, region: Region, near: float, far: float) -> np.ndarray:
+    """OpenGL's `(4, 4)` for a camera that looks down its -z, showing `region` of the image.
+
+    Args:
+        region: x, y, w, h in px with the origin at the photo's corner, so pixel (u, v) has its centre at (u + 0.5, v + 0.5).
+    """
+    x, y, width, height = region
+    cx, cy = intrinsics.cx + 0.5 - x, intrinsics.cy + 0.5 - y
+    return np.array(
+        [
+            [2 * intrinsics.fx / width, 0, 1 - 2 * cx / width, 0],
+            [0, 2 * intrinsics.fy / height, 2 * cy / height - 1, 0],
+            [0, 0, -(far + near) / (far - near), -2 * far * near / (far - near)],
+            [0, 0, -1, 0],
+        ]
+    )
+
+
+def compose(photo: np.ndarray, overlay: np.ndarray, opacity: float = 1.0) -> np.ndarray:
+    """`(H, W, 4)` uint8 straight RGBA over `(H, W, 3)` uint8, at an opacity in 0..1."""
+    alpha = overlay[..., 3:].astype(np.float32) * (opacity / 255.0)
+    return np.rint(photo * (1 - alpha) + overlay[..., :3] * alpha).astype(np.uint8)
+
+
+class MeshRenderer:
+    """Renders meshes off-screen. One per thread; `close` it when done."""
+
+    def __init__(self) -> None:
+        import pyvista
+
+        self._plotter: Any = pyvista.Plotter(off_screen=True, lighting=None, window_size=[64, 64])
+        self._window: Any = self._plotter.render_window
+        self._window.SetMultiSamples(0)
+        self._window.SetAlphaBitPlanes(1)
+        self._plotter.renderer.SetBackground(0, 0, 0)
+        self._plotter.renderer.SetBackgroundAlpha(0.0)
+        self._actors: list[_MeshActor] = []
+        self._lights: tuple[Light, ...] = ()
+
+    def render(
+        self,
+        meshes: Sequence[SceneMesh],
+        *,
+        region: Region,
+        size: tuple[int, int],
+        lights: tuple[Light, ...] = STUDIO,
+        ambient: float = 0.24,
+    ) -> np.ndarray:
+        """`(H, W, 4)` uint8 straight RGBA; alpha is 255 on meshes and 0 elsewhere.
+
+        Args:
+            region: x, y, w, h of the image in px, corner-origin.
+            size: width and height of the output.
+        """
+        groups: dict[Intrinsics, list[SceneMesh]] = {}
+        for mesh in meshes:
+            groups.setdefault(mesh.intrinsics, []).append(mesh)
+        image = np.zeros((size[1], size[0], 4), np.uint8)
+        for intrinsics, group in groups.items():
+            layer = self._render_group(group, intrinsics, region, size, lights, ambient)
+            image = np.where(layer[..., 3:] > 0, layer, image)
+        return image
+
+    def close(self) -> None:
+        """Frees the window; the renderer cannot be used after."""
+        self._actors.clear()
+        self._plotter.close()
+
+    def _render_group(
+        self,
+        meshes: list[SceneMesh],
+        intrinsics: Intrinsics,
+        region: Region,
+        size: tuple[int, int],
+        lights: tuple[Light, ...],
+        ambient: float,
+    ) -> np.ndarray:
+        self._set_lights(lights)
+        while len(self._actors) < len(meshes):
+            self._actors.append(_MeshActor(self._plotter))
+        for actor, mesh in zip(self._actors, meshes, strict=False):
+            actor.show(mesh, ambient)
+        for actor in self._actors[len(meshes) :]:
+            actor.hide()
+        depths = np.concatenate([mesh.vertices[:, 2] for mesh in meshes])
+        near = max(float(depths.min()) * 0.95, 0.05)
+        far = max(float(depths.max()) * 1.05, near * 1.5)
+        self._set_camera(projection_matrix(intrinsics, region, near, far), near, far)
+        self._window.SetSize(*size)
+        self._window.Render()
+        return self._read(size)
+
+    def _set_camera(self, projection: np.ndarray, near: float, far: float) -> None:
+        from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+        matrix: Any = vtkMatrix4x4()
+        matrix.DeepCopy(projection.ravel().tolist())
+        camera: Any = self._plotter.renderer.GetActiveCamera()
+        camera.SetPosition(0, 0, 0)
+        camera.SetFocalPoint(0, 0, 1)
+        camera.SetViewUp(0, -1, 0)
+        camera.SetClippingRange(near, far)
+        camera.SetUseExplicitProjectionTransformMatrix(True)
+        camera.SetExplicitProjectionTransformMatrix(matrix)
+
+    def _set_lights(self, lights: tuple[Light, ...]) -> None:
+        if lights == self._lights:
+            return
+        from vtkmodules.vtkRenderingCore import vtkLight
+
+        renderer: Any = self._plotter.renderer
+        renderer.RemoveAllLights()
+        for light in lights:
+            lamp: Any = vtkLight()
+            lamp.SetLightTypeToSceneLight()
+            lamp.SetPositional(False)
+            lamp.SetPosition(*light.direction)
+            lamp.SetFocalPoint(0, 0, 0)
+            lamp.SetIntensity(light.intensity)
+            lamp.SetColor(*light.color)
+            renderer.AddLight(lamp)
+        self._lights = lights
+
+    def _read(self, size: tuple[int, int]) -> np.ndarray:
+        from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+
+        pixels: Any = vtkUnsignedCharArray()
+        self._window.GetRGBACharPixelData(0, 0, size[0] - 1, size[1] - 1, 0, pixels)
+        rows: np.ndarray = vtk_to_numpy(pixels).reshape(size[1], size[0], 4)[::-1].copy()
+        rows[..., 3] = np.where(rows[..., 3] > 0, 255, 0)
+        return rows
+
+
+class _MeshActor:
+    """One VTK actor; as long as the faces stay the same its points are changed in place."""
+
+    def __init__(self, plotter: Any) -> None:
+        self._plotter = plotter
+        self._faces: np.ndarray | None = None
+        self._data: Any = None
+        self._actor: Any = None
+
+    def show(self, mesh: SceneMesh, ambient: float) -> None:
+        """Takes over the mesh's points, colours and normals."""
+        if self._data is None or self._faces is None or not np.array_equal(self._faces, mesh.faces):
+            self._build(mesh)
+        data = self._data
+        data.points[:] = mesh.vertices
+        data.GetPoints().Modified()
+        data.point_data["Normals"][:] = vertex_normals(mesh.vertices, mesh.faces)
+        colors = data.point_data["colors"]
+        colors[:] = np.rint(np.array(mesh.color) * 255) if mesh.vertex_colors is None else mesh.vertex_colors
+        data.GetPointData().GetArray("Normals").Modified()
+        data.GetPointData().GetArray("colors").Modified()
+        data.Modified()
+        self._actor.prop.ambient = ambient
+        self._actor.SetVisibility(True)
+
+    def hide(self) -> None:
+        """Leaves the mesh out of the next picture."""
+        self._actor.SetVisibility(False)
+
+    def _build(self, mesh: SceneMesh) -> None:
+        import pyvista
+
+        if self._actor is not None:
+            self._plotter.remove_actor(self._actor, render=False)
+        self._faces = mesh.faces
+        data: Any = pyvista.PolyData.from_regular_faces(np.array(mesh.vertices, np.float32), mesh.faces.astype(np.int64))
+        data.point_data["Normals"] = np.zeros((len(mesh.vertices), 3), np.float32)
+        data.point_data["colors"] = np.zeros((len(mesh.vertices), 3), np.uint8)
+        data.GetPointData().SetActiveNormals("Normals")
+        self._data = data
+        self._actor = self._plotter.add_mesh(
+            data, scalars="colors", rgb=True, smooth_shading=False, diffuse=1.0, specular=0.0, show_scalar_bar=False, render=False
+        )
+        self._actor.prop.interpolation = "Phong"
+        self._actor.prop.culling = "none"
