@@ -33,6 +33,9 @@ def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> FloatArray:
     width = int(np.prod(shape))
     parts: list[np.ndarray] = []
     for chunk in column.chunks:
+        if chunk.null_count == len(chunk):  # Arrow keeps no numbers for these
+            parts.append(np.zeros((len(chunk), *shape), np.float32))
+            continue
         values = chunk.values.slice(chunk.offset * width, len(chunk) * width).to_numpy(zero_copy_only=True)
         rows = values.reshape(len(chunk), *shape)
         if chunk.null_count:

@@ -1,0 +1,4 @@
+"""Methods that make fits, one file each."""
+
+ANNOTATORS = ("neuralannot",)
+"""Names that `run --annotator` takes."""

@@ -1,0 +1,183 @@
+"""Annotating with trained networks: crops -> fits, in shards that appear whole, with the same bytes every time on CPU.
+
+A target fit keeps the virtual camera and the crop frame, or is turned back to the photo's own camera where K is known; an
+auxiliary fit is turned back to the camera of its GT (house, section 5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from annotator.batches import Crops
+from annotator.bodies.files import BodyModelData
+from annotator.bodies.posing import Poser
+from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE, Camera, Crop, crop_from_camera, solve_translation
+from annotator.fit import FitHeader, Fits
+from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork
+from annotator.progress import Progress, Work
+from annotator.rotations import matrix_to_axis_angle
+from annotator.sample import Samples
+from annotator.skeleton import loss_points
+from annotator.supervision import Lessons
+
+SHARD = 512
+_BATCH = 64
+_TIMED = 8
+Predict = Callable[[np.ndarray], Prediction]
+"""Rows of the table -> the network's prediction for them."""
+ToFits = Callable[[np.ndarray, dict[str, np.ndarray]], Fits]
+"""Rows and their predicted columns -> fits."""
+
+
+def annotate(
+    stage: str,
+    predict: Predict,
+    to_fits: ToFits,
+    shard_path: Callable[[int], Path],
+    crops: Crops,
+) -> Work:
+    """Writes the shards that are not there yet.
+
+    Args:
+        predict: of a full batch of rows; a short last batch is padded, so that sizes never differ.
+        to_fits: rows and their predicted columns -> fits; rows without a crop are marked failed by it.
+        shard_path: where shard number n goes.
+    """
+    total = len(crops.reasons)
+    for number, start in enumerate(range(0, total, SHARD)):
+        rows = np.arange(start, min(start + SHARD, total))
+        if shard_path(number).exists():
+            yield Progress(stage, int(rows[-1]) + 1, total, "people")
+            continue
+        columns: list[dict[str, np.ndarray]] = []
+        for batch in _padded(rows):
+            columns.append(_columns(predict(batch)))
+            yield Progress(stage, min(int(batch.max()) + 1, total), total, "people")
+        merged = {name: np.concatenate([c[name] for c in columns])[: len(rows)] for name in columns[0]}
+        to_fits(rows, merged).write(shard_path(number))
+    seconds = _one_by_one(predict, total)
+    yield Progress(stage, total, total, "people", values={"seconds_batch1": seconds})
+
+
+def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData) -> ToFits:
+    """How rows of a target set become fits."""
+    poser = Poser(body)
+    intrinsics = samples.intrinsics.astype(np.float64)
+    points = loss_points(samples.skeleton, "body")
+
+    def make(rows: np.ndarray, columns: dict[str, np.ndarray]) -> Fits:
+        crop = Crop(taught.crop.center[rows], taught.crop.side[rows])
+        camera = crop.virtual_camera()
+        known = np.flatnonzero(intrinsics[rows, 2, 2] > 0)
+        if len(known):
+            keypoints = samples.keypoints[rows[known]][:, points].astype(np.float64)
+            part = Crop(crop.center[known], crop.side[known])
+            given = Camera.of_matrix(intrinsics[rows[known]])
+            turned = _turned_back({name: values[known] for name, values in columns.items()}, given, part)
+            posed = poser.pose({name: turned[name] for name in ("global_orient", "body_pose", "betas")})
+            placed = posed.points(samples.skeleton.name)[:, points]
+            start = _start(columns["transl"][known], given, part)
+            turned["transl"] = solve_translation(placed, keypoints[..., :2], keypoints[..., 2], given, start=start)
+            for name, values in turned.items():
+                columns[name][known] = values
+            camera.focal[known], camera.princpt[known] = given.focal, given.princpt
+        return _fits(samples, rows, columns, camera, crops, body)
+
+    return make
+
+
+def auxiliary_fits(
+    samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData
+) -> ToFits:
+    """How rows of an auxiliary set become fits: in the camera of its GT, with the GT's root."""
+    joint_template = body.joint_regressor @ body.v_template
+    joint_shapes = body.joint_regressor[[0]] @ body.shapedirs.reshape(len(body.shapedirs), -1)
+
+    def make(rows: np.ndarray, columns: dict[str, np.ndarray]) -> Fits:
+        camera = Camera.of_matrix(samples.intrinsics[rows].astype(np.float64))
+        turn = np.swapaxes(taught.turn[rows], -1, -2)
+        columns["global_orient"] = _rotated(turn, columns["global_orient"])
+        pelvis = joint_template[0] + np.einsum("cs,ns->nc", joint_shapes.reshape(3, -1), columns["betas"])
+        columns["transl"] = taught.roots[rows] - pelvis
+        return _fits(samples, rows, columns, camera, crops, body)
+
+    return make
+
+
+def predictor(network: TargetNetwork | AuxiliaryNetwork, crops: Crops, taught: Lessons, device: torch.device) -> Predict:
+    """Runs a network on rows, without gradients, in fp32."""
+
+    def predict(rows: np.ndarray) -> Prediction:
+        images = crops_tensor(crops, rows, device)
+        with torch.inference_mode():
+            if isinstance(network, AuxiliaryNetwork):
+                return network(images, torch.as_tensor(taught.joints[rows], dtype=torch.float32, device=device))
+            return network(images)
+
+    return predict
+
+
+def crops_tensor(crops: Crops, rows: np.ndarray, device: torch.device) -> torch.Tensor:
+    """`(B, 3, S, S)` uint8, channels last in memory."""
+    return torch.as_tensor(crops.images[rows]).to(device).permute(0, 3, 1, 2)
+
+
+def _padded(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        yield np.concatenate([batch, np.full(_BATCH - len(batch), batch[-1])])
+
+
+def _columns(prediction: Prediction) -> dict[str, np.ndarray]:
+    vectors = matrix_to_axis_angle(prediction.rotations.float().cpu()).flatten(1).numpy()
+    columns = {"global_orient": vectors[:, :3], "body_pose": vectors[:, 3:], "betas": prediction.betas.float().cpu().numpy()}
+    transl = prediction.transl
+    columns["transl"] = np.zeros((len(vectors), 3), np.float32) if transl is None else transl.float().cpu().numpy()
+    return columns
+
+
+def _one_by_one(predict: Predict, total: int) -> float:
+    """Seconds that annotating everybody at batch 1 would take (the paper's form of annotation time), from a few people."""
+    rows = np.linspace(0, total - 1, min(_TIMED, total)).astype(int)
+    predict(rows[:1])
+    began = time.perf_counter()
+    for row in rows:
+        predict(np.array([row]))
+    return (time.perf_counter() - began) / len(rows) * total
+
+
+def _fits(
+    samples: Samples, rows: np.ndarray, columns: dict[str, np.ndarray], camera: Camera, crops: Crops, body: BodyModelData
+) -> Fits:
+    return Fits.of(
+        FitHeader("smplx", "body", body.hash),
+        [samples.keys[row] for row in rows],
+        {name: columns[name] for name in ("global_orient", "body_pose", "betas")},
+        focal=camera.focal,
+        princpt=camera.princpt,
+        transl=columns["transl"],
+        reasons=[crops.reasons[row] for row in rows],
+    )
+
+
+def _turned_back(columns: dict[str, np.ndarray], camera: Camera, crop: Crop) -> dict[str, np.ndarray]:
+    turn = np.swapaxes(crop_from_camera(camera, crop), -1, -2)
+    return {**columns, "global_orient": _rotated(turn, columns["global_orient"])}
+
+
+def _rotated(turn: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    return (Rotation.from_matrix(turn) * Rotation.from_rotvec(vectors)).as_rotvec().astype(np.float32)
+
+
+def _start(transl: np.ndarray, camera: Camera, crop: Crop) -> np.ndarray:
+    """Where the search for `transl` under K begins: the same place in the photo, at t_z f_K / f_virtual."""
+    depth = transl[:, 2] * camera.focal.mean(axis=1) / (VIRTUAL_FOCAL / VIRTUAL_SIZE * crop.side)
+    ray = (crop.center - camera.princpt) / camera.focal
+    return np.concatenate([ray * depth[:, None], depth[:, None]], axis=1)

@@ -1,0 +1,74 @@
+"""ResNet of torchvision -> the globally average-pooled feature F (paper, section 3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from annotator.errors import RunError
+
+WIDTHS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """`(B, 3, S, S)` uint8 crops -> `(B, width)` features. Pixels are normalised as torchvision's weights expect."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        import torchvision
+
+        network: Any = torchvision.models.get_model(name, weights=None)
+        network.fc = nn.Identity()
+        self.network: nn.Module = network
+        self.width = WIDTHS[name]
+        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """The feature F of each crop."""
+        return self.network((crops.float() - self.mean) / self.std)
+
+
+def starting_weights(name: str, weights: str) -> dict[str, Tensor] | None:
+    """Weights that a recipe asks for: "imagenet", "none" (None: random), or a file.
+
+    Raises:
+        RunError: they cannot be had, or are not weights of this backbone.
+    """
+    if weights == "none":
+        return None
+    state = _imagenet(name) if weights == "imagenet" else _of_file(Path(weights))
+    wanted = {key for key in Backbone(name).network.state_dict()}
+    missing = sorted(wanted - set(state))
+    if missing:
+        raise RunError(f"The weights '{weights}' are not those of a {name}: {missing[0]} is missing; name another file in the recipe.")
+    return {key: state[key] for key in wanted}
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    import torchvision
+
+    try:
+        return torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise RunError(
+            f"The recipe asks for ImageNet weights of {name}, and they could not be fetched ({error}); connect once, put the "
+            "file into torch's hub cache, or set `weights` in the recipe to a file or to \"none\"."
+        ) from error
+
+
+def _of_file(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise RunError(f"The recipe names backbone weights {path}, and there is no such file.") from error
+    except Exception as error:
+        raise RunError(f"The backbone weights {path} cannot be read safely ({type(error).__name__}); give another file.") from error

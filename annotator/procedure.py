@@ -1,0 +1,248 @@
+"""Algorithm 1 of the paper and its later rounds (section 3, supplement 8), for the body part."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from annotator import supervision
+from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
+from annotator.backbone import Backbone, starting_weights
+from annotator.batches import Crops, Draws, cached_crops
+from annotator.bodies.body_model import BodyPoints
+from annotator.bodies.files import BodyModelData
+from annotator.fit import Fits
+from annotator.losses import Targets, auxiliary_loss, target_loss
+from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
+from annotator.prior import VPoser, train_prior
+from annotator.progress import Progress, Work
+from annotator.project import AUXILIARY, TARGET, Project
+from annotator.recipe import BodyRecipe
+from annotator.runs import Run
+from annotator.sample import Samples
+from annotator.scores import write_2d_errors
+from annotator.supervision import JOINTS, Lessons
+from annotator.synthetic import sample_body_poses
+from annotator.training import Loss, Training, load_weights
+from annotator.verdict import Verdict
+
+PART = "body"
+_ENOUGH_FITS = 2000
+_ARCHETYPE_POSES = 6000
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set as the procedure needs it."""
+
+    name: str
+    samples: Samples
+    crops: Crops
+    lessons: Lessons
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """Everything that the steps share.
+
+    Attributes:
+        data: names of the data sets. chain: the first run of the chain, whose auxiliary fits a later round reuses.
+        before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
+    """
+
+    project: Project
+    run: Run
+    recipe: BodyRecipe
+    body: BodyModelData
+    device: torch.device
+    data: tuple[str, ...]
+    chain: Run | None = None
+    before: Run | None = None
+    verdicts: Mapping[str, Verdict] | None = None
+
+    def algorithm1(self) -> Work:
+        """The paper's Algorithm 1; in a later round lines 1 to 6 are those of the chain's first run."""
+        auxiliary = yield from self._open(AUXILIARY)
+        target = yield from self._open(TARGET)
+        if not auxiliary:
+            yield Progress("Training", message="No auxiliary set: the network learns from 2D alone (the paper's Table 1, 'None').")
+        for data in auxiliary:  # line 1
+            if self.chain is None:
+                network = self._auxiliary_network()  # line 2
+                yield from self._train(network, self._auxiliary_loss(network, data), data.name)  # line 3
+                yield from self._annotate_auxiliary(network, data)  # lines 4, 5
+        auxiliary = [self._with_fits(data) for data in auxiliary]
+        target = [self._with_verdicts(data) for data in target]
+        prior = yield from self._prior(auxiliary)
+        network = self._target_network(prior)  # line 7
+        yield from self._train(network, self._target_loss(network, auxiliary, target), TARGET)  # line 8
+        for data in target:
+            yield from self._annotate_target(network, data)  # lines 9, 10
+        yield from self._count_failures([*auxiliary, *target])
+
+    # -- data ------------------------------------------------------------------------------------------------------------
+
+    def _open(self, role: str) -> Generator[Progress, None, list[DataSet]]:
+        opened: list[DataSet] = []
+        for name, info in self.project.datasets().items():
+            if name in self.data and info.role == role:
+                samples = self.project.samples(name, PART)
+                crops = yield from cached_crops(self.project, samples, name, self.recipe.input_px)
+                taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
+                opened.append(DataSet(name, samples, crops, taught))
+        return opened
+
+    def _fits_of(self, name: str) -> Fits:
+        fits = (self.chain or self.run).fits(name, PART)
+        assert fits is not None, "auxiliary fits are written before they are read"
+        return fits
+
+    def _with_fits(self, data: DataSet) -> DataSet:
+        taught = supervision.with_fits(data.lessons, data.samples, self._fits_of(data.name), self.recipe)
+        return DataSet(data.name, data.samples, data.crops, taught)
+
+    def _with_verdicts(self, data: DataSet) -> DataSet:
+        fits = self.before.fits(data.name, PART) if self.before is not None else None
+        if fits is None:
+            return data
+        taught = supervision.with_verdicts(data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.body)
+        return DataSet(data.name, data.samples, data.crops, taught)
+
+    # -- networks --------------------------------------------------------------------------------------------------------
+
+    def _backbone(self) -> Backbone:
+        torch.manual_seed(self.recipe.seed)
+        backbone = Backbone(self.recipe.backbone)
+        weights = starting_weights(self.recipe.backbone, self.recipe.weights)
+        if weights is not None:
+            backbone.network.load_state_dict(weights)
+        return backbone
+
+    def _auxiliary_network(self) -> AuxiliaryNetwork:
+        return AuxiliaryNetwork(self._backbone(), JOINTS).to(self.device, memory_format=torch.channels_last)
+
+    def _target_network(self, prior: VPoser) -> TargetNetwork:
+        return TargetNetwork(self._backbone(), prior).to(self.device, memory_format=torch.channels_last)
+
+    def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, VPoser]:
+        """The prior of the chain's first run, the one already trained in this run, or a new one."""
+        path = (self.chain or self.run).network_folder(PART, "prior")
+        if (path / "last.safetensors").exists():
+            prior = VPoser()
+            load_weights(prior, path)
+            return prior.eval()
+        fits = [self._fits_of(data.name) for data in auxiliary]
+        poses = [f.column("body_pose")[f.ok] for f in fits]
+        count = sum(len(p) for p in poses)
+        source = f"{count:,} auxiliary fits"
+        if count < _ENOUGH_FITS:
+            rng = np.random.default_rng([self.recipe.seed, 31])
+            poses.append(sample_body_poses(rng, _ARCHETYPE_POSES))
+            source += f" and {_ARCHETYPE_POSES:,} poses from the shipped archetypes"
+        yield Progress("Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}.")
+        prior = yield from train_prior(np.concatenate(poses), steps=self.recipe.prior_steps, seed=self.recipe.seed)
+        from safetensors.torch import save_file
+
+        path.mkdir(parents=True, exist_ok=True)
+        save_file(prior.state_dict(), path / "last.safetensors.part")
+        (path / "last.safetensors.part").replace(path / "last.safetensors")
+        return prior
+
+    def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:
+        steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
+        words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
+        training = Training(network, loss, self.recipe, steps, self.run.network_folder(PART, name), f"Training {words}")
+        yield from training.run()
+
+    # -- losses ----------------------------------------------------------------------------------------------------------
+
+    def _auxiliary_loss(self, network: AuxiliaryNetwork, data: DataSet) -> Loss:
+        points = self._points()
+        draws = Draws(data.crops.usable, seed=self.recipe.seed, stream=0)
+
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            rows = draws.take(step, self.recipe.batch)
+            targets = self._targets([(data, rows)])
+            prediction = network(crops_tensor(data.crops, rows, self.device), targets.joints)
+            joints = _pose(points, prediction)[1]
+            return auxiliary_loss(self.recipe, prediction, joints, targets)
+
+        return loss
+
+    def _target_loss(self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]) -> Loss:
+        points = self._points()
+        halves = [_Pool(auxiliary, self.recipe.seed, 1), _Pool(target, self.recipe.seed, 2)]
+        halves = [half for half in halves if half.size]
+        share = self.recipe.batch // len(halves)
+
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            drawn = [pair for half in halves for pair in half.take(step, share)]
+            targets = self._targets(drawn)
+            images = torch.cat([crops_tensor(data.crops, rows, self.device) for data, rows in drawn])
+            prediction = network(images)
+            assert prediction.transl is not None
+            projected, joints = _pose(points, prediction)
+            return target_loss(self.recipe, prediction, joints, project_to_crop(projected, prediction.transl), targets)
+
+        return loss
+
+    def _points(self) -> BodyPoints:
+        return BodyPoints(self.body, supervision.loss_maps(self.body)).to(self.device)
+
+    def _targets(self, drawn: list[tuple[DataSet, np.ndarray]]) -> Targets:
+        names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
+        columns = {name: np.concatenate([getattr(data.lessons, name)[rows] for data, rows in drawn]) for name in names}
+        return Targets(**{name: torch.as_tensor(v, dtype=torch.float32).to(self.device) for name, v in columns.items()})
+
+    # -- annotating ------------------------------------------------------------------------------------------------------
+
+    def _annotate_auxiliary(self, network: AuxiliaryNetwork, data: DataSet) -> Work:
+        to_fits = auxiliary_fits(data.samples, data.lessons, data.crops, self.body)
+        yield from self._annotate(network, data, to_fits)
+
+    def _annotate_target(self, network: TargetNetwork, data: DataSet) -> Work:
+        to_fits = target_fits(data.samples, data.lessons, data.crops, self.body)
+        yield from self._annotate(network, data, to_fits)
+
+    def _annotate(self, network: AuxiliaryNetwork | TargetNetwork, data: DataSet, to_fits: ToFits) -> Work:
+        network.eval()
+        predict = predictor(network, data.crops, data.lessons, self.device)
+        yield from annotate(
+            f"Annotating {data.name}", predict, to_fits, lambda number: self.run.shard_path(data.name, PART, number), data.crops
+        )
+        yield from write_2d_errors(self.run, data.name, data.samples, self.body)
+
+    def _count_failures(self, data: list[DataSet]) -> Work:
+        failed = sum(bool(reason) for one in data for reason in one.crops.reasons)
+        if failed:
+            yield Progress("Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed.")
+
+
+class _Pool:
+    """Data sets drawn from in proportion to their size, as one stream."""
+
+    def __init__(self, sets: list[DataSet], seed: int, stream: int) -> None:
+        self._sets = sets
+        self._ends = np.cumsum([len(data.crops.usable) for data in sets])
+        self.size = int(self._ends[-1]) if sets else 0
+        self._draws = Draws(np.arange(self.size), seed=seed, stream=stream)
+
+    def take(self, step: int, count: int) -> list[tuple[DataSet, np.ndarray]]:
+        places = self._draws.take(step, count)
+        which = np.searchsorted(self._ends, places, side="right")
+        starts = np.concatenate([[0], self._ends[:-1]])
+        return [
+            (data, data.crops.usable[places[which == number] - starts[number]])
+            for number, data in enumerate(self._sets)
+            if (which == number).any()
+        ]
+
+
+def _pose(points: BodyPoints, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+    """All 2D points `(B, K, 3)` and the root-relative 3D pose `(B, J, 3)`, metres in the crop frame."""
+    _, placed = points(prediction.rotations, prediction.betas)
+    pose = placed[:, -JOINTS:]
+    return placed, pose - pose[:, :1]

@@ -1,0 +1,148 @@
+"""The recipe: every setting of a run, as TOML with one table per part. Read, checked, and saved with each run."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+import resources
+from annotator.errors import RecipeError
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "backbone": ("resnet18", "resnet34", "resnet50"),
+    "schedule": ("plateau", "cosine"),
+    "frame": ("crop", "camera"),
+    "unseen": ("imitate", "2d"),
+}
+_POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+
+
+@dataclass(frozen=True)
+class BodyRecipe:
+    """Settings of the body's networks. The defaults are the paper's where it states them.
+
+    Attributes:
+        backbone: resnet18, resnet34 or resnet50.
+        weights: "imagenet", "none", or the path of a file (safetensors or a torch state dict).
+        input_px: side of the crop that the network sees, px.
+        batch: people per step; half auxiliary, half target when the target network is trained.
+        learning_rate: of Adam at the start.
+        schedule: "plateau" divides it by 10 at the first plateau and ends at the second; "cosine" takes it to 0.
+        plateau_window: steps that are averaged to see whether the loss still falls.
+        plateau_gain: relative fall of that average below which it counts as a plateau.
+        auxiliary_steps, target_steps: steps of each network; with "plateau" the most there may be.
+        prior_steps: steps of the pose prior, where it is trained here.
+        weight_2d: of the 2D loss, per px of the 256 crop.
+        weight_3d: of the 3D loss, per metre.
+        weight_pose: of the rotation-matrix distance to an earlier fit.
+        weight_shape: of the distance of betas to an earlier fit.
+        regulariser: of mean z^2 + mean beta^2 on target samples, relative to weight_2d (the author's lambda, 1).
+        regulariser_auxiliary: of mean (6D - identity)^2 + mean beta^2 in L_ax.
+        frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
+        unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
+        seed: of every random draw.
+    """
+
+    backbone: str = "resnet50"
+    weights: str = "imagenet"
+    input_px: int = 256
+    batch: int = 192
+    learning_rate: float = 1e-4
+    schedule: str = "plateau"
+    plateau_window: int = 2000
+    plateau_gain: float = 0.01
+    auxiliary_steps: int = 40_000
+    target_steps: int = 80_000
+    prior_steps: int = 8000
+    weight_2d: float = 1 / 32
+    weight_3d: float = 3.0
+    weight_pose: float = 1.0
+    weight_shape: float = 0.1
+    regulariser: float = 1.0
+    regulariser_auxiliary: float = 0.001
+    frame: str = "crop"
+    unseen: str = "imitate"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise RecipeError(f"[body] {name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise RecipeError(f"[body] {name} = {getattr(self, name)} must be greater than 0.")
+        if self.batch % 2:
+            raise RecipeError(f"[body] batch = {self.batch} must be even: half of it is auxiliary.")
+        if self.input_px % 32:
+            raise RecipeError(f"[body] input_px = {self.input_px} must be a multiple of 32.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named recipe; it has the parts whose tables it holds."""
+
+    name: str
+    body: BodyRecipe
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts that this recipe trains."""
+        return ("body",)
+
+    def text(self) -> str:
+        """As TOML, every field written out."""
+        return tomli_w.dumps({"name": self.name, "body": asdict(self.body)})
+
+
+def shipped_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship with the program."""
+    return tuple(sorted(path.stem for path in resources.path("recipes").glob("*.toml")))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A shipped recipe by name, or one from a file.
+
+    Raises:
+        RecipeError: there is none, or it has an unknown field, a wrong type or a value out of range.
+    """
+    path = resources.path(f"recipes/{name}.toml") if name in shipped_recipes() else Path(name)
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise RecipeError(f"There is no recipe '{name}'; use {', '.join(shipped_recipes())} or give a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise RecipeError(f"The recipe {path} is not TOML ({error}); mend the file.") from error
+    return parse_recipe(values, path.stem)
+
+
+def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
+    """A recipe from the tables of its TOML."""
+    if unknown := set(values) - {"name", "body"}:
+        raise RecipeError(f"The recipe has a table or field '{sorted(unknown)[0]}' that is unknown; it may have [body].")
+    if not isinstance(values.get("body"), dict):
+        raise RecipeError("The recipe has no table [body]; add one, empty for the paper's settings.")
+    return Recipe(str(values.get("name", name)), BodyRecipe(**_checked(values["body"])))
+
+
+def _checked(table: dict[str, Any]) -> dict[str, Any]:
+    kinds = {field.name: type(field.default) for field in fields(BodyRecipe)}
+    out: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; it may have {', '.join(kinds)}."
+            raise RecipeError(f"[body] has no field '{name}'{hint}")
+        kind = kinds[name]
+        number = kind is float and isinstance(value, int) and not isinstance(value, bool)
+        if not (number or type(value) is kind):
+            raise RecipeError(f"[body] {name} = {value!r} should be {_WORDS[kind]}.")
+        out[name] = float(value) if number else value
+    return out
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text"}

@@ -1,0 +1,202 @@
+"""The training loop: Adam, two learning-rate schedules, a finite check before the weights are touched, exact resume.
+
+On CPU a resumed run gives the same weights to the bit: every draw depends on the step alone, and the state holds
+everything else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from annotator.errors import RunError, storage
+from annotator.progress import Progress, Stopped, Work
+from annotator.recipe import BodyRecipe
+
+_REPORT_EVERY = 10
+_CHECKPOINT_SECONDS = 60.0
+_WARM_UP = 0.03
+Loss = Callable[[int], Mapping[str, Tensor]]
+"""The terms of the loss at a step, by name; their sum is minimised."""
+
+
+@dataclass
+class Plateau:
+    """Divides the learning rate by 10 at the first plateau and ends training at the second.
+
+    The mean loss of every `window` steps is compared with the best earlier one; a relative fall of less than `gain` is a
+    plateau. (The paper says "reduced by a factor of 10 when it converges"; the rule is ours.)
+    """
+
+    window: int
+    gain: float
+    best: float = math.inf
+    total: float = 0.0
+    count: int = 0
+    drops: int = 0
+
+    def add(self, loss: float) -> None:
+        """Takes the loss of one step in."""
+        self.total += loss
+        self.count += 1
+        if self.count == self.window:
+            mean, self.total, self.count = self.total / self.window, 0.0, 0
+            if mean > self.best * (1 - self.gain):
+                self.drops += 1
+            self.best = min(self.best, mean)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the second plateau was met."""
+        return self.drops >= 2
+
+    @property
+    def factor(self) -> float:
+        """What the learning rate is multiplied with."""
+        return 0.1**self.drops
+
+
+@dataclass
+class Training:
+    """One network being trained, and where its state is kept.
+
+    Attributes:
+        stage: words for the progress display.
+        folder: gets `last.safetensors` (weights) and `state.pt` (all that a resume needs).
+    """
+
+    network: nn.Module
+    loss: Loss
+    recipe: BodyRecipe
+    steps: int
+    folder: Path
+    stage: str
+    plateau: Plateau = field(init=False)
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.Adam(parameters, lr=self.recipe.learning_rate, fused=True)
+        self.plateau = Plateau(self.recipe.plateau_window, self.recipe.plateau_gain)
+
+    @property
+    def weights_path(self) -> Path:
+        """The last weights."""
+        return self.folder / "last.safetensors"
+
+    def run(self) -> Work:
+        """Trains to the end, or goes on from the state that is there.
+
+        Raises:
+            RunError: the loss or a gradient is not finite; the last checkpoint is still good.
+        """
+        self._restore()
+        self.network.train()
+        saved = time.monotonic()
+        try:
+            while not self._ended:
+                terms = self._advance()
+                if self.step % _REPORT_EVERY == 0 or self._ended:
+                    values = {name: float(term.detach()) for name, term in terms.items()}
+                    yield Progress(self.stage, self.step, self.steps, "steps", values={"loss": sum(values.values()), **values})
+                if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+        except (Stopped, GeneratorExit):
+            self.save()
+            raise
+        self.save()
+        self.network.eval()
+
+    @property
+    def _ended(self) -> bool:
+        return self.step >= self.steps or (self.recipe.schedule == "plateau" and self.plateau.ended)
+
+    def _advance(self) -> Mapping[str, Tensor]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * self._factor()
+        terms = self.loss(self.step)
+        total = torch.stack(list(terms.values())).sum()
+        self.optimiser.zero_grad()
+        total.backward()
+        self._check_finite(total)
+        self.optimiser.step()
+        self.step += 1
+        self.plateau.add(float(total.detach()))
+        return terms
+
+    def _factor(self) -> float:
+        if self.recipe.schedule == "plateau":
+            return self.plateau.factor
+        warm = min(1.0, (self.step + 1) / max(1, round(_WARM_UP * self.steps)))
+        return warm * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+
+    def _check_finite(self, total: Tensor) -> None:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not bool(torch.isfinite(total) & torch.isfinite(norm)):
+            raise RunError(
+                f"{self.stage}: the loss or a gradient is not finite at step {self.step}; the weights were not touched. "
+                "Lower learning_rate in the recipe and resume."
+            )
+
+    def save(self) -> None:
+        """Writes the checkpoint; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        state = {
+            "step": self.step,
+            "weights": weights,
+            "optimiser": self.optimiser.state_dict(),
+            "plateau": dict(vars(self.plateau)),
+        }
+        with storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _whole(self.folder / "state.pt", lambda path: torch.save(state, path))
+            _whole(self.weights_path, lambda path: save_file(weights, path))
+
+    def _restore(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        device = next(self.network.parameters()).device
+        try:
+            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            self.network.load_state_dict(state["weights"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, KeyError, ValueError, EOFError) as error:
+            raise RunError(f"The checkpoint {path} does not fit this recipe; start a new run.") from error
+        self.step = state["step"]
+        self.plateau = Plateau(**state["plateau"])
+
+
+def load_weights(network: nn.Module, folder: Path) -> None:
+    """Loads the last weights of a trained network, strictly.
+
+    Raises:
+        RunError: there are none, or they belong to another network.
+    """
+    path = folder / "last.safetensors"
+    try:
+        network.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise RunError(f"There are no weights {path}; resume the run that trains them.") from error
+    except RuntimeError as error:
+        raise RunError(f"The weights {path} belong to another network; start a new run.") from error
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
