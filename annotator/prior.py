@@ -23,9 +23,13 @@ _REPORT_EVERY = 25
 
 
 class VPoser(nn.Module):
-    """Variational autoencoder of 21 body rotations; z = 0 is the mean pose, not the zero pose."""
+    """Variational autoencoder of 21 body rotations; z = 0 is the mean pose, not the zero pose.
 
-    def __init__(self) -> None:
+    Args:
+        dropout: the official networks train with 0.1; with the few poses of a demo none works better.
+    """
+
+    def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
         self.bodyprior_enc_bn1 = nn.BatchNorm1d(63)
         self.bodyprior_enc_fc1 = nn.Linear(63, _WIDTH)
@@ -33,10 +37,12 @@ class VPoser(nn.Module):
         self.bodyprior_enc_fc2 = nn.Linear(_WIDTH, _WIDTH)
         self.bodyprior_enc_mu = nn.Linear(_WIDTH, LATENT)
         self.bodyprior_enc_logvar = nn.Linear(_WIDTH, LATENT)
-        self.dropout = nn.Dropout(p=0.1)
+        self.dropout = nn.Dropout(p=dropout)
         self.bodyprior_dec_fc1 = nn.Linear(LATENT, _WIDTH)
         self.bodyprior_dec_fc2 = nn.Linear(_WIDTH, _WIDTH)
         self.bodyprior_dec_out = nn.Linear(_WIDTH, 21 * 6)
+        with torch.no_grad():  # from a random start some joints would end half a turn away, where L1 has no slope
+            self.bodyprior_dec_out.bias.copy_(torch.tensor([1.0, 0, 0, 1.0, 0, 0] * 21))
 
     def encode(self, pose: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, 63)` axis-angle -> mean and standard deviation of z, `(B, 32)` each."""
@@ -59,7 +65,7 @@ def train_prior(poses: np.ndarray, *, steps: int, seed: int) -> Generator[Progre
     """A VPoser of `(N, 63)` axis-angle poses: L1 on rotation matrices and the KL divergence to N(0, I); Adam, cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 11])
-    prior = VPoser()
+    prior = VPoser(dropout=0.0)
     data = torch.as_tensor(poses, dtype=torch.float32)
     target = axis_angle_to_matrix(data.view(-1, 21, 3))
     optimiser = torch.optim.Adam(prior.parameters(), lr=2e-3, weight_decay=1e-6)
