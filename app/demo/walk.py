@@ -1,0 +1,57 @@
+"""The demo from start to end: data, project, import, run, table. Each step that is done is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+from annotator.commands.evaluate import evaluate
+from annotator.commands.imports import import_dataset
+from annotator.commands.projects import new
+from annotator.commands.run import RunOptions, run
+from annotator.commands.table import Table
+from annotator.errors import ProjectError
+from annotator.progress import Progress
+from annotator.project import AUXILIARY, TARGET, Project
+from annotator.runs import FINISHED
+from app.demo.data import SIZES, write_data
+from app.demo.writing import LAB, WILD
+
+_RECIPES = {"tiny": "tiny", "small": "demo", "full": "demo-full"}
+
+
+def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
+    """Walks the whole path in `out` and returns the table of the mean-pose predictor against NeuralAnnot.
+
+    Raises:
+        ProjectError: `out` holds a demo of another size.
+    """
+    _check_size(out, size)
+    yield from write_data(out, size)
+    path = out / "project"
+    if not (path / "project.toml").exists():
+        new(path)
+    project = Project.open(path)
+    known = project.datasets()
+    if LAB not in known:
+        folder = out / "data" / LAB
+        yield from import_dataset(path, "human36m", folder / "annotations", images=folder / "images", role=AUXILIARY, name=LAB)
+    if WILD not in known:
+        folder = out / "data" / WILD
+        file = folder / "annotations" / "coco_wholebody_train_v1.0.json"
+        yield from import_dataset(path, "coco-wholebody", file, images=folder / "images" / "train2017", role=TARGET, name=WILD)
+    runs = project.runs()
+    if not runs:
+        yield from run(path, RunOptions(recipe=_RECIPES[size]))
+    elif runs[0].state != FINISHED:
+        yield from run(path, RunOptions(resume=runs[0].id))
+    return (yield from evaluate(path, run_ids=[project.runs()[0].id], truth=out / "truth"))
+
+
+def _check_size(out: Path, size: str) -> None:
+    marker = out / "size.txt"
+    if marker.exists() and marker.read_text() != size:
+        raise ProjectError(f"{out} holds the {marker.read_text()} demo; choose another folder with --out for the {size} one.")
+    if size in SIZES:
+        out.mkdir(parents=True, exist_ok=True)
+        marker.write_text(size)
