@@ -1,0 +1,199 @@
+"""The same bodies from any side: an orbiting pinhole camera, a ground grid at the feet, linked panes.
+
+Rendered off-screen by the overlay's own renderer and painted into a plain widget (docs/decisions says why), so it runs on
+any platform plugin and does not turn the window to GL composition. Half resolution while dragging.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QResizeEvent, QWheelEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from viewers.overlay_view import rgba_pixmap
+from viewers.renderer import MeshRenderer
+from viewers.scene import Intrinsics, SceneMesh
+
+_FRONT, _SIDE, _TOP, _HOME = (0.0, 0.0), (-90.0, 0.0), (0.0, 89.0), (-35.0, 14.0)
+_DEGREES_PER_PX = 0.4
+_DISTANCE = 3.4
+_SETTLE_MS = 120
+_GRID_STEP, _GRID_HALF = 0.25, 1.25
+
+
+@dataclass(frozen=True)
+class OrbitCamera:
+    """Where the bodies are seen from: turns about the vertical and the horizontal axis in degrees, and a zoom factor."""
+
+    azimuth: float = _HOME[0]
+    elevation: float = _HOME[1]
+    zoom: float = 1.0
+
+    def turn(self) -> np.ndarray:
+        """`(3, 3)`: view space from the body's frame (x right, y down, z away)."""
+        a, e = np.deg2rad([self.azimuth, self.elevation])
+        about_y = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+        about_x = np.array([[1, 0, 0], [0, np.cos(e), -np.sin(e)], [0, np.sin(e), np.cos(e)]])
+        return about_x @ about_y
+
+
+class OrbitView(QWidget):
+    """N panes side by side, each with the meshes of one run, seen by one camera.
+
+    Signals:
+        painted: the current meshes are on the screen.
+    """
+
+    painted = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumSize(160, 160)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName("3D view")
+        self._panes: list[SceneMesh] = []
+        self._camera = OrbitCamera()
+        self._pictures: list[QPixmap] = []
+        self._renderer: MeshRenderer | None = None
+        self._grabbed: QPointF | None = None
+        self._announced = True
+        self._message = ""
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._render)
+
+    def set_panes(self, panes: Sequence[SceneMesh], message: str = "") -> None:
+        """Shows one mesh per pane; each is centred at the middle of its own extent."""
+        self._panes = [_centred(mesh) for mesh in panes]
+        self._message = message
+        self._announced = False
+        self._timer.start(0)
+
+    @property
+    def camera(self) -> OrbitCamera:
+        """Where the bodies are seen from."""
+        return self._camera
+
+    def front(self) -> None:
+        """As the photo's camera sees it."""
+        self._look(*_FRONT)
+
+    def side(self) -> None:
+        """From the person's left, if he faces the camera."""
+        self._look(*_SIDE)
+
+    def top(self) -> None:
+        """From above."""
+        self._look(*_TOP)
+
+    def home(self) -> None:
+        """The view that a new person is shown in."""
+        self._look(*_HOME)
+
+    def close_renderer(self) -> None:
+        """Frees the off-screen window; call before the widget goes."""
+        self._timer.stop()
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    def _look(self, azimuth: float, elevation: float) -> None:
+        self._camera = OrbitCamera(azimuth, elevation, 1.0)
+        self._timer.start(0)
+
+    # -- Qt --------------------------------------------------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._grabbed = event.position()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._grabbed is None:
+            return
+        moved = event.position() - self._grabbed
+        self._grabbed = event.position()
+        elevation = float(np.clip(self._camera.elevation + moved.y() * _DEGREES_PER_PX, -89, 89))
+        self._camera = OrbitCamera(self._camera.azimuth - moved.x() * _DEGREES_PER_PX, elevation, self._camera.zoom)
+        self._timer.start(0)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._grabbed = None
+        self._timer.start(0)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        zoom = float(np.clip(self._camera.zoom * 1.15 ** (event.angleDelta().y() / 120), 0.3, 8))
+        self._camera = OrbitCamera(self._camera.azimuth, self._camera.elevation, zoom)
+        self._timer.start(0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._timer.start(_SETTLE_MS)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        painter.fillRect(self.rect(), self.palette().base())
+        if not self._panes:
+            painter.setPen(self.palette().placeholderText().color())
+            area = self.rect().adjusted(24, 24, -24, -24)
+            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self._message)
+            return
+        width = self.width() / len(self._panes)
+        for number, mesh in enumerate(self._panes):
+            area = QRectF(number * width, 0, width, self.height())
+            self._paint_ground(painter, mesh, area)
+            if number < len(self._pictures):
+                painter.drawPixmap(area, self._pictures[number], QRectF(self._pictures[number].rect()))
+        if not self._announced and len(self._pictures) == len(self._panes):
+            self._announced = True
+            QTimer.singleShot(0, self.painted.emit)
+
+    # -- drawing ---------------------------------------------------------------------------------------------------------
+
+    def _render(self) -> None:
+        if self._panes and self._renderer is None:
+            self._renderer = MeshRenderer()
+        scale = self.devicePixelRatioF() * (0.5 if self._grabbed is not None else 1.0)
+        width, height = self.width() / max(len(self._panes), 1), self.height()
+        size = (max(round(width * scale), 16), max(round(height * scale), 16))
+        pictures: list[QPixmap] = []
+        for mesh in self._panes:
+            assert self._renderer is not None
+            intrinsics = self._intrinsics(width, height)
+            seen = SceneMesh(self._seen(mesh.vertices).astype(np.float32), mesh.faces, intrinsics, mesh.color, mesh.vertex_colors)
+            pixels = self._renderer.render([seen], region=(0.0, 0.0, width, height), size=size)
+            pictures.append(rgba_pixmap(pixels))
+        self._pictures = pictures
+        self.update()
+
+    def _seen(self, points: np.ndarray) -> np.ndarray:
+        return points @ self._camera.turn().T + [0, 0, _DISTANCE]
+
+    def _intrinsics(self, width: float, height: float) -> Intrinsics:
+        focal = 1.35 * min(width, height) * self._camera.zoom
+        return Intrinsics(focal, focal, width / 2 - 0.5, height / 2 - 0.5)
+
+    def _paint_ground(self, painter: QPainter, mesh: SceneMesh, area: QRectF) -> None:
+        color = QColor(self.palette().mid().color())
+        painter.setPen(QPen(color, 1.0))
+        painter.save()
+        painter.setClipRect(area)
+        floor = float(mesh.vertices[:, 1].max())
+        k = self._intrinsics(area.width(), area.height())
+        ticks = np.arange(-_GRID_HALF, _GRID_HALF + 1e-6, _GRID_STEP)
+        for tick in ticks:
+            for line in ([[tick, -_GRID_HALF], [tick, _GRID_HALF]], [[-_GRID_HALF, tick], [_GRID_HALF, tick]]):
+                ends = self._seen(np.array([[x, floor, z] for x, z in line]))
+                if (ends[:, 2] > 0.1).all():
+                    u = k.fx * ends[:, 0] / ends[:, 2] + k.cx + 0.5 + area.x()
+                    v = k.fy * ends[:, 1] / ends[:, 2] + k.cy + 0.5
+                    painter.drawLine(QPointF(u[0], v[0]), QPointF(u[1], v[1]))
+        painter.restore()
+
+
+def _centred(mesh: SceneMesh) -> SceneMesh:
+    middle = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
+    return SceneMesh(mesh.vertices - middle, mesh.faces, mesh.intrinsics, mesh.color, mesh.vertex_colors, mesh.name)
