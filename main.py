@@ -48,7 +48,9 @@ def desk(project: Path | None = None) -> int:
 
 
 @app.command
-def demo(*, out: Path = Path("demo-output"), size: str = "small", window: bool = True, progress: ProgressOption = Show.BAR) -> int:
+def demo(
+    *, out: Path = Path("demo-output"), size: str = "small", window: bool = True, progress: ProgressOption = Show.BAR
+) -> int:
     """Draw people with known truth, learn from them, measure, and open the window.
 
     Parameters
@@ -134,7 +136,9 @@ def run(
     recipe: str = "paper",
     round: int = 1,
     source: Annotated[str, Parameter(name="--from")] = "",
-    resume: Annotated[str | None, Parameter(help="Id of the run to go on with; without one the newest.", consume_multiple=False)] = None,
+    resume: Annotated[
+        str | None, Parameter(help="Id of the run to go on with; without one the newest.", consume_multiple=False)
+    ] = None,
     device: str = "auto",
     progress: ProgressOption = Show.BAR,
 ) -> None:
@@ -214,7 +218,13 @@ def evaluate(
 
 @app.command
 def export(
-    project: Path, format: str, out: Path, *, run: str | None = None, verdict: str = "not-rejected", progress: ProgressOption = Show.BAR
+    project: Path,
+    format: str,
+    out: Path,
+    *,
+    run: str | None = None,
+    verdict: str = "not-rejected",
+    progress: ProgressOption = Show.BAR,
 ) -> None:
     """Write fits to a file that other training code loads, with a manifest beside it.
 

@@ -17,6 +17,9 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Backbone(nn.Module):
     """`(B, 3, S, S)` uint8 crops -> `(B, width)` features. Pixels are normalised as torchvision's weights expect."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, name: str) -> None:
         super().__init__()
         import torchvision
@@ -42,10 +45,12 @@ def starting_weights(name: str, weights: str) -> dict[str, Tensor] | None:
     if weights == "none":
         return None
     state = _imagenet(name) if weights == "imagenet" else _of_file(Path(weights))
-    wanted = {key for key in Backbone(name).network.state_dict()}
+    wanted = set(Backbone(name).network.state_dict())
     missing = sorted(wanted - set(state))
     if missing:
-        raise RunError(f"The weights '{weights}' are not those of a {name}: {missing[0]} is missing; name another file in the recipe.")
+        raise RunError(
+            f"The weights '{weights}' are not those of a {name}: {missing[0]} is missing; name another file in the recipe."
+        )
     return {key: state[key] for key in wanted}
 
 
@@ -53,11 +58,12 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     import torchvision
 
     try:
-        return torchvision.models.get_model_weights(name).DEFAULT.get_state_dict(progress=False, check_hash=True)
+        kinds: Any = torchvision.models.get_model_weights(name)
+        return kinds.DEFAULT.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise RunError(
             f"The recipe asks for ImageNet weights of {name}, and they could not be fetched ({error}); connect once, put the "
-            "file into torch's hub cache, or set `weights` in the recipe to a file or to \"none\"."
+            'file into torch\'s hub cache, or set `weights` in the recipe to a file or to "none".'
         ) from error
 
 
@@ -71,4 +77,6 @@ def _of_file(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise RunError(f"The recipe names backbone weights {path}, and there is no such file.") from error
     except Exception as error:
-        raise RunError(f"The backbone weights {path} cannot be read safely ({type(error).__name__}); give another file.") from error
+        raise RunError(
+            f"The backbone weights {path} cannot be read safely ({type(error).__name__}); give another file."
+        ) from error

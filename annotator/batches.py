@@ -61,7 +61,7 @@ def cached_crops(project: Project, samples: Samples, dataset: str, size: int) ->
         try:
             reasons = yield from _fill(project, samples, size, images, ids, counts, old)
             images.flush()
-            os.replace(aside, images_path)
+            aside.replace(images_path)
         finally:
             aside.unlink(missing_ok=True)
         table = pa.table({"id": ids, "bytes": counts, "reason": reasons})
@@ -87,7 +87,9 @@ def _read_index(index_path: Path, images_path: Path) -> _Index | None:
     if len(images) != len(ids):
         return None
     named = [_with_count(i, c, c) for i, c in zip(ids, counts, strict=True)]
-    return _Index(named, dict(zip(ids, counts, strict=True)), {name: row for row, name in enumerate(named)}, reasons, images)
+    return _Index(
+        named, dict(zip(ids, counts, strict=True)), {name: row for row, name in enumerate(named)}, reasons, images
+    )
 
 
 def _with_count(identity: str, count: int, before: int | None) -> str:
@@ -104,7 +106,7 @@ def _identities(project: Project, samples: Samples, size: int) -> tuple[list[str
     counts: list[int] = []
     for key, root, image, box in zip(samples.keys, names, images, boxes, strict=True):
         if (root, image) not in sizes:
-            path = safe_join(roots.get(root, project.path / root), image)
+            path = safe_join(roots.get(str(root), project.path / str(root)), image)
             sizes[root, image] = path.stat().st_size if path.is_file() else -1
         text = f"{key}|{root}/{image}|{box.tolist()}|{samples.box_drawn}|{_RULE}|{size}"
         ids.append(hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -113,7 +115,13 @@ def _identities(project: Project, samples: Samples, size: int) -> tuple[list[str
 
 
 def _fill(
-    project: Project, samples: Samples, size: int, images: np.ndarray, ids: list[str], counts: list[int], old: _Index | None
+    project: Project,
+    samples: Samples,
+    size: int,
+    images: np.ndarray,
+    ids: list[str],
+    counts: list[int],
+    old: _Index | None,
 ) -> Generator[Progress, None, list[str]]:
     reasons = [""] * len(samples)
     crop = crop_of_box(samples.boxes, samples.sizes, drawn=samples.box_drawn)

@@ -107,7 +107,9 @@ def crop_from_camera(camera: Camera, crop: Crop) -> np.ndarray:
 
     Every ray of a pinhole camera has z > 0, so the rotation is unique.
     """
-    ray = np.concatenate([(crop.center - camera.princpt) / camera.focal, np.ones((*crop.center.shape[:-1], 1))], axis=-1)
+    ray = np.concatenate(
+        [(crop.center - camera.princpt) / camera.focal, np.ones((*crop.center.shape[:-1], 1))], axis=-1
+    )
     ray = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
     x, y, z = ray[..., 0], ray[..., 1], ray[..., 2]
     zero = np.zeros_like(x)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc as ipc
+from pyarrow import ipc
 
 from annotator.errors import ProjectError, storage
 
@@ -54,7 +54,7 @@ def write_shard(path: Path, table: pa.Table) -> None:
         try:
             with pa.OSFile(str(aside), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table.combine_chunks())
-            os.replace(aside, path)
+            aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
 
@@ -70,5 +70,7 @@ def read_shards(paths: Sequence[Path]) -> pa.Table:
         try:
             tables.append(ipc.open_file(pa.memory_map(str(path))).read_all())
         except (pa.ArrowInvalid, OSError) as error:
-            raise ProjectError(f"{path} is not a whole table; remove it and run the command that makes it again.") from error
+            raise ProjectError(
+                f"{path} is not a whole table; remove it and run the command that makes it again."
+            ) from error
     return pa.concat_tables(tables)

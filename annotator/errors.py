@@ -17,7 +17,7 @@ Everything else that is raised is a mistake of ours and deserves its traceback.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,7 +75,7 @@ _STORAGE_ERRNOS = {
 
 
 @contextmanager
-def storage(path: Path) -> Iterator[None]:
+def storage(path: Path) -> Generator[None, None, None]:
     """Turns the operating system's refusal to write at `path` into a `StorageError` with one sentence."""
     try:
         yield
@@ -83,4 +83,6 @@ def storage(path: Path) -> Iterator[None]:
         why = _STORAGE_ERRNOS.get(error.errno or 0)
         if why is None:
             raise
-        raise StorageError(f"Could not write {path}: {why}; make room or choose another place, then run the same command again.") from error
+        raise StorageError(
+            f"Could not write {path}: {why}; make room or choose another place, then run the same command again."
+        ) from error

@@ -175,7 +175,8 @@ class Fits(Sequence[Fit]):
             raise IndexError(index)
         row = self.table.slice(index % len(self), 1)
         numbers = {
-            name: to_numpy(row[name], (width,))[0] for name, width in {**PARAMETERS[self.header.family], **CAMERA}.items()
+            name: to_numpy(row[name], (width,))[0]
+            for name, width in {**PARAMETERS[self.header.family], **CAMERA}.items()
         }
         return Fit(
             key=row["key"][0].as_py(),

@@ -10,17 +10,16 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from annotator.errors import NeuralAnnotError, RunError, storage
 from annotator.progress import Progress, Stopped, Work
 
 _QUIET_SECONDS = 0.2
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class JobFolder:
             return False
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self) -> Generator[None, None, None]:
         """Holds the lock while the block runs.
 
         Raises:
@@ -122,7 +121,9 @@ class JobFolder:
         last_time, last_stage = 0.0, ""
         for progress in work:
             now = time.monotonic()
-            worth = progress.message or progress.values or progress.stage != last_stage or progress.done >= progress.total
+            worth = (
+                progress.message or progress.values or progress.stage != last_stage or progress.done >= progress.total
+            )
             if worth or now - last_time >= _QUIET_SECONDS:
                 self.append("progress", **as_event(progress))
                 last_time, last_stage = now, progress.stage
@@ -149,9 +150,6 @@ def as_event(progress: Progress) -> dict[str, object]:
 
 def _stop(work: Work) -> Work:
     # The worker may still report while it saves; it must end by letting `Stopped` pass.
-    throw = getattr(work, "throw", None)
-    if throw is None:
-        raise Stopped
-    throw(Stopped())
+    work.throw(Stopped())
     yield from work
     raise Stopped

@@ -53,7 +53,9 @@ def auxiliary_loss(recipe: BodyRecipe, prediction: Prediction, joints: Tensor, t
     }
 
 
-def target_loss(recipe: BodyRecipe, prediction: Prediction, joints: Tensor, pixels: Tensor, targets: Targets) -> dict[str, Tensor]:
+def target_loss(
+    recipe: BodyRecipe, prediction: Prediction, joints: Tensor, pixels: Tensor, targets: Targets
+) -> dict[str, Tensor]:
     """L_tg = |P2D - P2D*| + 1_tg lambda theta^2 + (1 - 1_tg)(|P3D - P3D*| + |theta - theta*|), weighted.
 
     Args:
@@ -64,11 +66,13 @@ def target_loss(recipe: BodyRecipe, prediction: Prediction, joints: Tensor, pixe
     assert prediction.latent is not None
     size = (prediction.latent**2).mean(dim=1) + (prediction.betas**2).mean(dim=1)
     imitate = targets.imitate[:, None]
-    terms = {
+    return {
         "2d": recipe.weight_2d * masked_l1(pixels, targets.pixels[..., :2], targets.pixels[..., 2:]),
         "3d": recipe.weight_3d * masked_l1(joints, targets.joints[..., :3], targets.joints[..., 3:]),
         "pose": recipe.weight_pose * masked_l1(prediction.rotations, targets.rotations, imitate[..., None, None]),
         "shape": recipe.weight_shape * masked_l1(prediction.betas, targets.betas, imitate),
-        "regulariser": recipe.regulariser * recipe.weight_2d * (size * targets.regularise).sum() / targets.regularise.sum().clamp_min(1e-6),
+        "regulariser": recipe.regulariser
+        * recipe.weight_2d
+        * (size * targets.regularise).sum()
+        / targets.regularise.sum().clamp_min(1e-6),
     }
-    return terms

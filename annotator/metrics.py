@@ -12,7 +12,9 @@ from annotator.camera import VIRTUAL_SIZE, Crop
 MM = 1000.0
 
 
-def joint_error_mm(predicted: np.ndarray, true: np.ndarray, predicted_root: np.ndarray, true_root: np.ndarray) -> np.ndarray:
+def joint_error_mm(
+    predicted: np.ndarray, true: np.ndarray, predicted_root: np.ndarray, true_root: np.ndarray
+) -> np.ndarray:
     """Mean distance after moving both roots to the origin (MPJPE for joints, MPVPE for vertices).
 
     Args:

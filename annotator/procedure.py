@@ -68,7 +68,9 @@ class Procedure:
         auxiliary = yield from self._open(AUXILIARY)
         target = yield from self._open(TARGET)
         if not auxiliary:
-            yield Progress("Training", message="No auxiliary set: the network learns from 2D alone (the paper's Table 1, 'None').")
+            yield Progress(
+                "Training", message="No auxiliary set: the network learns from 2D alone (the paper's Table 1, 'None')."
+            )
         for data in auxiliary:  # line 1
             if self.chain is None:
                 network = self._auxiliary_network()  # line 2
@@ -108,7 +110,9 @@ class Procedure:
         fits = self.before.fits(data.name, PART) if self.before is not None else None
         if fits is None:
             return data
-        taught = supervision.with_verdicts(data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.body)
+        taught = supervision.with_verdicts(
+            data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.body
+        )
         return DataSet(data.name, data.samples, data.crops, taught)
 
     # -- networks --------------------------------------------------------------------------------------------------------
@@ -122,10 +126,10 @@ class Procedure:
         return backbone
 
     def _auxiliary_network(self) -> AuxiliaryNetwork:
-        return AuxiliaryNetwork(self._backbone(), JOINTS).to(self.device, memory_format=torch.channels_last)
+        return AuxiliaryNetwork(self._backbone(), JOINTS).to(memory_format=torch.channels_last).to(self.device)
 
     def _target_network(self, prior: VPoser) -> TargetNetwork:
-        return TargetNetwork(self._backbone(), prior).to(self.device, memory_format=torch.channels_last)
+        return TargetNetwork(self._backbone(), prior).to(memory_format=torch.channels_last).to(self.device)
 
     def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, VPoser]:
         """The prior of the chain's first run, the one already trained in this run, or a new one."""
@@ -142,7 +146,9 @@ class Procedure:
             rng = np.random.default_rng([self.recipe.seed, 31])
             poses.append(sample_body_poses(rng, _ARCHETYPE_POSES))
             source += f" and {_ARCHETYPE_POSES:,} poses from the shipped archetypes"
-        yield Progress("Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}.")
+        yield Progress(
+            "Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}."
+        )
         prior = yield from train_prior(np.concatenate(poses), steps=self.recipe.prior_steps, seed=self.recipe.seed)
         from safetensors.torch import save_file
 
@@ -211,14 +217,20 @@ class Procedure:
         network.eval()
         predict = predictor(network, data.crops, data.lessons, self.device)
         yield from annotate(
-            f"Annotating {data.name}", predict, to_fits, lambda number: self.run.shard_path(data.name, PART, number), data.crops
+            f"Annotating {data.name}",
+            predict,
+            to_fits,
+            lambda number: self.run.shard_path(data.name, PART, number),
+            data.crops,
         )
         yield from write_2d_errors(self.run, data.name, data.samples, self.body)
 
     def _count_failures(self, data: list[DataSet]) -> Work:
         failed = sum(bool(reason) for one in data for reason in one.crops.reasons)
         if failed:
-            yield Progress("Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed.")
+            yield Progress(
+                "Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed."
+            )
 
 
 class _Pool:

@@ -6,7 +6,7 @@ its last `yield`; it saves what it has and lets the exception pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 _NO_VALUES: Mapping[str, float] = {}
@@ -33,7 +33,7 @@ class Progress:
     values: Mapping[str, float] = field(default_factory=lambda: _NO_VALUES)
 
 
-Work = Iterator[Progress]
+Work = Generator[Progress, None, None]
 """What every command returns."""
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -86,7 +86,7 @@ class Project:
         Raises:
             ProjectError: the folder exists and is not empty.
         """
-        if path.exists() and (not path.is_dir() or any(set(p.name for p in path.iterdir()) - {"body_models"})):
+        if path.exists() and (not path.is_dir() or any({p.name for p in path.iterdir()} - {"body_models"})):
             raise ProjectError(f"{path} already exists and is not empty; choose another folder for the new project.")
         with storage(path):
             for name in ("datasets", "runs", "jobs", "cache"):
@@ -182,7 +182,9 @@ class Project:
             ProjectError: the name cannot be a folder's or is `target`.
         """
         if not _NAME.fullmatch(info.name) or info.name == TARGET:
-            raise ProjectError(f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.'.")
+            raise ProjectError(
+                f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.'."
+            )
         folder = self.path / "datasets" / info.name
         aside = folder.with_name(f".{info.name}.{os.getpid()}")
         with FileLock(self.path / "datasets" / ".lock"), storage(folder):
@@ -279,7 +281,7 @@ class Project:
         return [JobFolder(path) for path in sorted((self.path / "jobs").glob("*")) if path.is_dir()]
 
     @contextmanager
-    def desk_lock(self) -> Iterator[str]:
+    def desk_lock(self) -> Generator[str, None, None]:
         """Held by the one window that may write; yields "" if we hold it, else who does."""
         with (self.path / "desk.lock").open("a+") as handle:
             try:
@@ -348,7 +350,9 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(found, int):
         raise ProjectError(f"{file} does not say its format; it is not a project of this program.")
     if found > FORMAT:
-        raise ProjectError(f"{path} was made by a newer version (format {found}, this program knows {FORMAT}); update the program.")
+        raise ProjectError(
+            f"{path} was made by a newer version (format {found}, this program knows {FORMAT}); update the program."
+        )
     return settings
 
 

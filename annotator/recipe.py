@@ -72,7 +72,9 @@ class BodyRecipe:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise RecipeError(f"[body] {name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
+                raise RecipeError(
+                    f"[body] {name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}."
+                )
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise RecipeError(f"[body] {name} = {getattr(self, name)} must be greater than 0.")
@@ -114,7 +116,9 @@ def load_recipe(name: str) -> Recipe:
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError as error:
-        raise RecipeError(f"There is no recipe '{name}'; use {', '.join(shipped_recipes())} or give a TOML file.") from error
+        raise RecipeError(
+            f"There is no recipe '{name}'; use {', '.join(shipped_recipes())} or give a TOML file."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
         raise RecipeError(f"The recipe {path} is not TOML ({error}); mend the file.") from error
     return parse_recipe(values, path.stem)
@@ -123,14 +127,14 @@ def load_recipe(name: str) -> Recipe:
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     """A recipe from the tables of its TOML."""
     if unknown := set(values) - {"name", "body"}:
-        raise RecipeError(f"The recipe has a table or field '{sorted(unknown)[0]}' that is unknown; it may have [body].")
+        raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have [body].")
     if not isinstance(values.get("body"), dict):
         raise RecipeError("The recipe has no table [body]; add one, empty for the paper's settings.")
     return Recipe(str(values.get("name", name)), BodyRecipe(**_checked(values["body"])))
 
 
 def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    kinds = {field.name: type(field.default) for field in fields(BodyRecipe)}
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(BodyRecipe)}
     out: dict[str, Any] = {}
     for name, value in table.items():
         if name not in kinds:
@@ -145,4 +149,4 @@ def _checked(table: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "a text"}
+_WORDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}

@@ -40,26 +40,33 @@ class ReviewLog:
         Raises:
             ReviewError: the database cannot be written; nothing of this call is in it then.
         """
-        import sqlalchemy as sa
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             with storage(self.path), self._engine().begin() as connection:
                 connection.execute(self._table().insert(), [_to_row(event) for event in events])
-        except sa.exc.SQLAlchemyError as error:
-            raise ReviewError(f"The verdict was not saved in {self.path} ({_cause(error)}); free the disk and repeat it.") from error
+        except SQLAlchemyError as error:
+            raise ReviewError(
+                f"The verdict was not saved in {self.path} ({_cause(error)}); free the disk and repeat it."
+            ) from error
 
     def events(self) -> list[ReviewEvent]:
         """All events in the order in which they were written."""
         if not self.path.exists():
             return []
         import sqlalchemy as sa
+        from sqlalchemy.exc import SQLAlchemyError
 
         table = self._table()
         try:
             with self._engine().connect() as connection:
-                return [_of_row(dict(row)) for row in connection.execute(sa.select(table).order_by(table.c.n)).mappings()]
-        except sa.exc.SQLAlchemyError as error:
-            raise ReviewError(f"The review log {self.path} cannot be read ({_cause(error)}); restore it from a backup.") from error
+                return [
+                    _of_row(dict(row)) for row in connection.execute(sa.select(table).order_by(table.c.n)).mappings()
+                ]
+        except SQLAlchemyError as error:
+            raise ReviewError(
+                f"The review log {self.path} cannot be read ({_cause(error)}); restore it from a backup."
+            ) from error
 
     def judgements(self) -> dict[FitKey, Judgement]:
         """The verdict in force of every judged fit."""
@@ -80,14 +87,11 @@ class ReviewLog:
     def _engine(self) -> sa.Engine:
         if self._open_engine is None:
             import sqlalchemy as sa
+            from sqlalchemy import event
 
             engine = sa.create_engine(f"sqlite:///{self.path}")
 
-            @sa.event.listens_for(engine, "connect")
-            def _durable(connection: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("PRAGMA journal_mode=TRUNCATE")  # WAL is unsafe on network file systems
-
+            event.listen(engine, "connect", _durable)
             self._table().metadata.create_all(engine)
             self._open_engine = engine
         return self._open_engine
@@ -133,6 +137,11 @@ def frozen(path: Path) -> dict[FitKey, Verdict]:
     table = read_shards([path])
     rows = zip(*(table[name].to_pylist() for name in ("run", "sample", "part", "verdict")), strict=True)
     return {FitKey(run, sample, part): Verdict(verdict) for run, sample, part, verdict in rows}
+
+
+def _durable(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA journal_mode=TRUNCATE")  # WAL is unsafe on network file systems
 
 
 def _to_row(event: ReviewEvent) -> dict[str, str]:

@@ -68,9 +68,12 @@ class Run:
         """
         try:
             values: dict[str, Any] = json.loads((self.path / "run.json").read_text())
-            return RunInfo(**{**values, "datasets": tuple(values["datasets"]), "parts": tuple(values["parts"])})
+            values.update(datasets=tuple(values["datasets"]), parts=tuple(values["parts"]))
+            return RunInfo(**values)
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ProjectError(f"{self.path / 'run.json'} cannot be read; remove the folder with `runs remove`.") from error
+            raise ProjectError(
+                f"{self.path / 'run.json'} cannot be read; remove the folder with `runs remove`."
+            ) from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replaces `run.json` at once."""
@@ -162,6 +165,6 @@ def write_text(path: Path, text: str) -> None:
     with storage(path):
         try:
             aside.write_text(text)
-            os.replace(aside, path)
+            aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

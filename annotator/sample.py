@@ -183,7 +183,8 @@ class Samples(Sequence[Sample]):
             return to_numpy(row[name], shape)[0]
 
         box, keypoints = numbers("box", 4), numbers("keypoints", len(self.skeleton), 3)
-        assert box is not None and keypoints is not None
+        assert box is not None
+        assert keypoints is not None
         return Sample(
             key=str(text("key")),
             part=self.part,
@@ -243,4 +244,3 @@ class Samples(Sequence[Sample]):
     def intrinsics(self) -> FloatArray:
         """`(N, 3, 3)` K of each photo; all zeros where it is unknown."""
         return to_numpy(self.table["K"], (3, 3))
-

@@ -31,7 +31,9 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
         people = of_samples[part]
-        posed = poser.pose({name: fits.column(name)[part] for name in ("global_orient", "body_pose", "betas", "transl")})
+        posed = poser.pose(
+            {name: fits.column(name)[part] for name in ("global_orient", "body_pose", "betas", "transl")}
+        )
         camera = Camera(fits.column("focal")[part].astype(np.float64), fits.column("princpt")[part].astype(np.float64))
         points = camera.project(posed.points(samples.skeleton.name)[:, chosen])
         errors[:, part] = error_2d(points, keypoints[people][:, chosen], Crop(crop.center[people], crop.side[people]))

@@ -116,7 +116,11 @@ def lab_shots(body: BodyModelData, seed: int, count: int, *, start: int = 0, sca
         places = [_lab_place(first + row, cameras) for row in range(_CHUNK)]
         towards = np.array([np.arctan2(*(-place.rotation.T @ place.translation)[[1, 0]]) for place in places])
         heading = towards + np.pi / 2 + _yaws(rng, _CHUNK)
-        in_world = Rotation.from_rotvec(np.stack([0 * heading, 0 * heading, heading], 1)) * _WORLD_FROM_BODY * Rotation.from_rotvec(tilt)
+        in_world = (
+            Rotation.from_rotvec(np.stack([0 * heading, 0 * heading, heading], 1))
+            * _WORLD_FROM_BODY
+            * Rotation.from_rotvec(tilt)
+        )
         of_camera = Rotation.from_matrix(np.stack([place.rotation for place in places]))
         people["global_orient"] = (of_camera * in_world).as_rotvec().astype(np.float32)
         posed = poser.pose(people)
@@ -134,7 +138,9 @@ def _people(rng: np.random.Generator, count: int, body: BodyModelData) -> tuple[
         "left_hand_pose": sample_hands(rng, count, body.hand_components["left"]),
         "right_hand_pose": sample_hands(rng, count, body.hand_components["right"]),
         "expression": np.clip(rng.normal(size=(count, 10)), -2, 2).astype(np.float32),
-        "jaw_pose": np.stack([np.abs(rng.normal(0, 0.08, count)), np.zeros(count), np.zeros(count)], 1).astype(np.float32),
+        "jaw_pose": np.stack([np.abs(rng.normal(0, 0.08, count)), np.zeros(count), np.zeros(count)], 1).astype(
+            np.float32
+        ),
     }
     return people, tilt
 
@@ -148,7 +154,9 @@ def _turn_y(yaw: np.ndarray) -> Rotation:
     return Rotation.from_rotvec(np.stack([0 * yaw, yaw, 0 * yaw], axis=1))
 
 
-def _wild_shot(number: int, people: dict[str, np.ndarray], posed: Posed, row: int, rng: np.random.Generator, scale: float) -> Shot:
+def _wild_shot(
+    number: int, people: dict[str, np.ndarray], posed: Posed, row: int, rng: np.random.Generator, scale: float
+) -> Shot:
     width, height = ((360, 360), (320, 400), (420, 320))[rng.integers(3)]
     width, height = round(width * scale), round(height * scale)
     focal = rng.uniform(0.95, 1.7) * max(width, height)
@@ -160,7 +168,9 @@ def _wild_shot(number: int, people: dict[str, np.ndarray], posed: Posed, row: in
     extent = max((high[1] - low[1]) / height, (high[0] - low[0]) / width)
     depth = focal * extent / fill
     room = np.maximum(np.array([width, height]) - focal * (high - low)[:2] / depth, 0) / 2
-    centre = np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * (np.array([width, height]) * 0.22 if truncated else room * 0.9)
+    centre = np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * (
+        np.array([width, height]) * 0.22 if truncated else room * 0.9
+    )
     middle = (low + high) / 2
     transl = np.append((centre - princpt) / focal * depth, depth) - middle
     return _shot(
@@ -179,7 +189,14 @@ def _wild_shot(number: int, people: dict[str, np.ndarray], posed: Posed, row: in
 
 
 def _lab_shot(
-    number: int, people: dict[str, np.ndarray], posed: Posed, row: int, place: LabPlace, spot: np.ndarray, seed: int, scale: float
+    number: int,
+    people: dict[str, np.ndarray],
+    posed: Posed,
+    row: int,
+    place: LabPlace,
+    spot: np.ndarray,
+    seed: int,
+    scale: float,
 ) -> Shot:
     vertices = posed.vertices[row]
     pelvis = posed.joints[row, 0]
@@ -190,7 +207,20 @@ def _lab_shot(
     focal = np.array([1.5, 1.497]) * size[0]
     princpt = np.array([size[0] * 0.512, size[1] * 0.515])
     looks = _lab_looks(np.random.default_rng([seed, 5, place.subject]))
-    return _shot(number, people, posed, row, transl, focal, princpt, size, looks=looks, occluders=(), seed=place.camera, lab=place)
+    return _shot(
+        number,
+        people,
+        posed,
+        row,
+        transl,
+        focal,
+        princpt,
+        size,
+        looks=looks,
+        occluders=(),
+        seed=place.camera,
+        lab=place,
+    )
 
 
 def _shot(
@@ -231,9 +261,10 @@ def _occluders(rng: np.random.Generator, vertices: np.ndarray) -> tuple[Occluder
     half = np.array([rng.uniform(0.12, 0.4), rng.uniform(0.15, 0.35), 0.08])
     share = rng.uniform(0.45, 1.0)
     nearer = rng.uniform(0.75, 0.9)
-    center = np.array([rng.uniform(low[0], high[0]), low[1] + share * (high[1] - low[1]) + half[1] * 0.4, low[2]]) * nearer
-    color = tuple(int(c) for c in rng.integers(30, 225, 3))
-    return (Occluder(tuple(center.tolist()), tuple(half.tolist()), color),)
+    center = (
+        np.array([rng.uniform(low[0], high[0]), low[1] + share * (high[1] - low[1]) + half[1] * 0.4, low[2]]) * nearer
+    )
+    return (Occluder(tuple(center.tolist()), tuple(half.tolist()), _color(rng, 30, 225)),)
 
 
 _SKINS = ((241, 205, 180), (224, 172, 140), (198, 134, 96), (150, 98, 66), (96, 62, 44))
@@ -241,7 +272,7 @@ _HAIR = ((30, 24, 20), (70, 46, 28), (120, 84, 48), (186, 152, 96), (150, 150, 1
 
 
 def _wild_looks(rng: np.random.Generator) -> Looks:
-    shirt, trousers, shoes = (tuple(int(c) for c in rng.integers(25, 240, 3)) for _ in range(3))
+    shirt, trousers, shoes = (_color(rng, 25, 240) for _ in range(3))
     direction = np.array([rng.uniform(-1, 1), rng.uniform(-1.2, -0.2), rng.uniform(-1.2, -0.3)])
     return Looks(
         skin=_SKINS[rng.integers(len(_SKINS))],
@@ -254,6 +285,11 @@ def _wild_looks(rng: np.random.Generator) -> Looks:
         light=tuple(direction.tolist()),
         ambient=float(rng.uniform(0.2, 0.45)),
     )
+
+
+def _color(rng: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:
+    red, green, blue = rng.integers(low, high, 3)
+    return int(red), int(green), int(blue)
 
 
 def _lab_looks(rng: np.random.Generator) -> Looks:

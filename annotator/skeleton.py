@@ -40,7 +40,9 @@ class Skeleton:
     @cached_property
     def sides(self) -> np.ndarray:
         """`(K,)` int8: -1 left, 0 middle, 1 right."""
-        return np.array([-1 if p.startswith("left_") else 1 if p.startswith("right_") else 0 for p in self.points], np.int8)
+        return np.array(
+            [-1 if p.startswith("left_") else 1 if p.startswith("right_") else 0 for p in self.points], np.int8
+        )
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,7 @@ Legend: N samples, K 2D points of the loss, J 3D joints.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -86,7 +86,12 @@ def with_fits(taught: Lessons, samples: Samples, fits: Fits, recipe: BodyRecipe)
 
 
 def with_verdicts(
-    taught: Lessons, samples: Samples, fits: Fits, verdicts: Mapping[str, Verdict], recipe: BodyRecipe, body: BodyModelData
+    taught: Lessons,
+    samples: Samples,
+    fits: Fits,
+    verdicts: Mapping[str, Verdict],
+    recipe: BodyRecipe,
+    body: BodyModelData,
 ) -> Lessons:
     """What a target set teaches in a later round (house, section 6).
 
@@ -104,7 +109,7 @@ def with_verdicts(
     rows = np.flatnonzero(imitate)
     joints[rows] = _joints_of(rotations[rows], betas[rows], body)
     learnt = _replace(taught, rotations, betas, imitate=imitate)
-    return Lessons(**{**learnt.__dict__, "joints": joints, "regularise": 1 - imitate})
+    return replace(learnt, joints=joints, regularise=1 - imitate)
 
 
 def _imitated(verdict: Verdict | None, unseen: bool) -> bool:
@@ -112,10 +117,12 @@ def _imitated(verdict: Verdict | None, unseen: bool) -> bool:
 
 
 def _replace(taught: Lessons, rotations: np.ndarray, betas: np.ndarray, *, imitate: np.ndarray) -> Lessons:
-    return Lessons(**{**taught.__dict__, "rotations": rotations, "betas": betas, "imitate": imitate})
+    return replace(taught, rotations=rotations, betas=betas, imitate=imitate)
 
 
-def _fitted(taught: Lessons, samples: Samples, fits: Fits, recipe: BodyRecipe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fitted(
+    taught: Lessons, samples: Samples, fits: Fits, recipe: BodyRecipe
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rotations in the crop frame, betas, and which samples have a fit that did not fail."""
     rows = np.array([fits.index_of.get(key, -1) for key in samples.keys])
     found = (rows >= 0) & fits.ok[rows]
@@ -146,7 +153,9 @@ def _camera(samples: Samples, crop: Crop) -> Camera:
     """The photo's camera; the virtual one where K is unknown, so that the turn is none."""
     known = samples.intrinsics[:, 2, 2] > 0
     given, virtual = Camera.of_matrix(samples.intrinsics.astype(np.float64)), crop.virtual_camera()
-    return Camera(np.where(known[:, None], given.focal, virtual.focal), np.where(known[:, None], given.princpt, virtual.princpt))
+    return Camera(
+        np.where(known[:, None], given.focal, virtual.focal), np.where(known[:, None], given.princpt, virtual.princpt)
+    )
 
 
 def _pixels(samples: Samples, crop: Crop) -> np.ndarray:

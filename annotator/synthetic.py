@@ -88,7 +88,9 @@ def sample_betas(rng: np.random.Generator, count: int) -> np.ndarray:
 
 def sample_hands(rng: np.random.Generator, count: int, components: np.ndarray, spread: float = 0.45) -> np.ndarray:
     """`(count, 45)` float32 offsets from the mean hand along the first six `(45, 45)` components, radians."""
-    return (rng.normal(size=(count, 6)) * spread * np.array([1, 0.5, 0.4, 0.3, 0.2, 0.2]) @ components[:6]).astype(np.float32)
+    return (rng.normal(size=(count, 6)) * spread * np.array([1, 0.5, 0.4, 0.3, 0.2, 0.2]) @ components[:6]).astype(
+        np.float32
+    )
 
 
 def mirrored(angles: np.ndarray, which: np.ndarray) -> np.ndarray:

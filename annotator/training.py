@@ -107,7 +107,9 @@ class Training:
                 terms = self._advance()
                 if self.step % _REPORT_EVERY == 0 or self._ended:
                     values = {name: float(term.detach()) for name, term in terms.items()}
-                    yield Progress(self.stage, self.step, self.steps, "steps", values={"loss": sum(values.values()), **values})
+                    yield Progress(
+                        self.stage, self.step, self.steps, "steps", values={"loss": sum(values.values()), **values}
+                    )
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     self.save()
                     saved = time.monotonic()
@@ -197,6 +199,6 @@ def _whole(path: Path, write: Callable[[Path], object]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(aside)
-        os.replace(aside, path)
+        aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

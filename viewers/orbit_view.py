@@ -163,7 +163,9 @@ class OrbitView(QWidget):
         for mesh in self._panes:
             assert self._renderer is not None
             intrinsics = self._intrinsics(width, height)
-            seen = SceneMesh(self._seen(mesh.vertices).astype(np.float32), mesh.faces, intrinsics, mesh.color, mesh.vertex_colors)
+            seen = SceneMesh(
+                self._seen(mesh.vertices).astype(np.float32), mesh.faces, intrinsics, mesh.color, mesh.vertex_colors
+            )
             pixels = self._renderer.render([seen], region=(0.0, 0.0, width, height), size=size)
             pictures.append(rgba_pixmap(pixels))
         self._pictures = pictures

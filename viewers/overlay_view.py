@@ -8,10 +8,22 @@ corner: pixel (u, v) lies at (u + 0.5, v + 0.5), and `to_scene` is the only plac
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
-from PySide6.QtGui import QBrush, QColor, QImage, QMouseEvent, QPainter, QPen, QPixmap, QResizeEvent, QTransform, QWheelEvent
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QPixmap,
+    QResizeEvent,
+    QTransform,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import (
     QFrame,
     QGraphicsItem,
@@ -105,7 +117,7 @@ class OverlayView(QGraphicsView):
 
     def set_meshes(self, meshes: tuple[SceneMesh, ...]) -> None:
         """Exchanges the meshes of the scene; the old picture stays, dimmed, until the new one is there."""
-        self._shown = Scene(**{**self._shown.__dict__, "meshes": meshes})
+        self._shown = replace(self._shown, meshes=meshes)
         self._overlay.setOpacity(self._opacity * _DIMMED)
         self._announced = False
         self._timer.start(0)

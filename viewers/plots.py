@@ -16,7 +16,7 @@ class CurvePlot(QWidget):
         super().__init__(parent)
         import pyqtgraph
 
-        self._plot: Any = pyqtgraph.PlotWidget(background=None)
+        self._plot: Any = pyqtgraph.PlotWidget(background=None)  # pyright: ignore[reportArgumentType]  # None = transparent
         self._plot.setLogMode(y=True)
         self._plot.setMenuEnabled(False)
         self._plot.setMouseEnabled(x=False, y=False)

@@ -195,9 +195,9 @@ class _MeshActor:
 
     def show(self, mesh: SceneMesh, ambient: float) -> None:
         """Takes over the mesh's points, colours and normals."""
-        if self._data is None or self._faces is None or not np.array_equal(self._faces, mesh.faces):
+        if self._faces is None or not np.array_equal(self._faces, mesh.faces):
             self._build(mesh)
-        data = self._data
+        data: Any = self._data
         data.points[:] = mesh.vertices
         data.GetPoints().Modified()
         data.point_data["Normals"][:] = vertex_normals(mesh.vertices, mesh.faces)
@@ -219,13 +219,22 @@ class _MeshActor:
         if self._actor is not None:
             self._plotter.remove_actor(self._actor, render=False)
         self._faces = mesh.faces
-        data: Any = pyvista.PolyData.from_regular_faces(np.array(mesh.vertices, np.float32), mesh.faces.astype(np.int64))
+        data: Any = pyvista.PolyData.from_regular_faces(
+            np.array(mesh.vertices, np.float32), mesh.faces.astype(np.int64)
+        )
         data.point_data["Normals"] = np.zeros((len(mesh.vertices), 3), np.float32)
         data.point_data["colors"] = np.zeros((len(mesh.vertices), 3), np.uint8)
         data.GetPointData().SetActiveNormals("Normals")
         self._data = data
         self._actor = self._plotter.add_mesh(
-            data, scalars="colors", rgb=True, smooth_shading=False, diffuse=1.0, specular=0.0, show_scalar_bar=False, render=False
+            data,
+            scalars="colors",
+            rgb=True,
+            smooth_shading=False,
+            diffuse=1.0,
+            specular=0.0,
+            show_scalar_bar=False,
+            render=False,
         )
         self._actor.prop.interpolation = "Phong"
         self._actor.prop.culling = "none"

@@ -91,9 +91,7 @@ def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModel
     return make
 
 
-def auxiliary_fits(
-    samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData
-) -> ToFits:
+def auxiliary_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData) -> ToFits:
     """How rows of an auxiliary set become fits: in the camera of its GT, with the GT's root."""
     joint_template = body.joint_regressor @ body.v_template
     joint_shapes = body.joint_regressor[[0]] @ body.shapedirs.reshape(len(body.shapedirs), -1)
@@ -109,7 +107,9 @@ def auxiliary_fits(
     return make
 
 
-def predictor(network: TargetNetwork | AuxiliaryNetwork, crops: Crops, taught: Lessons, device: torch.device) -> Predict:
+def predictor(
+    network: TargetNetwork | AuxiliaryNetwork, crops: Crops, taught: Lessons, device: torch.device
+) -> Predict:
     """Runs a network on rows, without gradients, in fp32."""
 
     def predict(rows: np.ndarray) -> Prediction:
@@ -135,7 +135,11 @@ def _padded(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 def _columns(prediction: Prediction) -> dict[str, np.ndarray]:
     vectors = matrix_to_axis_angle(prediction.rotations.float().cpu()).flatten(1).numpy()
-    columns = {"global_orient": vectors[:, :3], "body_pose": vectors[:, 3:], "betas": prediction.betas.float().cpu().numpy()}
+    columns = {
+        "global_orient": vectors[:, :3],
+        "body_pose": vectors[:, 3:],
+        "betas": prediction.betas.float().cpu().numpy(),
+    }
     transl = prediction.transl
     columns["transl"] = np.zeros((len(vectors), 3), np.float32) if transl is None else transl.float().cpu().numpy()
     return columns
@@ -152,7 +156,12 @@ def _one_by_one(predict: Predict, total: int) -> float:
 
 
 def _fits(
-    samples: Samples, rows: np.ndarray, columns: dict[str, np.ndarray], camera: Camera, crops: Crops, body: BodyModelData
+    samples: Samples,
+    rows: np.ndarray,
+    columns: dict[str, np.ndarray],
+    camera: Camera,
+    crops: Crops,
+    body: BodyModelData,
 ) -> Fits:
     return Fits.of(
         FitHeader("smplx", "body", body.hash),

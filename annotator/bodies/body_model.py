@@ -35,6 +35,16 @@ class BodyPoints(nn.Module):
         maps: point maps; their points come out one after the other.
     """
 
+    template: Tensor
+    shapes: Tensor
+    correctives: Tensor
+    skin: Tensor
+    joint_template: Tensor
+    joint_shapes: Tensor
+    joint_weights: Tensor
+    vertex_weights: Tensor
+    rest_rotations: Tensor
+
     def __init__(self, data: BodyModelData, maps: Sequence[PointMap]) -> None:
         super().__init__()
         used = np.unique(np.concatenate([m.vertex_ids for m in maps]))
@@ -53,7 +63,9 @@ class BodyPoints(nn.Module):
             "rest_rotations": _rest_rotations(data),
         }
         for name, values in arrays.items():
-            self.register_buffer(name, torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32), persistent=False)
+            self.register_buffer(
+                name, torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32), persistent=False
+            )
         self.parents: list[int] = data.parents.tolist()
         self.levels = _levels(self.parents)
 

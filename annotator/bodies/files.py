@@ -113,7 +113,7 @@ def _smplx(arrays: dict[str, np.ndarray], path: Path) -> BodyModelData:
     shapedirs = arrays["shapedirs"].astype(np.float32)
     split = 300 if shapedirs.shape[2] >= 400 else 10  # the smplx package's rule (facts 2.2)
     posedirs = _posedirs(arrays["posedirs"], vertices)
-    if joints != 55 or shapedirs.shape[:2] != (vertices, 3) or posedirs.shape != (9 * 54, 3 * vertices):
+    if joints != 55 or shapedirs.shape[:2] != (vertices, 3) or not np.array_equal(posedirs.shape, (9 * 54, 3 * vertices)):
         raise BodyModelError(f"{path} does not have SMPL-X's shapes (55 joints, posedirs V x 3 x 486); fetch it again.")
     faces = arrays["f"].astype(np.int32)
     landmarks = Landmarks(

@@ -22,6 +22,12 @@ def create(root: Path, family: str, **options: Any) -> Any:
     import smplx
 
     read_arrays(model_path(root, family))
-    defaults: dict[str, Any] = {"use_pca": False, "flat_hand_mean": False, "num_betas": 10, "num_expression_coeffs": 10, "ext": "npz"}
+    defaults: dict[str, Any] = {
+        "use_pca": False,
+        "flat_hand_mean": False,
+        "num_betas": 10,
+        "num_expression_coeffs": 10,
+        "ext": "npz",
+    }
     with contextlib.redirect_stdout(io.StringIO()):
         return smplx.create(str(root), model_type=family, **{**defaults, **options})

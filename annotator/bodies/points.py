@@ -88,10 +88,18 @@ def smplx_points(joint_count: int, vertex_count: int, landmarks: Landmarks, head
     """
     builder = _Builder(joint_count, vertex_count)
     coco = [builder.named(_smplx_name(name)) for name in COCO_WHOLEBODY.points[:23]]
-    contour = [builder.surface(landmarks.faces[f], b) for f, b in zip(landmarks.contour_faces[0], landmarks.contour_bary[0], strict=True)]
-    inner = [builder.surface(landmarks.faces[f], b) for f, b in zip(landmarks.landmark_faces, landmarks.landmark_bary, strict=True)]
+    contour = [
+        builder.surface(landmarks.faces[f], b)
+        for f, b in zip(landmarks.contour_faces[0], landmarks.contour_bary[0], strict=True)
+    ]
+    inner = [
+        builder.surface(landmarks.faces[f], b)
+        for f, b in zip(landmarks.landmark_faces, landmarks.landmark_bary, strict=True)
+    ]
     hands = [builder.named(_smplx_name(name)) for name in COCO_WHOLEBODY.points[91:]]
-    h36m = [builder.vertex(head_top) if n == "head_top" else builder.named(_H36M_ALIASES.get(n, n)) for n in HUMAN36M.points]
+    h36m = [
+        builder.vertex(head_top) if n == "head_top" else builder.named(_H36M_ALIASES.get(n, n)) for n in HUMAN36M.points
+    ]
     return {
         COCO_WHOLEBODY.name: builder.map([*coco, *contour, *inner, *hands]),
         HUMAN36M.name: builder.map(h36m),

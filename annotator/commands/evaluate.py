@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,9 @@ def _truth(folder: Path | None, dataset: str, body: BodyModelData) -> Fits | Non
         return None
     true = Fits.read([file])
     if true.header.body_hash != body.hash:
-        raise RunError(f"The truth in {file} belongs to another body model than the project's; use the project it was made with.")
+        raise RunError(
+            f"The truth in {file} belongs to another body model than the project's; use the project it was made with."
+        )
     return true
 
 
@@ -157,8 +159,18 @@ def _errors(
     if true is None or of_truth is None:
         return errors
     truth = poser.pose({name: values[of_truth] for name, values in true.parameters.items()})
-    true_camera = Camera(true.column("focal")[of_truth].astype(np.float64), true.column("princpt")[of_truth].astype(np.float64))
-    errors[2:] = _against_truth(posed.vertices, posed.points(HUMAN36M.name), truth.vertices, truth.points(HUMAN36M.name), camera, true_camera, crop)
+    true_camera = Camera(
+        true.column("focal")[of_truth].astype(np.float64), true.column("princpt")[of_truth].astype(np.float64)
+    )
+    errors[2:] = _against_truth(
+        posed.vertices,
+        posed.points(HUMAN36M.name),
+        truth.vertices,
+        truth.points(HUMAN36M.name),
+        camera,
+        true_camera,
+        crop,
+    )
     return errors
 
 
@@ -187,7 +199,7 @@ def _against_truth(
 
 def _with_time(measured: Evaluation, run: Run) -> Evaluation:
     seconds, batch1 = annotation_seconds(run)
-    return Evaluation(**{**asdict(measured), "seconds": seconds, "seconds_batch1": batch1})
+    return replace(measured, seconds=seconds, seconds_batch1=batch1)
 
 
 def annotation_seconds(run: Run) -> tuple[float, float | None]:
@@ -213,7 +225,18 @@ def annotation_seconds(run: Run) -> tuple[float, float | None]:
 
 
 def _table(results: Sequence[Evaluation]) -> Table:
-    columns = ("annotator", "data set", "people", "2D px of 256", "2D image px", "MPJPE mm", "PA-MPJPE mm", "MPVPE mm", "PA-MPVPE mm", "time")
+    columns = (
+        "annotator",
+        "data set",
+        "people",
+        "2D px of 256",
+        "2D image px",
+        "MPJPE mm",
+        "PA-MPJPE mm",
+        "MPVPE mm",
+        "PA-MPVPE mm",
+        "time",
+    )
     rows = tuple(
         (
             result.run,
@@ -221,7 +244,10 @@ def _table(results: Sequence[Evaluation]) -> Table:
             f"{result.people:,}",
             f"{result.error_2d_crop:.1f}",
             f"{result.error_2d:.1f}",
-            *("" if value is None else f"{value:.1f}" for value in (result.mpjpe, result.pa_mpjpe, result.mpvpe, result.pa_mpvpe)),
+            *(
+                "" if value is None else f"{value:.1f}"
+                for value in (result.mpjpe, result.pa_mpjpe, result.mpvpe, result.pa_mpvpe)
+            ),
             "" if result.seconds is None else duration_text(result.seconds),
         )
         for result in results
@@ -230,12 +256,20 @@ def _table(results: Sequence[Evaluation]) -> Table:
 
 
 def _notes(results: Sequence[Evaluation]) -> list[str]:
-    notes = [f"{result.failed:,} fits of {result.run} on {result.dataset} failed and do not count." for result in results if result.failed]
+    notes = [
+        f"{result.failed:,} fits of {result.run} on {result.dataset} failed and do not count."
+        for result in results
+        if result.failed
+    ]
     floors = {result.dataset: result.pa_mpjpe for result in results if result.run == MEAN_POSE}
     for result in results:
         floor = floors.get(result.dataset)
         if result.run != MEAN_POSE and floor and result.pa_mpjpe:
-            notes.append(f"{result.run}: PA-MPJPE is {result.pa_mpjpe / floor:.2f} of the mean-pose predictor's on {result.dataset}.")
+            notes.append(
+                f"{result.run}: PA-MPJPE is {result.pa_mpjpe / floor:.2f} of the mean-pose predictor's on {result.dataset}."
+            )
         if result.seconds_batch1 is not None:
-            notes.append(f"{result.run}: {duration_text(result.seconds_batch1)} in the paper's form (annotating one by one).")
+            notes.append(
+                f"{result.run}: {duration_text(result.seconds_batch1)} in the paper's form (annotating one by one)."
+            )
     return list(dict.fromkeys(notes))

@@ -68,7 +68,9 @@ def covering_run(project: Project) -> Run:
         sizes = [len(fits) if fits is not None else 0 for fits in fitted]
         if targets and all(size >= info.parts.get("body", 0) for size, (_, info) in zip(sizes, targets, strict=True)):
             return run
-    raise RunError(f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`.")
+    raise RunError(
+        f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`."
+    )
 
 
 def best_fits(run: Run, dataset: str) -> Fits | None:
@@ -109,9 +111,17 @@ def _manifest(
     body = load_body_model(project.body_model_root(header.family), header.family)
     model = {"family": header.family, "name": body.name, "hash": header.body_hash}
     if body.name.startswith("open body"):
-        model["note"] = f"These parameters belong to the {body.name}, not to the licensed {header.family.upper()} model."
+        model["note"] = (
+            f"These parameters belong to the {body.name}, not to the licensed {header.family.upper()} model."
+        )
     return {
-        "export": {"format": format, "verdict": keep.value, "entries": str(count), "run": run.id, "annotator": run.info.annotator},
+        "export": {
+            "format": format,
+            "verdict": keep.value,
+            "entries": str(count),
+            "run": run.id,
+            "annotator": run.info.annotator,
+        },
         "left_out": {why: str(number) for why, number in left_out.items()},
         "body_model": model,
         "conventions": {

@@ -46,10 +46,14 @@ def import_dataset(
     result = yield from read(source)
     total = sum(len(samples) for samples in result.tables.values())
     if not total:
-        raise DatasetError(f"Nobody in {annotations} could be read ({_reasons(Counter(refusal.reason for refusal in result.refused))}); nothing was imported.")
+        raise DatasetError(
+            f"Nobody in {annotations} could be read ({_reasons(Counter(refusal.reason for refusal in result.refused))}); nothing was imported."
+        )
     has_joints = any(samples.joints is not None for samples in result.tables.values())
     if role == AUXILIARY and not has_joints:
-        raise DatasetError(f"{annotations} holds no 3D joints, so it cannot be an auxiliary set; import it with --role target.")
+        raise DatasetError(
+            f"{annotations} holds no 3D joints, so it cannot be an auxiliary set; import it with --role target."
+        )
     yield Progress("Writing samples", 0, total, "people")
     info = DatasetInfo(
         name=source.name,

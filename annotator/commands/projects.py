@@ -26,14 +26,18 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
     """
     root = body_models or default_root()
     if not root.is_dir():
-        raise BodyModelError(f"There is no body-model folder {root}; give the folder that holds smplx/, smpl/, mano/ or flame/.")
+        raise BodyModelError(
+            f"There is no body-model folder {root}; give the folder that holds smplx/, smpl/, mano/ or flame/."
+        )
     hashes = {
         family: "-".join(load_body_model(root, model).hash for model in models)
         for family, models in FAMILIES.items()
         if (root / family).is_dir()
     }
     if "smplx" not in hashes:
-        raise BodyModelError(f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes.")
+        raise BodyModelError(
+            f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes."
+        )
     target = path / "body_models" if copy else root
     if copy:
         with storage(path):

@@ -50,7 +50,9 @@ def import_reviews(path: Path, file: Path) -> Table:
         ReviewLog(project.reviews_path).append(*events)
     notes = [f"Took in {len(events):,} verdicts from {file}."]
     if unknown:
-        notes.append(f"{len(unknown):,} ids are not in the project's runs: {', '.join(unknown[:_NAMED])}{' ...' if len(unknown) > _NAMED else ''}.")
+        notes.append(
+            f"{len(unknown):,} ids are not in the project's runs: {', '.join(unknown[:_NAMED])}{' ...' if len(unknown) > _NAMED else ''}."
+        )
     return Table("", (), (), tuple(notes))
 
 
@@ -92,11 +94,15 @@ def _event(line: _Line, fit: FitKey) -> ReviewEvent:
     values = line.values
     verdict = values.get("verdict") or Verdict.REJECT.value
     if verdict not in set(Verdict):
-        raise ReviewError(f"{line.place}: the verdict '{verdict}' is unknown; use accept, reject or unsure. Nothing was taken in.")
+        raise ReviewError(
+            f"{line.place}: the verdict '{verdict}' is unknown; use accept, reject or unsure. Nothing was taken in."
+        )
     try:
         time = datetime.fromisoformat(values["time"]) if values.get("time") else datetime.now(UTC)
     except ValueError as error:
-        raise ReviewError(f"{line.place}: the time '{values['time']}' is not in ISO form; nothing was taken in.") from error
+        raise ReviewError(
+            f"{line.place}: the time '{values['time']}' is not in ISO form; nothing was taken in."
+        ) from error
     return ReviewEvent(
         EventKind.VERDICT,
         fit,
@@ -150,7 +156,9 @@ def _json_line(place: str, row: Any) -> _Line:
 
 def _checked(place: str, values: dict[str, str]) -> _Line:
     if unknown := set(values) - _FIELDS:
-        raise ReviewError(f"{place}: unknown field {', '.join(map(str, sorted(unknown, key=str)))}; use {', '.join(sorted(_FIELDS))}.")
+        raise ReviewError(
+            f"{place}: unknown field {', '.join(map(str, sorted(unknown, key=str)))}; use {', '.join(sorted(_FIELDS))}."
+        )
     if not values.get("sample"):
         raise ReviewError(f"{place}: it names no sample; nothing was taken in.")
     return _Line(place, {name: value or "" for name, value in values.items()})
@@ -166,8 +174,12 @@ def summary(path: Path) -> Table:
         (run, part, *(str(count[verdict.value]) for verdict in Verdict), f"{count['reject'] / sum(count.values()):.0%}")
         for (run, part), count in sorted(counts.items())
     )
-    reasons = Counter(reason for judgement in judgements if judgement.verdict is Verdict.REJECT for reason in judgement.reasons)
+    reasons = Counter(
+        reason for judgement in judgements if judgement.verdict is Verdict.REJECT for reason in judgement.reasons
+    )
     notes = ["No verdicts yet."] if not rows else []
     if reasons:
-        notes.append("Reasons of rejection: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + ".")
+        notes.append(
+            "Reasons of rejection: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + "."
+        )
     return Table("", ("run", "part", "accept", "reject", "unsure", "rejected"), rows, tuple(notes))

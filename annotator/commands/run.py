@@ -60,7 +60,7 @@ def _new(project: Project, options: RunOptions) -> Run:
     if options.annotator not in ANNOTATORS:
         raise UnknownNameError("annotator", options.annotator, ANNOTATORS)
     if wrong := set(options.parts) - set(PARTS):
-        raise UnknownNameError("part", sorted(wrong)[0], PARTS)
+        raise UnknownNameError("part", min(wrong), PARTS)
     recipe = load_recipe(options.recipe)
     datasets = _datasets(project, options.data)
     before = _before(project, options) if options.round > 1 else None
@@ -105,7 +105,9 @@ def _datasets(project: Project, names: tuple[str, ...]) -> tuple[str, ...]:
             raise UnknownNameError("data set", name, known)
     chosen = names or tuple(known)
     if not any(known[name].role == TARGET for name in chosen):
-        raise RunError(f"{project.path} has no target data set to annotate; import one with `import ... --role target`.")
+        raise RunError(
+            f"{project.path} has no target data set to annotate; import one with `import ... --role target`."
+        )
     return chosen
 
 
@@ -117,7 +119,9 @@ def _before(project: Project, options: RunOptions) -> Run:
         return found
     found = project.newest_run(options.annotator, round=options.round - 1)
     if found is None:
-        raise RunError(f"Round {options.round} learns from a finished run of round {options.round - 1}, and there is none; run that first.")
+        raise RunError(
+            f"Round {options.round} learns from a finished run of round {options.round - 1}, and there is none; run that first."
+        )
     return found
 
 

@@ -22,14 +22,25 @@ def list_runs(path: Path) -> Table:
 def _row(run: Run) -> tuple[str, ...]:
     info = run.info
     count = sum(len(fits) for dataset, part in run.fitted if (fits := run.fits(dataset, part)) is not None)
-    return (run.id, info.annotator, str(info.round), info.recipe, run.state, f"{count:,}", info.created[:16].replace("T", " "))
+    return (
+        run.id,
+        info.annotator,
+        str(info.round),
+        info.recipe,
+        run.state,
+        f"{count:,}",
+        info.created[:16].replace("T", " "),
+    )
 
 
 def run_sizes(path: Path, ids: tuple[str, ...] = ()) -> Table:
     """What runs take on disk, by what is in them."""
     project = Project.open(path)
     runs = [project.run(run_id) for run_id in ids] if ids else project.runs()
-    rows = tuple((run.id, bytes_text(_folder_size(run, "fits")), bytes_text(_folder_size(run, "networks")), bytes_text(run.size)) for run in runs)
+    rows = tuple(
+        (run.id, bytes_text(_folder_size(run, "fits")), bytes_text(_folder_size(run, "networks")), bytes_text(run.size))
+        for run in runs
+    )
     return Table("", ("run", "fits", "networks", "all"), rows)
 
 
@@ -66,9 +77,13 @@ def _job_row(job: JobFolder) -> tuple[str, ...]:
     events = job.events()
     last = next((event for event in reversed(events) if event["t"] == "progress"), {})
     ending = events[-1]["t"] if events else ""
-    state = "running" if job.alive else {"done": "finished", "stopped": "stopped", "fail": "failed"}.get(ending, "interrupted")
+    state = (
+        "running"
+        if job.alive
+        else {"done": "finished", "stopped": "stopped", "fail": "failed"}.get(ending, "interrupted")
+    )
     done = f"{last.get('done', 0):,} of {last['total']:,} {last.get('unit', '')}" if last.get("total") else ""
-    ago = duration_text((datetime.now(UTC).timestamp() - events[-1]["time"])) + " ago" if events else ""
+    ago = duration_text(datetime.now(UTC).timestamp() - events[-1]["time"]) + " ago" if events else ""
     return (job.path.name, state, str(last.get("stage", "")), done.strip(), ago)
 
 
@@ -83,4 +98,6 @@ def stop(path: Path, run_id: str) -> Table:
     if not job.alive:
         raise RunError(f"{run_id} is not being worked on; there is nothing to stop.")
     job.ask_to_stop()
-    return Table("", (), (), (f"{run_id} will save what it has and end; resume it with `run {path} --resume {run_id}`.",))
+    return Table(
+        "", (), (), (f"{run_id} will save what it has and end; resume it with `run {path} --resume {run_id}`.",)
+    )

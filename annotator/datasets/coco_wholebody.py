@@ -75,7 +75,9 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
         if photo is None:
             raise DatasetError(f"{place}: its image_id {person.image_id} is not among the images; mend the file.")
         if categories.get(person.category_id) != "person":
-            raise DatasetError(f"{place}: category {person.category_id} is unknown here (only 'person' is read); mend the file.")
+            raise DatasetError(
+                f"{place}: category {person.category_id} is unknown here (only 'person' is read); mend the file."
+            )
         if person.id in seen:
             raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
         seen.add(person.id)

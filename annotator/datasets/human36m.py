@@ -85,7 +85,9 @@ def read_human36m(source: Source) -> Generator[Progress, None, ReadResult]:
     """
     folder = source.annotations
     subjects = sorted(
-        int(match[1]) for path in (folder.iterdir() if folder.is_dir() else ()) if (match := _SUBJECT_FILE.fullmatch(path.name))
+        int(match[1])
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if (match := _SUBJECT_FILE.fullmatch(path.name))
     )
     if not subjects:
         raise DatasetError(f"{folder} holds no Human36M_subject*_data.json; give the folder of the annotations.")
@@ -106,7 +108,9 @@ def read_human36m(source: Source) -> Generator[Progress, None, ReadResult]:
 def _read_subject(folder: Path, subject: int, rows: _Rows) -> Generator[Progress, None, list[Path]]:
     paths = {kind: folder / f"Human36M_subject{subject}_{kind}.json" for kind in ("data", "camera", "joint_3d")}
     data = read_json(paths["data"], _Data)
-    cameras = {index: _checked(camera, f"{paths['camera']}, camera {index}") for index, camera in _cameras(paths["camera"])}
+    cameras = {
+        index: _checked(camera, f"{paths['camera']}, camera {index}") for index, camera in _cameras(paths["camera"])
+    }
     joints = read_json(paths["joint_3d"], _Joints)
     photos = {photo.id: photo for photo in data.images}
     for number, person in enumerate(data.annotations):
@@ -147,7 +151,9 @@ def _add(rows: _Rows, person: _Person, photo: _Photo, camera: _Camera, world: np
     visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
     rows.sizes.append((photo.width, photo.height))
     rows.boxes.append(box)
-    rows.keypoints.append(np.concatenate([pixels, visible[:, None]], axis=1).astype(np.float32) * (visible[:, None] > 0))
+    rows.keypoints.append(
+        np.concatenate([pixels, visible[:, None]], axis=1).astype(np.float32) * (visible[:, None] > 0)
+    )
     rows.joints.append(np.concatenate([joints, np.ones((_JOINTS, 1))], axis=1).astype(np.float32))
     rows.intrinsics.append(pinhole.matrix.astype(np.float32))
     rows.subjects.append(f"S{photo.subject}")

@@ -71,7 +71,9 @@ def read_json(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
-        raise DatasetError(f"{path} does not have the layout expected: {error}; check the format's name and the file.") from error
+        raise DatasetError(
+            f"{path} does not have the layout expected: {error}; check the format's name and the file."
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _with_nan(data, path, kind, error)
 
@@ -85,7 +87,9 @@ def _with_nan(data: bytes, path: Path, kind: type[T], cause: Exception) -> T:
     try:
         return msgspec.convert(values, type=kind, strict=False)
     except msgspec.ValidationError as error:
-        raise DatasetError(f"{path} does not have the layout expected: {error}; check the format's name and the file.") from error
+        raise DatasetError(
+            f"{path} does not have the layout expected: {error}; check the format's name and the file."
+        ) from error
 
 
 @dataclass

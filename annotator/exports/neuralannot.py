@@ -40,7 +40,9 @@ def write_neuralannot(tables: list[ExportTable], path: Path) -> Generator[Progre
         file.write(b"{")
         for table in tables:
             if table.fits.header.family != "smplx":
-                raise RunError(f"The neuralannot export holds SMPL-X fits; those of {table.dataset} are {table.fits.header.family}.")
+                raise RunError(
+                    f"The neuralannot export holds SMPL-X fits; those of {table.dataset} are {table.fits.header.family}."
+                )
             whole = table.fits.header.part == "whole"
             for row in table.rows:
                 fit = table.fits[row]
@@ -49,7 +51,9 @@ def write_neuralannot(tables: list[ExportTable], path: Path) -> Generator[Progre
                     raise RunError(f"Two data sets have an annotation {annotation_id}; export them one by one.")
                 separator = b",\n" if seen else b"\n"
                 seen.add(annotation_id)
-                file.write(separator + msgspec.json.encode(annotation_id) + b": " + msgspec.json.encode(_entry(fit, whole)))
+                file.write(
+                    separator + msgspec.json.encode(annotation_id) + b": " + msgspec.json.encode(_entry(fit, whole))
+                )
                 if len(seen) % _REPORT_EVERY == 0:
                     yield Progress("Exporting", len(seen), total, "people")
         file.write(b"\n}\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ Writer = Callable[[list[ExportTable], Path], Generator[Progress, None, int]]
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path) -> Generator[BinaryIO, None, None]:
     """A file that is renamed to `path` when the block ends well and vanishes when it does not."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with storage(path):
@@ -36,6 +36,6 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         try:
             with aside.open("wb") as file:
                 yield file
-            os.replace(aside, path)
+            aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

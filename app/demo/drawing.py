@@ -13,7 +13,20 @@ from viewers.scene import Intrinsics, SceneMesh
 
 _BOX = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 _BOX_FACES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]],
+    [
+        [0, 1, 3],
+        [0, 3, 2],
+        [4, 6, 7],
+        [4, 7, 5],
+        [0, 4, 5],
+        [0, 5, 1],
+        [2, 3, 7],
+        [2, 7, 6],
+        [0, 2, 6],
+        [0, 6, 4],
+        [1, 5, 7],
+        [1, 7, 3],
+    ],
     np.int32,
 )
 
@@ -23,7 +36,7 @@ class Wardrobe:
 
     def __init__(self, body: BodyModelData) -> None:
         joint = np.asarray(body.weights.toarray()).argmax(axis=1)
-        named = {name: index for name, index in SMPLX_JOINTS.items()}
+        named = SMPLX_JOINTS
         self._torso = np.isin(joint, [named[n] for n in ("spine1", "spine2", "spine3", "left_collar", "right_collar")])
         self._sleeves = np.isin(joint, [named["left_shoulder"], named["right_shoulder"]])
         self._forearms = np.isin(joint, [named["left_elbow"], named["right_elbow"]])
@@ -33,7 +46,9 @@ class Wardrobe:
         head = np.isin(joint, [named["head"], named["jaw"]])
         template = body.v_template
         eyes = (body.joint_regressor @ template)[[named["left_eyeball"], named["right_eyeball"]]].mean(axis=0)
-        self._hair = head & ((template[:, 1] > eyes[1] + 0.045) | ((template[:, 2] < eyes[2] - 0.1) & (template[:, 1] > eyes[1] - 0.06)))
+        self._hair = head & (
+            (template[:, 1] > eyes[1] + 0.045) | ((template[:, 2] < eyes[2] - 0.1) & (template[:, 1] > eyes[1] - 0.06))
+        )
 
     def colors(self, looks: Looks) -> np.ndarray:
         """`(V, 3)` uint8."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
+from annotator.apart import apart
 from annotator.commands.evaluate import evaluate
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
@@ -27,7 +28,7 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
         ProjectError: `out` holds a demo of another size.
     """
     _check_size(out, size)
-    yield from write_data(out, size)
+    yield from apart(write_data, out, size)  # apart: see there why drawing and training share no process
     path = out / "project"
     if not (path / "project.toml").exists():
         new(path)
@@ -35,23 +36,29 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
     known = project.datasets()
     if LAB not in known:
         folder = out / "data" / LAB
-        yield from import_dataset(path, "human36m", folder / "annotations", images=folder / "images", role=AUXILIARY, name=LAB)
+        yield from import_dataset(
+            path, "human36m", folder / "annotations", images=folder / "images", role=AUXILIARY, name=LAB
+        )
     if WILD not in known:
         folder = out / "data" / WILD
         file = folder / "annotations" / "coco_wholebody_train_v1.0.json"
-        yield from import_dataset(path, "coco-wholebody", file, images=folder / "images" / "train2017", role=TARGET, name=WILD)
+        yield from import_dataset(
+            path, "coco-wholebody", file, images=folder / "images" / "train2017", role=TARGET, name=WILD
+        )
     runs = project.runs()
     if not runs:
-        yield from run(path, RunOptions(recipe=_RECIPES[size]))
+        yield from apart(run, path, RunOptions(recipe=_RECIPES[size]))
     elif runs[0].state != FINISHED:
-        yield from run(path, RunOptions(resume=runs[0].id))
+        yield from apart(run, path, RunOptions(resume=runs[0].id))
     return (yield from evaluate(path, run_ids=[project.runs()[0].id], truth=out / "truth"))
 
 
 def _check_size(out: Path, size: str) -> None:
     marker = out / "size.txt"
     if marker.exists() and marker.read_text() != size:
-        raise ProjectError(f"{out} holds the {marker.read_text()} demo; choose another folder with --out for the {size} one.")
+        raise ProjectError(
+            f"{out} holds the {marker.read_text()} demo; choose another folder with --out for the {size} one."
+        )
     if size in SIZES:
         out.mkdir(parents=True, exist_ok=True)
         marker.write_text(size)

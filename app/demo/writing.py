@@ -113,7 +113,9 @@ class WildFile:
     def add(self, shot: Shot) -> None:
         """Takes one shot in: labels end at the photo's edge, hidden points stay labelled with v = 1."""
         width, height = shot.size
-        self.images.append({"id": shot.number + 1, "file_name": wild_photo(shot), "width": width, "height": height, "license": 1})
+        self.images.append(
+            {"id": shot.number + 1, "file_name": wild_photo(shot), "width": width, "height": height, "license": 1}
+        )
         points = shot.points[COCO_WHOLEBODY.name].astype(np.float64)
         pixels = Camera(shot.focal, shot.princpt).project(points)
         inside = (pixels >= 0).all(axis=1) & (pixels <= [width - 1, height - 1]).all(axis=1)
@@ -150,7 +152,13 @@ class WildFile:
         }
         info = {"description": "Synthetic people of the NeuralAnnot Desk demo", "version": "1.0"}
         licences = [{"id": 1, "name": "CC0 1.0", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}]
-        values = {"info": info, "licenses": licences, "categories": [category], "images": self.images, "annotations": self.annotations}
+        values = {
+            "info": info,
+            "licenses": licences,
+            "categories": [category],
+            "images": self.images,
+            "annotations": self.annotations,
+        }
         write_text(path, json.dumps(values))
 
 
@@ -190,7 +198,9 @@ def _hidden(shot: Shot, pixels: np.ndarray) -> np.ndarray:
 def _silhouettes(shot: Shot) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     camera = Camera(shot.focal, shot.princpt)
     for occluder in shot.occluders:
-        corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * occluder.half + occluder.center
+        corners = (
+            np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * occluder.half + occluder.center
+        )
         pixels = camera.project(corners)
         yield pixels.min(axis=0), pixels.max(axis=0)
 

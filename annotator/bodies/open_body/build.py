@@ -57,12 +57,18 @@ def build(out: Path) -> Generator[Progress, None, str]:
     arrays = _arrays(source, rig, adults, joint_regressor, rng)
     yield Progress("Building the open body", 5, 6, "steps", "Writing")
     digest = content_hash(arrays)
-    texts = {"name": np.array(NAME), "hash": np.array(digest), "provenance": np.array(_PROVENANCE.format(version=source.version))}
+    texts = {
+        "name": np.array(NAME),
+        "hash": np.array(digest),
+        "provenance": np.array(_PROVENANCE.format(version=source.version)),
+    }
     folder = out / "smplx"
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(folder / "SMPLX_NEUTRAL.npz", allow_pickle=False, **arrays, **texts)
-    yield Progress("Building the open body", 6, 6, "steps", f"Wrote {folder / 'SMPLX_NEUTRAL.npz'}, content hash {digest}")
+    yield Progress(
+        "Building the open body", 6, 6, "steps", f"Wrote {folder / 'SMPLX_NEUTRAL.npz'}, content hash {digest}"
+    )
     return digest
 
 
@@ -72,7 +78,11 @@ def _bodies(rig: Rig, phenotypes: dict[str, np.ndarray]) -> list[tuple[np.ndarra
 
 
 def _arrays(
-    source: SourceBody, rig: Rig, adults: list[tuple[np.ndarray, np.ndarray]], joint_regressor: np.ndarray, rng: np.random.Generator
+    source: SourceBody,
+    rig: Rig,
+    adults: list[tuple[np.ndarray, np.ndarray]],
+    joint_regressor: np.ndarray,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     count = len(source.template)
     mean, shapes = principal(np.stack([vertices.ravel() for vertices, _ in adults]))

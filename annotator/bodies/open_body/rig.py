@@ -27,8 +27,25 @@ _MIDLINE = {
 }
 _SIDED = {
     **{"pelvis": 0, "upperleg01": 1, "upperleg02": 1, "lowerleg01": 4, "lowerleg02": 4, "foot": 7},
-    **{"clavicle": 13, "shoulder01": 13, "upperarm01": 16, "upperarm02": 16, "lowerarm01": 18, "lowerarm02": 18, "wrist": 20},
-    **{"metacarpal1": 20, "metacarpal2": 20, "metacarpal3": 20, "metacarpal4": 20, "breast": 6, "eye": 23, "oris06": 22, "oris07": 22},
+    **{
+        "clavicle": 13,
+        "shoulder01": 13,
+        "upperarm01": 16,
+        "upperarm02": 16,
+        "lowerarm01": 18,
+        "lowerarm02": 18,
+        "wrist": 20,
+    },
+    **{
+        "metacarpal1": 20,
+        "metacarpal2": 20,
+        "metacarpal3": 20,
+        "metacarpal4": 20,
+        "breast": 6,
+        "eye": 23,
+        "oris06": 22,
+        "oris07": 22,
+    },
     **{f"{finger}-{k}": first + k - 1 for finger, first in _FINGERS.items() for k in (1, 2, 3)},
     **{f"toe{t}-{k}": 10 for t in range(1, 6) for k in (1, 2, 3)},
 }
@@ -41,7 +58,35 @@ _HEADS = {  # joint -> bones whose heads' mean is its centre, left and midline
 _EYE_L, _EYE_R = np.arange(13574, 13646), np.arange(13646, 13718)
 _SKIN_END = 13348
 OTHER_SIDE = np.array(
-    [0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 22, 24, 23, *range(40, 55), *range(25, 40)]
+    [
+        0,
+        2,
+        1,
+        3,
+        5,
+        4,
+        6,
+        8,
+        7,
+        9,
+        11,
+        10,
+        12,
+        14,
+        13,
+        15,
+        17,
+        16,
+        19,
+        18,
+        21,
+        20,
+        22,
+        24,
+        23,
+        *range(40, 55),
+        *range(25, 40),
+    ]
 )
 """The joint on the other side."""
 
@@ -142,7 +187,9 @@ def _subtree(weights: np.ndarray) -> np.ndarray:
     return total
 
 
-def _candidates(joint: int, head: np.ndarray, vertices: np.ndarray, weights: np.ndarray, source: SourceBody) -> np.ndarray:
+def _candidates(
+    joint: int, head: np.ndarray, vertices: np.ndarray, weights: np.ndarray, source: SourceBody
+) -> np.ndarray:
     """Vertices that may define a joint: near it, on the skin, and still when the face moves."""
     if joint == 23:
         return _EYE_L

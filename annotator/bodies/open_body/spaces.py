@@ -52,7 +52,7 @@ def expressions(source: SourceBody, rng: np.random.Generator, count: int = 2000)
 def regressor(rig: Rig, bodies: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """`(55, V)` non-negative joint regressor in the T-pose, rows sum to 1, refitted on `(vertices, joints)` of many bodies."""
     refitted = np.zeros_like(rig.anchors)
-    for joint in np.flatnonzero(OTHER_SIDE >= np.arange(55)):
+    for joint in np.flatnonzero(np.arange(55) <= OTHER_SIDE):
         chosen = np.flatnonzero(rig.anchors[joint] > 0)
         anchor = rig.anchors[joint, chosen]
         rows = [(vertices[chosen] - joints[joint]).T for vertices, joints in bodies]
@@ -102,4 +102,6 @@ def _thumb(bend: float, oppose: float) -> np.ndarray:
     direction = np.array([0.75, -0.25, 0.6]) / np.linalg.norm([0.75, -0.25, 0.6])
     across = np.cross(direction, [0.5, -0.6, -0.6])  # towards the palm, below the other fingers
     hinge = across / np.linalg.norm(across)
-    return np.stack([hinge * (0.10 + 0.35 * bend + 0.3 * oppose), hinge * (0.08 + 0.45 * bend), hinge * (0.10 + 0.75 * bend)])
+    return np.stack(
+        [hinge * (0.10 + 0.35 * bend + 0.3 * oppose), hinge * (0.08 + 0.45 * bend), hinge * (0.10 + 0.75 * bend)]
+    )
