@@ -1,4 +1,4 @@
 """Drawing: photos, projected meshes, keypoints, 3D panes, curves. Knows arrays, not annotations; never imports torch.
 
-Importing the package imports nothing: Qt is needed by the widgets alone and pyvista only when something is rendered.
+Importing the package imports nothing: Qt is needed by the widgets alone and VTK only when something is rendered.
 """

@@ -78,6 +78,11 @@ class OrbitView(QWidget):
         """Where the bodies are seen from."""
         return self._camera
 
+    @property
+    def settled(self) -> bool:
+        """Whether the current meshes are on the screen."""
+        return not self._timer.isActive() and (self._announced or not self._panes)
+
     def front(self) -> None:
         """As the photo's camera sees it."""
         self._look(*_FRONT)

@@ -112,7 +112,9 @@ class OverlayView(QGraphicsView):
         if not keep_view:
             self.fit()
         self._announced = False
-        self.viewport().update()
+        self.viewport().repaint()  # the photo is not to wait for the mesh
+        if scene.photo is not None:
+            QTimer.singleShot(0, self.photo_painted.emit)
         self._timer.start(0)
 
     def set_meshes(self, meshes: tuple[SceneMesh, ...]) -> None:
@@ -121,6 +123,11 @@ class OverlayView(QGraphicsView):
         self._overlay.setOpacity(self._opacity * _DIMMED)
         self._announced = False
         self._timer.start(0)
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything of the current scene is on the screen."""
+        return self._announced and not self._timer.isActive()
 
     def set_opacity(self, opacity: float) -> None:
         """Opacity of the mesh, 0 to 1."""
@@ -242,8 +249,6 @@ class OverlayView(QGraphicsView):
         return item
 
     def _render_mesh(self) -> None:
-        if self._shown.photo is not None and not self._announced:
-            self.photo_painted.emit()
         plan = self._plan()
         if plan is None:
             self._overlay.setPixmap(QPixmap())

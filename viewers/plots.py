@@ -23,6 +23,7 @@ class CurvePlot(QWidget):
         self._plot.hideButtons()
         self._plot.showGrid(y=True, alpha=0.15)
         self._plot.setLabel("bottom", title)
+        self._plot.setLabel("left", "loss")
         self._curves: dict[str, Any] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

@@ -78,14 +78,18 @@ class MeshRenderer:
     """Renders meshes off-screen. One per thread; `close` it when done."""
 
     def __init__(self) -> None:
-        import pyvista
+        import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers OpenGL
+        from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
 
-        self._plotter: Any = pyvista.Plotter(off_screen=True, lighting=None, window_size=[64, 64])
-        self._window: Any = self._plotter.render_window
+        self._window: Any = vtkRenderWindow()
+        self._window.SetOffScreenRendering(True)
         self._window.SetMultiSamples(0)
         self._window.SetAlphaBitPlanes(1)
-        self._plotter.renderer.SetBackground(0, 0, 0)
-        self._plotter.renderer.SetBackgroundAlpha(0.0)
+        self._renderer: Any = vtkRenderer()
+        self._renderer.SetBackground(0, 0, 0)
+        self._renderer.SetBackgroundAlpha(0.0)
+        self._renderer.SetAutomaticLightCreation(False)
+        self._window.AddRenderer(self._renderer)
         self._actors: list[_MeshActor] = []
         self._lights: tuple[Light, ...] = ()
 
@@ -116,7 +120,8 @@ class MeshRenderer:
     def close(self) -> None:
         """Frees the window; the renderer cannot be used after."""
         self._actors.clear()
-        self._plotter.close()
+        self._window.RemoveRenderer(self._renderer)
+        self._window.Finalize()
 
     def _render_group(
         self,
@@ -129,7 +134,7 @@ class MeshRenderer:
     ) -> np.ndarray:
         self._set_lights(lights)
         while len(self._actors) < len(meshes):
-            self._actors.append(_MeshActor(self._plotter))
+            self._actors.append(_MeshActor(self._renderer))
         for actor, mesh in zip(self._actors, meshes, strict=False):
             actor.show(mesh, ambient)
         for actor in self._actors[len(meshes) :]:
@@ -147,7 +152,7 @@ class MeshRenderer:
 
         matrix: Any = vtkMatrix4x4()
         matrix.DeepCopy(projection.ravel().tolist())
-        camera: Any = self._plotter.renderer.GetActiveCamera()
+        camera: Any = self._renderer.GetActiveCamera()
         camera.SetPosition(0, 0, 0)
         camera.SetFocalPoint(0, 0, 1)
         camera.SetViewUp(0, -1, 0)
@@ -160,8 +165,7 @@ class MeshRenderer:
             return
         from vtkmodules.vtkRenderingCore import vtkLight
 
-        renderer: Any = self._plotter.renderer
-        renderer.RemoveAllLights()
+        self._renderer.RemoveAllLights()
         for light in lights:
             lamp: Any = vtkLight()
             lamp.SetLightTypeToSceneLight()
@@ -170,7 +174,7 @@ class MeshRenderer:
             lamp.SetFocalPoint(0, 0, 0)
             lamp.SetIntensity(light.intensity)
             lamp.SetColor(*light.color)
-            renderer.AddLight(lamp)
+            self._renderer.AddLight(lamp)
         self._lights = lights
 
     def _read(self, size: tuple[int, int]) -> np.ndarray:
@@ -185,28 +189,37 @@ class MeshRenderer:
 
 
 class _MeshActor:
-    """One VTK actor; as long as the faces stay the same its points are changed in place."""
+    """One VTK actor; as long as the faces stay the same its points are changed in place.
 
-    def __init__(self, plotter: Any) -> None:
-        self._plotter = plotter
+    VTK shares the memory of three arrays of ours: points, normals, colours.
+    """
+
+    def __init__(self, renderer: Any) -> None:
+        from vtkmodules.vtkRenderingCore import vtkActor, vtkPolyDataMapper
+
         self._faces: np.ndarray | None = None
+        self._points = self._normals = np.zeros((0, 3), np.float32)
+        self._colors = np.zeros((0, 3), np.uint8)
         self._data: Any = None
-        self._actor: Any = None
+        self._mapper: Any = vtkPolyDataMapper()
+        self._actor: Any = vtkActor()
+        self._actor.SetMapper(self._mapper)
+        look = self._actor.GetProperty()
+        look.SetDiffuse(1.0)
+        look.SetSpecular(0.0)
+        look.SetInterpolationToPhong()
+        renderer.AddActor(self._actor)
 
     def show(self, mesh: SceneMesh, ambient: float) -> None:
         """Takes over the mesh's points, colours and normals."""
         if self._faces is None or not np.array_equal(self._faces, mesh.faces):
             self._build(mesh)
-        data: Any = self._data
-        data.points[:] = mesh.vertices
-        data.GetPoints().Modified()
-        data.point_data["Normals"][:] = vertex_normals(mesh.vertices, mesh.faces)
-        colors = data.point_data["colors"]
-        colors[:] = np.rint(np.array(mesh.color) * 255) if mesh.vertex_colors is None else mesh.vertex_colors
-        data.GetPointData().GetArray("Normals").Modified()
-        data.GetPointData().GetArray("colors").Modified()
-        data.Modified()
-        self._actor.prop.ambient = ambient
+        self._points[:] = mesh.vertices
+        self._normals[:] = vertex_normals(mesh.vertices, mesh.faces)
+        self._colors[:] = np.rint(np.array(mesh.color) * 255) if mesh.vertex_colors is None else mesh.vertex_colors
+        for changed in (self._data.GetPoints(), *map(self._data.GetPointData().GetArray, (0, 1)), self._data):
+            changed.Modified()
+        self._actor.GetProperty().SetAmbient(ambient)
         self._actor.SetVisibility(True)
 
     def hide(self) -> None:
@@ -214,27 +227,21 @@ class _MeshActor:
         self._actor.SetVisibility(False)
 
     def _build(self, mesh: SceneMesh) -> None:
-        import pyvista
+        from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+        from vtkmodules.vtkCommonCore import vtkPoints
+        from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
-        if self._actor is not None:
-            self._plotter.remove_actor(self._actor, render=False)
+        count = len(mesh.vertices)
         self._faces = mesh.faces
-        data: Any = pyvista.PolyData.from_regular_faces(
-            np.array(mesh.vertices, np.float32), mesh.faces.astype(np.int64)
-        )
-        data.point_data["Normals"] = np.zeros((len(mesh.vertices), 3), np.float32)
-        data.point_data["colors"] = np.zeros((len(mesh.vertices), 3), np.uint8)
-        data.GetPointData().SetActiveNormals("Normals")
+        self._points, self._normals = np.zeros((count, 3), np.float32), np.zeros((count, 3), np.float32)
+        self._colors = np.zeros((count, 3), np.uint8)
+        points, cells, data = vtkPoints(), vtkCellArray(), vtkPolyData()
+        points.SetData(numpy_to_vtk(self._points))
+        ids = np.ascontiguousarray(mesh.faces.ravel(), np.int64)
+        cells.SetData(3, numpy_to_vtkIdTypeArray(ids, deep=True))
+        data.SetPoints(points)
+        data.SetPolys(cells)
+        data.GetPointData().SetNormals(numpy_to_vtk(self._normals))
+        data.GetPointData().SetScalars(numpy_to_vtk(self._colors))
         self._data = data
-        self._actor = self._plotter.add_mesh(
-            data,
-            scalars="colors",
-            rgb=True,
-            smooth_shading=False,
-            diffuse=1.0,
-            specular=0.0,
-            show_scalar_bar=False,
-            render=False,
-        )
-        self._actor.prop.interpolation = "Phong"
-        self._actor.prop.culling = "none"
+        self._mapper.SetInputData(data)

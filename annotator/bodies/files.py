@@ -112,8 +112,7 @@ def _smplx(arrays: dict[str, np.ndarray], path: Path) -> BodyModelData:
     vertices, joints = len(v_template), arrays["weights"].shape[1]
     shapedirs = arrays["shapedirs"].astype(np.float32)
     split = 300 if shapedirs.shape[2] >= 400 else 10  # the smplx package's rule (facts 2.2)
-    posedirs = _posedirs(arrays["posedirs"], vertices)
-    if joints != 55 or shapedirs.shape[:2] != (vertices, 3) or not np.array_equal(posedirs.shape, (9 * 54, 3 * vertices)):
+    if joints != 55 or shapedirs.shape[:2] != (vertices, 3) or arrays["posedirs"].shape != (vertices, 3, 9 * 54):
         raise BodyModelError(f"{path} does not have SMPL-X's shapes (55 joints, posedirs V x 3 x 486); fetch it again.")
     faces = arrays["f"].astype(np.int32)
     landmarks = Landmarks(
@@ -134,7 +133,7 @@ def _smplx(arrays: dict[str, np.ndarray], path: Path) -> BodyModelData:
         faces=faces,
         shapedirs=np.ascontiguousarray(shapedirs[:, :, :10]),
         exprdirs=np.ascontiguousarray(shapedirs[:, :, split : split + 10]),
-        posedirs=posedirs,
+        posedirs=_posedirs(arrays["posedirs"], vertices),
         joint_regressor=sparse.csr_array(arrays["J_regressor"].astype(np.float32)),
         parents=parents.astype(np.int32),
         weights=sparse.csr_array(arrays["weights"].astype(np.float32)),

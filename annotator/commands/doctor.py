@@ -43,10 +43,13 @@ names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())
 print("|".join([torch.version.cuda or "", *names]))
 """
 _GL = """
-import pyvista
-plotter = pyvista.Plotter(off_screen=True, window_size=[16, 16])
-plotter.show(auto_close=False)
-text = plotter.render_window.ReportCapabilities()
+import vtkmodules.vtkRenderingOpenGL2
+from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+window = vtkRenderWindow()
+window.SetOffScreenRendering(True)
+window.AddRenderer(vtkRenderer())
+window.Render()
+text = window.ReportCapabilities()
 print(next((l.split(":", 1)[1].strip() for l in text.splitlines() if "renderer string" in l), "unknown"))
 """
 _FREE_GB = 10
@@ -110,8 +113,8 @@ def _torch() -> Iterator[Check]:
 
 
 def _gl() -> Check:
-    if not _version("pyvista"):
-        return Check("OpenGL", False, "pyvista is not installed (needed to draw)", "make setup", essential=False)
+    if not _version("vtk"):
+        return Check("OpenGL", False, "VTK is not installed (needed to draw)", "make setup", essential=False)
     code, out = _try(_GL)
     if code != 0:
         mend = "sudo apt-get install libgl1 libegl1 libgl1-mesa-dri libglx-mesa0"
@@ -126,7 +129,11 @@ def _qt() -> Check:
     missing = [package for library, package in _QT_LIBRARIES.items() if not _loads(library)]
     if missing:
         return Check(
-            "Qt", False, f"{len(missing)} libraries are missing", f"sudo apt-get install {' '.join(missing)}", essential=False
+            "Qt",
+            False,
+            f"{len(missing)} libraries are missing",
+            f"sudo apt-get install {' '.join(missing)}",
+            essential=False,
         )
     return Check("Qt", True, f"PySide6 {_version('PySide6_Essentials')} and its {len(_QT_LIBRARIES)} libraries")
 
@@ -157,7 +164,9 @@ def _weights() -> Check:
 def _disk() -> Check:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     ok = free > _FREE_GB
-    return Check("Disk", ok, f"{free:,.0f} GB free here", "" if ok else f"Make room: crops and runs want {_FREE_GB} GB.")
+    return Check(
+        "Disk", ok, f"{free:,.0f} GB free here", "" if ok else f"Make room: crops and runs want {_FREE_GB} GB."
+    )
 
 
 def _version(package: str) -> str:

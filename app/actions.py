@@ -1,0 +1,110 @@
+"""The table of actions. Menus, toolbar buttons, keys, the palette and the cheat-sheet are all read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QWidget
+
+from annotator.verdict import REASONS
+from app import theme
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a person can do.
+
+    Attributes:
+        id: name of the method that does it.
+        title: in menus and in the palette.
+        keys: shortcuts, the first one is shown; single letters are inert while a text field has focus.
+        menu: where it is found; empty = palette and keys only.
+        checkable: on or off.
+        repeats: whether holding the key repeats it.
+    """
+
+    id: str
+    title: str
+    keys: tuple[str, ...] = ()
+    menu: str = ""
+    icon: str = ""
+    checkable: bool = False
+    repeats: bool = False
+
+
+MENUS = ("File", "View", "Review", "Run", "Help")
+
+ACTIONS: tuple[Action, ...] = (
+    Action("new_project", "New project…", ("Ctrl+N",), "File", "plus"),
+    Action("open_project", "Open project…", ("Ctrl+O",), "File", "folder-open"),
+    Action("import_data", "Import a data set…", ("Ctrl+I",), "File", "download-simple"),
+    Action("export_fits", "Export fits…", ("Ctrl+E",), "File", "upload-simple"),
+    Action("preferences", "Preferences…", ("Ctrl+,",), "File", "gear"),
+    Action("quit", "Quit", ("Ctrl+Q",), "File", "sign-out"),
+    Action("toggle_keypoints", "Keypoints", ("K",), "View", "dots-nine", checkable=True),
+    Action("toggle_zoom", "100 % or whole photo", ("Z",), "View", "magnifying-glass"),
+    Action("view_front", "3D from the front", ("F",), "View", "person"),
+    Action("view_side", "3D from the side", ("S",), "View", "person"),
+    Action("view_top", "3D from the top", ("T",), "View", "person"),
+    Action("view_home", "3D view as at the start", ("Home",), "View", "house"),
+    Action("next_run", "Next run", ("Tab",), "View", "swap"),
+    Action("toggle_jobs", "Jobs", ("J",), "View", "list-bullets", checkable=True),
+    Action("theme_system", "Theme like the system", (), "View", "desktop"),
+    Action("theme_light", "Light theme", (), "View", "sun"),
+    Action("theme_dark", "Dark theme", (), "View", "moon"),
+    Action("accept", "Accept", ("A",), "Review", "check"),
+    Action("reject", "Reject", ("R",), "Review", "x"),
+    Action("unsure", "Unsure", ("U",), "Review", "question"),
+    *(Action(f"reason_{reason.digit}", f"Reason: {reason.title.lower()}", (str(reason.digit),)) for reason in REASONS),
+    *(
+        Action(f"reject_for_{reason.digit}", f"Reject: {reason.title.lower()}", (f"Shift+{reason.digit}",))
+        for reason in REASONS
+    ),
+    Action("undo", "Undo", ("Ctrl+Z",), "Review", "arrow-counter-clockwise"),
+    Action("redo", "Redo", ("Ctrl+Shift+Z",), "Review", "arrow-clockwise"),
+    Action("next_sample", "Next", ("Right",), "Review", "arrow-right", repeats=True),
+    Action("previous_sample", "Previous", ("Left",), "Review", "arrow-left", repeats=True),
+    Action("next_unreviewed", "Next unreviewed", ("Shift+Right",), "Review", "skip-forward"),
+    Action("last_judged", "Back to the last judged", ("Backspace",), "Review", "arrow-u-up-left"),
+    Action("go_to", "Go to an id…", ("G",), "Review", "hash"),
+    Action("find_in_list", "Find in the list", ("Ctrl+F",), "Review", "funnel"),
+    Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play"),
+    Action("next_round", "Train the next round…", (), "Run", "repeat"),
+    Action("stop_job", "Stop the running job", (), "Run", "stop"),
+    Action("find_command", "Find a command…", ("Ctrl+K",), "Help", "command"),
+    Action("cheat_sheet", "Keys", ("?",), "Help", "keyboard"),
+    Action("about", "About", (), "Help", "info"),
+)
+
+HELD = (("Space", "Hide the mesh while held"),)
+"""Keys that work while they are held; they are no actions."""
+
+
+def key_text(action: Action) -> str:
+    """The first shortcut as this system writes it; empty if there is none."""
+    return QKeySequence(action.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if action.keys else ""
+
+
+def build(owner: QWidget) -> Mapping[str, QAction]:
+    """A QAction for every row, calling the method of `owner` that has its id."""
+    made: dict[str, QAction] = {}
+    for row in ACTIONS:
+        action = QAction(row.title, owner)
+        action.setObjectName(row.id)
+        action.setShortcuts([QKeySequence(key) for key in row.keys])
+        action.setCheckable(row.checkable)
+        action.setAutoRepeat(row.repeats)
+        action.setToolTip(f"{row.title} ({key_text(row)})" if row.keys else row.title)
+        action.triggered.connect(getattr(owner, row.id))
+        owner.addAction(action)
+        made[row.id] = action
+    return made
+
+
+def dress(actions: Mapping[str, QAction]) -> None:
+    """Gives the actions icons in the theme's colours; loading the icon font waits until the first photo is shown."""
+    for row in ACTIONS:
+        if row.icon:
+            actions[row.id].setIcon(theme.icon(row.icon))

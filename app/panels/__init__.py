@@ -1,0 +1,1 @@
+"""The panels of the desk. Each asks the session, listens to it, and knows no other panel."""

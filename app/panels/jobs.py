@@ -1,0 +1,158 @@
+"""The drawer of jobs: progress with rate and time left, the loss curve, the log; stop, kill, resume."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from annotator.commands.table import duration_text
+from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+from app import theme
+from app.jobs import Job, Jobs
+from viewers.plots import CurvePlot
+
+_GLYPHS = {RUNNING: "▶", FINISHED: "✓", STOPPED: "■", FAILED: "✕", INTERRUPTED: "!"}
+_KEPT_LINES = 400
+
+
+def progress_text(job: Job) -> str:
+    """One line: how far, how quick, how long still."""
+    if job.state != RUNNING:
+        return job.message or job.state.capitalize() + "."
+    text = f"{job.stage}" if job.stage else "Starting"
+    if job.total:
+        text += f"   {job.done:,} of {job.total:,} {job.unit}"
+    if job.rate > 0:
+        text += f"   {job.rate:,.1f}/s"
+    if job.seconds_left is not None and job.done < job.total:
+        text += f"   {duration_text(job.seconds_left)} left"
+    return text
+
+
+class JobsPanel(QWidget):
+    """The lower drawer.
+
+    Signals:
+        resume: the id of a run that is to go on.
+    """
+
+    resume = Signal(str)
+
+    def __init__(self, jobs: Jobs, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._jobs = jobs
+        self._list, self._title, self._progress = QListWidget(), QLabel(), QLabel()
+        self._bar, self._log = QProgressBar(), QPlainTextEdit()
+        self._plot: CurvePlot | None = None
+        self._right = QVBoxLayout()
+        self._stop, self._cancel, self._resume = QPushButton("Stop"), QPushButton("Kill"), QPushButton("Resume")
+        self._empty = QLabel("No jobs yet.\nStart a run with Ctrl+R; it goes on when this window is closed.")
+        self._body = QWidget()
+        self._place()
+        jobs.changed.connect(self.refresh)
+        self._list.currentRowChanged.connect(lambda _row: self._show_job())
+
+    def refresh(self) -> None:
+        """Shows all jobs as they are now."""
+        if not self.isVisible():
+            return
+        shown, chosen = self._jobs.all, self._current()
+        self._empty.setVisible(not shown)
+        self._body.setVisible(bool(shown))
+        self._list.blockSignals(True)
+        while self._list.count() < len(shown):
+            self._list.addItem(QListWidgetItem())
+        while self._list.count() > len(shown):
+            self._list.takeItem(self._list.count() - 1)
+        for row, job in enumerate(shown):
+            self._list.item(row).setText(f"{_GLYPHS[job.state]}  {job.name}   {job.state}")
+        place = shown.index(chosen) if chosen in shown else 0
+        self._list.setCurrentRow(place if shown else -1)
+        self._list.blockSignals(False)
+        self._show_job()
+
+    def showEvent(self, event: object) -> None:
+        self.refresh()
+
+    def _current(self) -> Job | None:
+        shown, row = self._jobs.all, self._list.currentRow()
+        return shown[row] if 0 <= row < len(shown) else None
+
+    def _show_job(self) -> None:
+        job = self._current()
+        if job is None:
+            return
+        self._title.setText(job.name)
+        self._progress.setText(progress_text(job))
+        self._bar.setRange(0, max(job.total, 1))
+        self._bar.setValue(job.done if job.state == RUNNING else job.total if job.state == FINISHED else job.done)
+        self._stop.setEnabled(job.state == RUNNING)
+        self._cancel.setEnabled(job.state == RUNNING)
+        self._resume.setVisible(job.run and job.state in (STOPPED, INTERRUPTED, FAILED))
+        text = "\n".join(job.log[-_KEPT_LINES:])
+        if text != self._log.toPlainText():
+            self._log.setPlainText(text)
+            self._log.verticalScrollBar().setValue(self._log.verticalScrollBar().maximum())
+        if job.curves:
+            if self._plot is None:
+                self._plot = CurvePlot("step")
+                self._plot.setAccessibleName("Loss")
+                self._right.addWidget(self._plot, 1)
+            stage, curve = list(job.curves.items())[-1]
+            self._plot.show_curves({f"loss, {stage.lower()}": curve}, theme.current().accent)
+        if self._plot is not None:
+            self._plot.setVisible(bool(job.curves))
+
+    def _place(self) -> None:
+        self._list.setFixedWidth(280)
+        self._list.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._title.setProperty("role", "heading")
+        self._bar.setTextVisible(False)
+        self._log.setReadOnly(True)
+        self._log.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self._log.setAccessibleName("Log")
+        self._empty.setProperty("role", "quiet")
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._stop.setToolTip("Saves what it has and ends; it can be resumed")
+        self._cancel.setToolTip("Ends it at once; what was saved stays")
+        for button in (self._stop, self._cancel, self._resume):
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._stop.clicked.connect(lambda: self._with_current(self._jobs.stop))
+        self._cancel.clicked.connect(lambda: self._with_current(self._jobs.cancel))
+        self._resume.clicked.connect(lambda: self._with_current(lambda job: self.resume.emit(job.name)))
+        head = QHBoxLayout()
+        head.addWidget(self._title)
+        head.addWidget(self._progress, 1)
+        for button in (self._resume, self._stop, self._cancel):
+            head.addWidget(button)
+        detail = QVBoxLayout()
+        detail.addLayout(head)
+        detail.addWidget(self._bar)
+        lower = QHBoxLayout()
+        lower.addWidget(self._log, 1)
+        lower.addLayout(self._right, 1)
+        detail.addLayout(lower, 1)
+        row = QHBoxLayout(self._body)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._list)
+        row.addLayout(detail, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(theme.UNIT, theme.UNIT, theme.UNIT, theme.UNIT)
+        layout.addWidget(self._empty)
+        layout.addWidget(self._body)
+        self._body.hide()
+
+    def _with_current(self, do: object) -> None:
+        job = self._current()
+        if job is not None and callable(do):
+            do(job)

@@ -1,0 +1,110 @@
+"""The bottom line: what runs, what was judged, the last message and what it offers."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
+
+from app import theme
+from app.jobs import Jobs
+from app.panels.jobs import progress_text
+from app.session import Session
+
+_NOTE_MS = 6000
+
+
+class StatusPanel(QWidget):
+    """One line that never moves.
+
+    Signals:
+        jobs_clicked: somebody wants to see the jobs.
+        offered: the run whose fits somebody wants to see.
+    """
+
+    jobs_clicked = Signal()
+    offered = Signal(str)
+
+    def __init__(self, session: Session, jobs: Jobs, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._jobs = session, jobs
+        self._work, self._message, self._judged = QPushButton(), QLabel(), QLabel()
+        self._bar, self._offer = QProgressBar(), QPushButton("Show its fits")
+        self._run = ""
+        self._fade = QTimer(self)
+        self._fade.setSingleShot(True)
+        self._fade.timeout.connect(self._message.clear)
+        self._place()
+        jobs.changed.connect(self.refresh)
+        for signal in (session.verdicts_changed, session.shelf_changed, session.project_changed):
+            signal.connect(self.refresh)
+        self._work.clicked.connect(self.jobs_clicked)
+        self._offer.clicked.connect(self._take_offer)
+
+    def say(self, level: str, sentence: str) -> None:
+        """Shows a message; notes fade, warnings and errors stay until the next one."""
+        look = theme.current()
+        self._message.setText(sentence)
+        self._message.setToolTip(sentence)
+        color = {"note": look.quiet, "warning": look.unsure, "error": look.reject}[level]
+        self._message.setStyleSheet(f"color: {color};")
+        self._offer.hide()
+        self._fade.stop()
+        if level == "note":
+            self._fade.start(_NOTE_MS)
+
+    def offer(self, sentence: str, run_id: str) -> None:
+        """Says that a run is finished, with a button that shows its fits."""
+        self.say("note", sentence)
+        self._fade.stop()
+        self._run = run_id
+        self._offer.show()
+
+    def refresh(self) -> None:
+        """The work and the counts as they are now."""
+        running = self._jobs.running
+        self._work.setVisible(bool(running))
+        self._bar.setVisible(bool(running))
+        if running:
+            job = running[0]
+            more = f"   and {len(running) - 1} more" if len(running) > 1 else ""
+            self._work.setText(progress_text(job) + more)
+            self._bar.setRange(0, max(job.total, 1))
+            self._bar.setValue(job.done)
+        self._judged.setText(self._judged_text())
+
+    def _judged_text(self) -> str:
+        shelf = self._session.shelf
+        if shelf is None or shelf.run is None:
+            return ""
+        judged, fitted = int((shelf.verdicts > 0).sum()), int((shelf.status == 1).sum())
+        pace = self._session.pace
+        words = f"judged {judged:,} of {fitted:,}"
+        if pace:
+            words += f"    {pace:.0f}/min"
+        return words + ("    read-only" if self._session.read_only else "    saved")
+
+    def _take_offer(self) -> None:
+        self._offer.hide()
+        self._message.clear()
+        self.offered.emit(self._run)
+
+    def _place(self) -> None:
+        self._work.setProperty("flat", True)
+        self._work.setToolTip("Show the jobs (J)")
+        self._bar.setFixedWidth(160)
+        self._bar.setTextVisible(False)
+        self._judged.setProperty("role", "quiet")
+        self._judged.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        for button in (self._work, self._offer):
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for widget in (self._work, self._bar, self._offer):
+            widget.hide()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 0, 12, 6)
+        layout.setSpacing(theme.UNIT)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._work)
+        layout.addWidget(self._message, 1)
+        layout.addWidget(self._offer)
+        layout.addWidget(self._judged)
+        self.setMinimumHeight(32)

@@ -1,0 +1,116 @@
+"""The empty states of the window: no project, no people, nothing to see yet. Each says what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from app import theme
+
+_WIDTH = 560
+
+
+class Welcome(QWidget):
+    """Shown while no project is open.
+
+    Signals:
+        chosen: the path of a recent project.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._recent = QVBoxLayout()
+        self._recent.setSpacing(4)
+        title = QLabel("NeuralAnnot Desk")
+        title.setProperty("role", "title")
+        text = QLabel(
+            "Fits a 3D body to every person of a photo collection, and shows each fit on its photo and from all sides, "
+            "so that you can say which of them to trust."
+        )
+        text.setWordWrap(True)
+        text.setProperty("role", "quiet")
+        row = QHBoxLayout()
+        row.addWidget(action_button(actions["open_project"], primary=True))
+        row.addWidget(action_button(actions["new_project"]))
+        row.addStretch(1)
+        hint = QLabel("To see it at work first, run “make demo” in a terminal: it makes a project with known truth.")
+        hint.setProperty("role", "quiet")
+        hint.setWordWrap(True)
+        column = QVBoxLayout()
+        column.setSpacing(2 * theme.UNIT)
+        for part in (title, text):
+            column.addWidget(part)
+        column.addLayout(row)
+        column.addLayout(self._recent)
+        column.addWidget(hint)
+        _center(self, column)
+
+    def show_recent(self, paths: Sequence[str]) -> None:
+        """Lists the recent projects that are still there."""
+        while (item := self._recent.takeAt(0)) is not None:
+            if widget := item.widget():
+                widget.deleteLater()
+        there = [Path(path) for path in paths if (Path(path) / "project.toml").is_file()]
+        if there:
+            heading = QLabel("Recent")
+            heading.setProperty("role", "heading")
+            heading.setMinimumHeight(32)
+            self._recent.addWidget(heading)
+        for path in there:
+            button = QPushButton(f"{path.name}    {path.parent}")
+            button.setProperty("flat", True)
+            button.setMinimumHeight(32)
+            button.setStyleSheet("text-align: left;")
+            button.clicked.connect(partial(self.chosen.emit, str(path)))
+            self._recent.addWidget(button)
+
+
+class NoPeople(QWidget):
+    """Shown while a project has no people."""
+
+    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        title = QLabel("This project has no people yet")
+        title.setProperty("role", "title")
+        text = QLabel(
+            "Import annotations with their photos: a target set (2D keypoints, such as COCO-WholeBody), and an auxiliary "
+            "set (3D joints, such as Human3.6M) to learn depth from."
+        )
+        text.setWordWrap(True)
+        text.setProperty("role", "quiet")
+        row = QHBoxLayout()
+        row.addWidget(action_button(actions["import_data"], primary=True))
+        row.addStretch(1)
+        column = QVBoxLayout()
+        column.setSpacing(2 * theme.UNIT)
+        column.addWidget(title)
+        column.addWidget(text)
+        column.addLayout(row)
+        _center(self, column)
+
+
+def action_button(action: QAction, *, primary: bool = False) -> QPushButton:
+    """A button with the action's name and key."""
+    key = action.shortcut().toString()
+    button = QPushButton(f"{action.text()}    {key}" if key else action.text())
+    button.setProperty("primary", primary)
+    button.setMinimumHeight(36)
+    button.clicked.connect(action.trigger)
+    return button
+
+
+def _center(widget: QWidget, column: QVBoxLayout) -> None:
+    middle = QWidget()
+    middle.setFixedWidth(_WIDTH)
+    middle.setLayout(column)
+    layout = QVBoxLayout(widget)
+    layout.addStretch(2)
+    layout.addWidget(middle, 0, Qt.AlignmentFlag.AlignHCenter)
+    layout.addStretch(3)

@@ -1,0 +1,135 @@
+"""Sample and fit -> what the views draw: the one translator from science to drawing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotator.errors import NeuralAnnotError
+from annotator.fit import OK, Fit
+from annotator.images import read_image
+from annotator.project import Project
+from annotator.sample import Sample, Samples
+from app.theme import annotator_color
+from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
+
+_KEPT_PHOTOS = 12
+
+
+class Photos:
+    """Decoded photos: the last few are kept, the next ones are read ahead by one thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Path, Future[np.ndarray]] = OrderedDict()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="photos")
+
+    def get(self, path: Path) -> np.ndarray:
+        """The photo, decoded now or before.
+
+        Raises:
+            ImageError: it is missing or cannot be decoded.
+        """
+        future = self._kept.get(path)
+        if future is None:
+            future = Future()
+            future.set_result(read_image(path))
+            self._keep(path, future)
+        try:
+            return future.result()
+        except NeuralAnnotError:
+            del self._kept[path]  # a photo that is put back is found at the next look
+            raise
+
+    def read_ahead(self, path: Path) -> None:
+        """Starts decoding a photo that will be wanted soon."""
+        if path not in self._kept:
+            self._keep(path, self._reader.submit(read_image, path))
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def _keep(self, path: Path, future: Future[np.ndarray]) -> None:
+        self._kept[path] = future
+        while len(self._kept) > _KEPT_PHOTOS:
+            self._kept.popitem(last=False)
+
+
+class Bodies:
+    """Poses fits for the views. Loads the project's body model when it is first told to, not before."""
+
+    def __init__(self) -> None:
+        self._posers: dict[str, object] = {}
+
+    def load(self, project: Project, family: str = "smplx") -> None:
+        """Reads the body model; may be called from a thread.
+
+        Raises:
+            NeuralAnnotError: it is missing or damaged.
+        """
+        from annotator.bodies.files import load_body_model
+        from annotator.bodies.posing import Poser
+
+        self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
+
+    @property
+    def loaded(self) -> bool:
+        """Whether fits can be posed."""
+        return bool(self._posers)
+
+    def clear(self) -> None:
+        """Forgets the models of a project that was closed."""
+        self._posers.clear()
+
+    def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
+        """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
+        from annotator.bodies.posing import Poser
+
+        if fit.status != OK:
+            return f"No mesh: {fit.reason or 'the fit failed'}."
+        poser = self._posers.get(family)
+        if not isinstance(poser, Poser):
+            return f"The project's {family} body model is not loaded, so this fit cannot be drawn."
+        if poser.body.hash != body_hash:
+            return (
+                f"This fit belongs to another body model ({body_hash}, the project has {poser.body.hash}); "
+                "relink the right files to see it."
+            )
+        parameters = {name: values[None] for name, values in fit.parameters.items()}
+        posed = poser.pose({**parameters, "transl": fit.transl[None]})
+        camera = Intrinsics(*map(float, (*fit.focal, *fit.princpt)))
+        color = annotator_color(annotator)
+        rgb = (color.redF(), color.greenF(), color.blueF())
+        return SceneMesh(posed.vertices[0].astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
+
+
+def photo_scene(project: Project, samples: Samples, row: int, photos: Photos) -> Scene:
+    """The photo of a person with his keypoints and the boxes of the others; its mesh comes later."""
+    sample = samples[row]
+    photo, message = None, ""
+    try:
+        photo = photos.get(project.photo_path(sample))
+    except NeuralAnnotError as error:
+        message = str(error)
+    size = (sample.width, sample.height) if photo is None else (photo.shape[1], photo.shape[0])
+    others = tuple(box for place, box in _of_photo(samples, sample) if place != row)
+    return Scene(size, photo, message, (), (points_of(sample),), sample.box, others)
+
+
+def points_of(sample: Sample) -> Points2D:
+    """The labelled points of a person as the overlay draws them."""
+    skeleton = sample.skeleton
+    return Points2D(sample.keypoints[:, :2], sample.keypoints[:, 2], skeleton.edges, skeleton.sides)
+
+
+def _of_photo(samples: Samples, sample: Sample) -> list[tuple[int, np.ndarray]]:
+    import pyarrow.compute as pc
+
+    same: Any = pc.call_function("equal", [samples.table["image"], sample.image])
+    rows = np.flatnonzero(same.to_numpy())
+    boxes = samples.take(rows).boxes
+    return list(zip(rows.tolist(), boxes, strict=True))

@@ -1,0 +1,169 @@
+"""What the menu's larger commands do: ask in a dialog, then start it. Long ones become jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
+
+from annotator.errors import NeuralAnnotError
+from annotator.project import Project
+from annotator.verdict import Verdict
+from app.jobs import Jobs
+from app.scenes import Bodies
+from app.session import Session
+
+
+class Tasks(QObject):
+    """Dialogs and what follows from them.
+
+    Signals:
+        body_loaded: fits can be posed now.
+    """
+
+    body_loaded = Signal()
+    _failed = Signal(str)
+
+    def __init__(self, session: Session, jobs: Jobs, window: QWidget) -> None:
+        super().__init__(window)
+        self._session, self._jobs, self._window = session, jobs, window
+        self._pool = QThreadPool(self)
+        self._failed.connect(session.messages.error)
+
+    def load_body(self, project: Project, bodies: Bodies) -> None:
+        """Loads the body model in a thread."""
+        self._pool.start(_LoadBody(project, bodies, self.body_loaded, self._failed))
+
+    def close_threads(self) -> None:
+        """Waits for what runs."""
+        self._pool.waitForDone()
+
+    def open_path(self, path: str) -> None:
+        """Opens a project by its path."""
+        self._session.open(Path(path))
+
+    def open_project(self) -> None:
+        """Asks for a project's folder."""
+        path = QFileDialog.getExistingDirectory(self._window, "Open a project")
+        if path:
+            self._session.open(Path(path))
+
+    def new_project(self) -> None:
+        """Asks for a folder, makes a project in it and opens it."""
+        from annotator.commands.projects import new
+        from app.dialogs.project import NewProject
+
+        dialog = NewProject(self._window)
+        if not dialog.exec():
+            return
+        try:
+            project = new(dialog.folder, body_models=dialog.models)
+        except NeuralAnnotError as error:
+            self._session.messages.error(str(error))
+            return
+        self._session.open(project.path)
+
+    def import_data(self) -> None:
+        """Asks for a data set and imports it in the background."""
+        from app.dialogs.project import ImportData
+
+        project = self._session.project
+        dialog = ImportData(self._window)
+        if project is not None and dialog.exec():
+            self._jobs.start_command("import", dialog.words(project.path))
+            self._session.messages.note("Importing in the background; J shows how far it is.")
+
+    def export_fits(self) -> None:
+        """Asks for a run and a file and exports in the background."""
+        from app.dialogs.project import ExportFits
+
+        session = self._session
+        if session.project is None or session.shelf is None or session.shelf.run is None:
+            return
+        runs = tuple(run.id for run in session.project.runs() if run.fitted)
+        dialog = ExportFits(runs, session.shelf.run.id, self._window)
+        if dialog.exec():
+            self._jobs.start_command("export", dialog.words(session.project.path))
+
+    def start_run(self, *, next_round: bool) -> None:
+        """Asks for a recipe and starts a run in the background."""
+        from app.dialogs.run import StartRun
+
+        session = self._session
+        if session.project is None:
+            return
+        source = session.shelf.run if next_round and session.shelf is not None else None
+        of_source = (j for j in session.judgements.values() if source is not None and j.fit.run == source.id)
+        rejected = sum(judgement.verdict is Verdict.REJECT for judgement in of_source)
+        dialog = StartRun(tuple(session.datasets()), source, rejected, self._window)
+        if dialog.exec():
+            self._jobs.start_run(dialog.words)
+            session.messages.note("The run starts in the background; J shows how far it is.")
+
+    def resume(self, run_id: str) -> None:
+        """Goes on with a run that ended early."""
+        self._jobs.start_run(["--resume", run_id])
+
+    def stop_job(self) -> None:
+        """Asks the newest running job to save what it has and end."""
+        running = self._jobs.running
+        if running:
+            self._jobs.stop(running[0])
+            self._session.messages.note(f"{running[0].name} saves what it has and ends.")
+        else:
+            self._session.messages.note("Nothing is running.")
+
+    def go_to(self) -> None:
+        """Asks for an annotation id."""
+        text, done = QInputDialog.getText(self._window, "Go to", "Annotation id")
+        if done and text.strip():
+            self._session.go_to_id(text.strip())
+
+    def preferences(self) -> None:
+        """Edits the preferences."""
+        from app.dialogs.preferences import EditPreferences
+
+        dialog = EditPreferences(self._session.preferences, self._window)
+        if dialog.exec():
+            self._session.change_preferences(dialog.preferences)
+
+    def find_command(self, actions: Mapping[str, QAction]) -> QAction | None:
+        """The palette; the action that was chosen."""
+        from app.dialogs.commands import Palette
+
+        dialog = Palette(actions, self._window)
+        frame = self._window.geometry()
+        dialog.move(frame.center().x() - dialog.width() // 2, frame.top() + 96)
+        return dialog.chosen if dialog.exec() else None
+
+    def cheat_sheet(self) -> None:
+        """All keys."""
+        from app.dialogs.commands import CheatSheet
+
+        CheatSheet(self._window).exec()
+
+    def about(self) -> None:
+        """Name and licence."""
+        QMessageBox.about(
+            self._window,
+            "About",
+            "<b>NeuralAnnot Desk</b><br>3D human pseudo-ground-truth, made and judged.<br><br>Apache License 2.0; NOTICE "
+            "names what else is inside.",
+        )
+
+
+class _LoadBody(QRunnable):
+    def __init__(self, project: Project, bodies: Bodies, loaded: object, failed: object) -> None:
+        super().__init__()
+        self._project, self._bodies, self._loaded, self._failed = project, bodies, loaded, failed
+
+    def run(self) -> None:
+        try:
+            self._bodies.load(self._project)
+        except NeuralAnnotError as error:
+            self._failed.emit(str(error))  # type: ignore[attr-defined]
+            return
+        self._loaded.emit()  # type: ignore[attr-defined]
