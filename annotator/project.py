@@ -86,8 +86,7 @@ class Project:
         Raises:
             ProjectError: the folder exists and is not empty.
         """
-        if path.exists() and (not path.is_dir() or any({p.name for p in path.iterdir()} - {"body_models"})):
-            raise ProjectError(f"{path} already exists and is not empty; choose another folder for the new project.")
+        require_free(path, but="body_models")
         with storage(path):
             for name in ("datasets", "runs", "jobs", "cache"):
                 (path / name).mkdir(parents=True, exist_ok=True)
@@ -312,6 +311,16 @@ class FileLock:
 
     def __exit__(self, *_: object) -> None:
         self._handle.close()
+
+
+def require_free(path: Path, *, but: str = "") -> None:
+    """Refuses a place for a new project that holds something already.
+
+    Raises:
+        ProjectError: it is a file, or a folder with anything but `but` in it.
+    """
+    if path.exists() and (not path.is_dir() or any({p.name for p in path.iterdir()} - {but})):
+        raise ProjectError(f"{path} already exists and is not empty; choose another folder for the new project.")
 
 
 def safe_join(root: Path, relative: str) -> Path:

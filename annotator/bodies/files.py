@@ -86,7 +86,7 @@ def load_body_model(root: Path, family: str, gender: str = "neutral") -> BodyMod
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The plain arrays of an npz; nothing in it is executed."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except FileNotFoundError as error:
         raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error

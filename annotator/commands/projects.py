@@ -8,7 +8,7 @@ from pathlib import Path
 from annotator.bodies.files import default_root, load_body_model
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError, storage
-from annotator.project import BodyModelSource, Project
+from annotator.project import BodyModelSource, Project, require_free
 
 FAMILIES = {"smplx": ("smplx",), "smpl": ("smpl",), "mano": ("mano_right", "mano_left"), "flame": ("flame",)}
 """Folders of the smplx layout and the models in each."""
@@ -24,6 +24,7 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
         BodyModelError: the folder holds no body model that can be read.
         ProjectError: `path` is not empty.
     """
+    require_free(path)
     root = body_models or default_root()
     if not root.is_dir():
         raise BodyModelError(

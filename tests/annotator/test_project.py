@@ -1,0 +1,258 @@
+"""The project folder: refusals in one sentence, nothing lost."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from annotator.commands.projects import new, relink
+from annotator.errors import NeuralAnnotError, ProjectError, RunError, StorageError, storage
+from annotator.fit import FitHeader, Fits
+from annotator.jobfolder import JobFolder
+from annotator.progress import Progress, Stopped
+from annotator.project import DatasetInfo, Project, safe_join
+from annotator.runs import INTERRUPTED, RUNNING, RunInfo, write_text
+from tests.support.desk_project import MISSING_ROW
+
+
+def test_a_new_project_has_the_open_body_inside(tmp_path: Path) -> None:
+    project = new(tmp_path / "p")
+    assert project.body_model_root("smplx").is_relative_to(tmp_path / "p")
+    assert json.loads(json.dumps(project.body_models["smplx"].hash))
+    assert Project.open(tmp_path / "p").datasets() == {}
+
+
+def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "thesis.txt").write_text("x")
+    with pytest.raises(ProjectError, match="not empty"):
+        new(tmp_path / "p")
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["thesis.txt"]
+
+
+def test_a_missing_body_model_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(NeuralAnnotError, match="nowhere"):
+        new(tmp_path / "p", body_models=tmp_path / "nowhere")
+    assert not (tmp_path / "p" / "project.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("format = 2\n", "newer version"),
+        ("format = [", "damaged"),
+        ("[body_models]\n", "does not say its format"),
+    ],
+)
+def test_a_project_that_cannot_be_read_says_why(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "project.toml").write_text(text)
+    with pytest.raises(ProjectError, match=sentence):
+        Project.open(tmp_path)
+    assert (tmp_path / "project.toml").read_text() == text
+
+
+def test_a_folder_that_is_no_project_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="not a project"):
+        Project.open(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "..\\x.jpg"])
+def test_image_paths_cannot_leave_their_root(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ProjectError, match="leaves its image root"):
+        safe_join(tmp_path, path)
+
+
+def test_the_second_window_learns_who_holds_the_project(desk_project: Path) -> None:
+    with Project.open(desk_project).desk_lock() as first, Project.open(desk_project).desk_lock() as second:
+        assert first == ""
+        assert f"process {os.getpid()}" in second
+    with Project.open(desk_project).desk_lock() as third:
+        assert third == ""
+
+
+def test_moved_photos_are_found_after_relinking(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    assert len(project.missing_photos()["wild"]) == 1
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    assert len(project.missing_photos()) == 1
+    table = relink(desk_project, {"wild": moved})
+    assert len(Project.open(desk_project).missing_photos()["wild"]) == 12
+    assert "12" in table.text()
+    with pytest.raises(ProjectError, match="no image root called 'tame'"):
+        Project.open(desk_project).relink("tame", moved)
+
+
+def test_missing_photos_are_named(desk_project: Path) -> None:
+    project = Project.open(desk_project)
+    sample = project.samples("wild", "body")[MISSING_ROW]
+    assert project.missing_photos() == {"wild": [sample.image]}
+
+
+def test_a_data_set_cannot_be_called_target(desk_project: Path) -> None:
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    for name in ("target", "../x", "A B"):
+        with pytest.raises(ProjectError, match="cannot be called"):
+            project.add(DatasetInfo(name, "x", "target", name, {}, {"body": 1}), {"body": samples}, desk_project)
+
+
+def test_an_import_that_breaks_leaves_the_old_one(desk_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    info = project.datasets()["wild"]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(samples), "write", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        project.add(info, {"body": samples}, project.image_roots["wild"])
+    monkeypatch.undo()
+    assert len(Project.open(desk_project).samples("wild", "body")) == 12
+    assert [p.name for p in (desk_project / "datasets").iterdir() if not p.name.startswith(".lock")] == ["wild"]
+
+
+def test_a_full_disk_is_one_sentence_and_other_errors_stay(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="disk is full"), storage(tmp_path):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(IsADirectoryError), storage(tmp_path):
+        raise IsADirectoryError(21, "Is a directory")
+
+
+def test_a_real_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+    """/dev/full refuses every byte, as a full disk does."""
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    target = tmp_path / "x.json"
+    target.write_text("old")
+    aside = tmp_path / f".x.json.{os.getpid()}"
+    aside.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="disk is full"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+
+
+def test_runs_are_found_and_missing_ones_listed(desk_project: Path) -> None:
+    project = Project.open(desk_project)
+    assert {run.id for run in project.runs()} == {"neuralannot-r1", "smplifyx-r1"}
+    with pytest.raises(RunError, match="neuralannot-r1"):
+        project.run("nobody")
+    with pytest.raises(RunError, match="no run called"):
+        project.run("../../etc")
+
+
+def test_a_second_run_of_a_name_gets_a_number(desk_project: Path) -> None:
+    project = Project.open(desk_project)
+    assert project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny")).id == "neuralannot-r1-2"
+
+
+def test_running_without_a_worker_is_interrupted(desk_project: Path) -> None:
+    run = Project.open(desk_project).run("neuralannot-r1")
+    run.set_state(RUNNING)
+    assert run.state == INTERRUPTED
+    with run.job.working():
+        assert run.state == RUNNING
+
+
+def test_a_half_written_shard_is_not_seen(desk_project: Path) -> None:
+    run = Project.open(desk_project).run("neuralannot-r1")
+    folder = run.fits_folder("wild", "body")
+    (folder / ".00001.arrow.123").write_bytes(b"half")
+    fits = run.fits("wild", "body")
+    assert fits is not None
+    assert len(fits) == 12
+
+
+def test_scores_are_rewritten_and_fits_are_not_touched(desk_project: Path) -> None:
+    run = Project.open(desk_project).run("smplifyx-r1")
+    before = run.shard_path("wild", "body", 0).read_bytes()
+    run.write_score("wild", "body", "mine", ["wild/100"], [2.5])
+    assert run.score("wild", "body", "mine") == {"wild/100": 2.5}
+    assert run.score("wild", "body", "other") is None
+    assert run.shard_path("wild", "body", 0).read_bytes() == before
+
+
+def test_true_fits_have_no_2d_error(desk_project: Path) -> None:
+    run = Project.open(desk_project).run("smplifyx-r1")
+    errors = run.score("wild", "body", "error_2d_crop")
+    assert errors is not None
+    assert max(errors.values()) < 0.05  # labels are rounded to a hundredth of a px
+    noisy = Project.open(desk_project).run("neuralannot-r1").score("wild", "body", "error_2d_crop")
+    assert noisy is not None
+    assert np.nanmin(list(noisy.values())) > 1
+    assert np.isnan(noisy["wild/103"])
+
+
+def job(tmp_path: Path) -> JobFolder:
+    return JobFolder(tmp_path / "job")
+
+
+def test_a_job_writes_down_what_it_reports(tmp_path: Path) -> None:
+    def work():
+        yield Progress("Counting", 1, 3, "sheep", values={"loss": 0.5})
+        yield Progress("Counting", 3, 3, "sheep", message="All there.")
+
+    ends: list[tuple[str, str]] = []
+    list(job(tmp_path).record(work(), on_end=lambda *end: ends.append(end)))
+    kinds = [event["t"] for event in job(tmp_path).events()]
+    assert kinds == ["hello", "progress", "progress", "done"]
+    assert job(tmp_path).events()[1]["values"] == {"loss": 0.5}
+    assert ends == [("finished", "")]
+
+
+def test_two_workers_do_not_share_a_folder(tmp_path: Path) -> None:
+    with job(tmp_path).working():
+        assert job(tmp_path).alive
+        with pytest.raises(RunError, match="Another worker"), job(tmp_path).working():
+            pass
+    assert not job(tmp_path).alive
+
+
+def test_the_stop_file_stops_politely(tmp_path: Path) -> None:
+    saved: list[bool] = []
+
+    def work():
+        try:
+            for step in range(100):
+                if step == 3:
+                    job(tmp_path).ask_to_stop()
+                yield Progress("Working", step, 100, "steps")
+        except Stopped:
+            saved.append(True)
+            raise
+
+    with pytest.raises(Stopped):
+        list(job(tmp_path).record(work()))
+    assert saved == [True]
+    assert job(tmp_path).events()[-1]["t"] == "stopped"
+
+
+def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
+    job(tmp_path).path.mkdir()
+    job(tmp_path).append("hello", pid=1)
+    with job(tmp_path).events_path.open("a") as file:
+        file.write('{"t": "prog')
+    assert [event["t"] for event in job(tmp_path).events()] == ["hello"]
+
+
+def test_events_can_be_read_while_they_are_written(tmp_path: Path) -> None:
+    folder = job(tmp_path)
+    folder.path.mkdir()
+    writer = threading.Thread(target=lambda: [folder.append("progress", n=n) for n in range(300)])
+    writer.start()
+    while writer.is_alive():
+        seen = [event["n"] for event in folder.events()]
+        assert seen == list(range(len(seen)))
+    writer.join()
+    assert len(folder.events()) == 300
+
+
+def test_a_header_survives(tmp_path: Path) -> None:
+    header = FitHeader("smplx", "body", "abc", "smplx", True)
+    camera = {"focal": np.ones((1, 2)), "princpt": np.ones((1, 2)), "transl": np.ones((1, 3))}
+    Fits.of(header, ["a/1"], {}, **camera).write(tmp_path / "x")
+    assert Fits.read([tmp_path / "x"]).header == header
