@@ -84,7 +84,7 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
         points, box = _points(person, place), np.array(person.bbox, np.float32)
         if person.iscrowd:
             people.refuse(str(person.id), "it is a crowd")
-        elif person.num_keypoints == 0 or not (points[:17, 2] > 0).any():
+        elif np.isfinite(points).all() and (person.num_keypoints == 0 or not (points[:17, 2] > 0).any()):
             people.refuse(str(person.id), "it has no body keypoints")
         elif people.accepts(str(person.id), photo.file_name, box, points):
             row = len(people.keys) - 1

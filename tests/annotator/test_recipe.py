@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from annotator.errors import RecipeError
+from annotator.recipe import BodyRecipe, load_recipe, parse_recipe, shipped_recipes
+
+
+def test_shipped_recipes_load_and_paper_is_the_papers() -> None:
+    assert set(shipped_recipes()) >= {"paper", "demo", "tiny"}
+    paper = load_recipe("paper").body
+    assert (paper.backbone, paper.weights, paper.input_px, paper.learning_rate) == ("resnet50", "imagenet", 256, 1e-4)
+    assert paper.schedule == "plateau"
+    assert load_recipe("demo").body.weights == load_recipe("tiny").body.weights == "none"
+
+
+@pytest.mark.parametrize("name", ["paper", "demo", "tiny"])
+def test_a_recipe_written_out_is_read_back(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    (tmp_path / "r.toml").write_text(recipe.text())
+    assert load_recipe(str(tmp_path / "r.toml")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"learningrate": 0.1}, "did you mean 'learning_rate'"),
+        ({"batch": 3}, "must be even"),
+        ({"batch": "many"}, "should be a whole number"),
+        ({"batch": True}, "should be a whole number"),
+        ({"learning_rate": -1.0}, "greater than 0"),
+        ({"input_px": 100}, "multiple of 32"),
+        ({"backbone": "vit"}, "resnet18, resnet34, resnet50"),
+        ({"frame": "world"}, "crop, camera"),
+    ],
+)
+def test_a_wrong_field_says_what_it_should_be(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        parse_recipe({"body": table}, "mine")
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("[bodi]\n", "bodi"), ("x", "not TOML"), ("", r"no table \[body\]")])
+def test_a_wrong_file_says_why(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(str(tmp_path / "r.toml"))
+
+
+def test_a_missing_recipe_lists_those_that_ship() -> None:
+    with pytest.raises(RecipeError, match="demo, demo-full, paper, tiny"):
+        load_recipe("papre")
+
+
+def test_whole_numbers_may_stand_for_numbers() -> None:
+    assert parse_recipe({"body": {"learning_rate": 1}}, "mine").body == BodyRecipe(learning_rate=1.0)

@@ -1,0 +1,271 @@
+"""Who teaches what, which crops, which mini-batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from annotator.batches import Draws, cached_crops
+from annotator.bodies.files import BodyModelData
+from annotator.bodies.posing import Poser
+from annotator.camera import Camera, crop_of_box
+from annotator.errors import ImageError
+from annotator.images import read_image
+from annotator.mean_pose import mean_parameters, solve_root
+from annotator.project import Project
+from annotator.recipe import BodyRecipe
+from annotator.sample import Sample, Samples
+from annotator.shots import Shot, lab_shots, wild_shots
+from annotator.skeleton import HUMAN36M
+from annotator.supervision import lessons, with_fits, with_verdicts
+from annotator.synthetic import BODY_JOINTS, archetype_names, limits, mirrored, sample_body_poses
+from annotator.verdict import Verdict
+from tests.support.desk_project import CUT_ROW, MISSING_ROW, done
+
+RECIPE = BodyRecipe()
+
+
+def lab_samples(shots: list[Shot]) -> Samples:
+    out: list[Sample] = []
+    for shot in shots:
+        joints = shot.points[HUMAN36M.name]
+        camera = Camera(shot.focal, shot.princpt)
+        pixels = camera.project(joints.astype(np.float64))
+        low, extent = pixels.min(0), np.ptp(pixels, axis=0)
+        ones = np.ones((17, 1), np.float32)
+        out.append(
+            Sample(
+                key=f"lab/{shot.number}",
+                part="body",
+                root="lab",
+                image=f"{shot.number}.jpg",
+                width=shot.size[0],
+                height=shot.size[1],
+                box=np.array([*low, *extent], np.float32),
+                keypoints=np.concatenate([pixels, ones], 1).astype(np.float32),
+                skeleton=HUMAN36M,
+                box_drawn=False,
+                joints=np.concatenate([joints, ones], 1).astype(np.float32),
+                joint_skeleton=HUMAN36M,
+                intrinsics=camera.matrix.astype(np.float32),
+            )
+        )
+    return Samples.of(out)
+
+
+@pytest.fixture(scope="module")
+def shots(body: BodyModelData) -> list[Shot]:
+    return list(lab_shots(body, 1, 8))
+
+
+def test_gt_3d_is_turned_into_the_crop_frame_and_agrees_with_its_2d(shots: list[Shot]) -> None:
+    samples = lab_samples(shots)
+    taught = lessons(samples, RECIPE, auxiliary=True)
+    virtual = taught.crop.virtual_camera()
+    for row in range(len(samples)):
+        assert taught.joints[row, 0, :3].tolist() == [0, 0, 0]
+        depth = 5000 / 256 * float(taught.crop.side[row])
+        far = taught.joints[row, :, :3].astype(float) + [0, 0, 5000.0]  # an almost parallel view along the crop's ray
+        seen = Camera(virtual.focal[row], virtual.princpt[row]).project(far)
+        labelled = samples.keypoints[row, :, :2]
+        a, b = seen - seen[0], labelled - labelled[0]
+        scale = (a * b).sum() / (a * a).sum()
+        miss = np.linalg.norm(scale * a - b, axis=1).mean() * 256 / float(taught.crop.side[row])
+        assert miss < 8, (row, miss, depth)
+
+
+def test_the_frame_camera_leaves_gt_as_it_is(shots: list[Shot]) -> None:
+    samples = lab_samples(shots)
+    taught = lessons(samples, BodyRecipe(frame="camera"), auxiliary=True)
+    assert samples.joints is not None
+    relative = samples.joints[..., :3] - samples.joints[:, :1, :3]
+    assert np.allclose(taught.joints[..., :3], relative, atol=1e-6)
+    assert not taught.regularise.any()
+
+
+def test_target_samples_teach_2d_and_are_regularised(desk_project: Path) -> None:
+    taught = lessons(Project.open(desk_project).samples("wild", "body"), RECIPE, auxiliary=False)
+    assert taught.regularise.all()
+    assert not taught.imitate.any()
+    assert not taught.joints.any()
+    assert taught.pixels[..., 2].any()
+
+
+def test_verdicts_decide_who_is_imitated(desk_project: Path, body: BodyModelData) -> None:
+    project = Project.open(desk_project)
+    samples, fits = project.samples("wild", "body"), project.run("neuralannot-r1").fits("wild", "body")
+    assert fits is not None
+    verdicts = {"wild/100": Verdict.ACCEPT, "wild/101": Verdict.REJECT, "wild/102": Verdict.UNSURE}
+    base = lessons(samples, RECIPE, auxiliary=False)
+    taught = with_verdicts(base, samples, fits, verdicts, RECIPE, body)
+    assert taught.imitate[:5].tolist() == [1, 0, 1, 0, 1]  # accepted, rejected, unsure = unseen, failed, unseen
+    assert taught.regularise.tolist() == (1 - taught.imitate).tolist()
+    assert taught.joints[0, :, 3].all()  # an imitated fit also gives the 3D pose
+    assert not taught.joints[1, :, 3].any()  # a rejected one gives 2D alone
+    alone = with_verdicts(base, samples, fits, verdicts, BodyRecipe(unseen="2d"), body)
+    assert alone.imitate[:5].tolist() == [1, 0, 0, 0, 0]
+
+
+def test_earlier_fits_are_taught_in_the_crop_frame(desk_project: Path, body: BodyModelData) -> None:
+    """The root rotation that is taught, posed, gives the 3D pose that is taught beside it."""
+    project = Project.open(desk_project)
+    samples, fits = project.samples("wild", "body"), project.run("smplifyx-r1").fits("wild", "body")
+    assert fits is not None
+    base = lessons(samples, RECIPE, auxiliary=False)
+    taught = with_verdicts(base, samples, fits, dict.fromkeys(samples.keys, Verdict.ACCEPT), RECIPE, body)
+    only = with_fits(base, samples, fits, RECIPE)
+    assert np.array_equal(taught.rotations, only.rotations)
+    root = Rotation.from_matrix(taught.rotations[:, 0]).as_rotvec().astype(np.float32)
+    posed = Poser(body).pose(
+        {"global_orient": root, "body_pose": fits.column("body_pose"), "betas": fits.column("betas")}
+    )
+    points = posed.points(HUMAN36M.name)
+    assert np.abs(points - points[:, :1] - taught.joints[..., :3]).max() < 1e-4
+    centre = taught.crop.center - fits.column("princpt")
+    assert np.abs(centre).max() > 20  # the people are off axis, so a turn was needed
+    assert np.abs(root - fits.column("global_orient")).max() > 1e-3
+
+
+def test_each_epoch_draws_everybody_once_and_a_step_depends_on_itself_alone() -> None:
+    rows = np.array([3, 5, 8, 9, 11, 12])
+    draws = Draws(rows, seed=1, stream=0)
+    first = [draws.take(step, 2).tolist() for step in range(6)]
+    assert sorted(sum(first[:3], [])) == sorted(sum(first[3:], [])) == rows.tolist()
+    assert first[:3] != first[3:]
+    assert [Draws(rows, seed=1, stream=0).take(step, 2).tolist() for step in (4, 1)] == [first[4], first[1]]
+    assert Draws(rows, seed=1, stream=1).take(0, 6).tolist() != Draws(rows, seed=1, stream=0).take(0, 6).tolist()
+
+
+def test_crops_are_cut_once_and_again_when_their_photo_changes(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    crops = done(cached_crops(project, samples, "wild", 64))
+    assert [row for row, reason in enumerate(crops.reasons) if reason] == [MISSING_ROW, CUT_ROW]
+    assert "missing" in crops.reasons[MISSING_ROW]
+    assert "cut short" in crops.reasons[CUT_ROW]
+    assert not crops.images[CUT_ROW].any()
+    sample = samples[0]
+    crop = crop_of_box(sample.box.astype(float), np.array([sample.width, sample.height]), drawn=True)
+    assert np.array_equal(crops.images[0], crop.cut(read_image(project.photo_path(sample)), 64))
+    stamp = (project.cache / "crops" / "wild-body-64.npy").stat().st_mtime_ns
+    assert np.array_equal(done(cached_crops(project, samples, "wild", 64)).images, crops.images)
+    assert (project.cache / "crops" / "wild-body-64.npy").stat().st_mtime_ns == stamp
+
+
+def test_once_cached_the_photos_need_not_come_along(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    before = np.array(done(cached_crops(project, samples, "wild", 64)).images)
+    (tmp_path / "empty").mkdir()
+    project.relink("wild", tmp_path / "empty")
+    again = done(cached_crops(Project.open(desk_project), samples, "wild", 64))
+    assert np.array_equal(again.images, before)
+    assert [row for row, reason in enumerate(again.reasons) if reason] == [MISSING_ROW, CUT_ROW]
+
+
+def test_a_truncated_jpeg_is_refused_by_name(desk_project: Path) -> None:
+    project = Project.open(desk_project)
+    path = project.photo_path(project.samples("wild", "body")[CUT_ROW])
+    with pytest.raises(ImageError, match="cut short") as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"0" * 30])
+def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=r"x\.jpg"):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_images_are_rgb(tmp_path: Path) -> None:
+    import cv2
+
+    bgr = np.zeros((4, 4, 3), np.uint8)
+    bgr[..., 2] = 255
+    cv2.imwrite(str(tmp_path / "red.png"), bgr)
+    assert read_image(tmp_path / "red.png")[0, 0].tolist() == [255, 0, 0]
+
+
+# -- synthetic people ------------------------------------------------------------------------------------------------
+
+
+def test_sampled_poses_keep_the_joint_limits() -> None:
+    poses = sample_body_poses(np.random.default_rng(0), 500).reshape(500, 21, 3)
+    low, high = limits()
+    knee = BODY_JOINTS.index("left_knee")
+    bend = np.rad2deg(poses[:, knee, 0])
+    assert bend.min() > low[knee, 0] - 8
+    assert bend.max() < high[knee, 0] + 8
+    assert np.isfinite(poses).all()
+    assert len(archetype_names()) >= 20
+
+
+def test_mirroring_twice_is_nothing() -> None:
+    angles = np.random.default_rng(0).normal(size=(5, 21, 3))
+    every = np.ones(5, bool)
+    assert np.allclose(mirrored(mirrored(angles, every), every), angles)
+
+
+def test_target_people_face_the_camera_and_vary_enough(body: BodyModelData) -> None:
+    from annotator.metrics import aligned_error_mm
+    from annotator.skeleton import H36M_EVALUATED
+
+    shots = list(wild_shots(body, 7, 512))
+    roots = Rotation.from_rotvec(np.stack([shot.parameters["global_orient"] for shot in shots]))
+    forward = roots.apply([0, 0, 1])
+    yaw = np.rad2deg(np.arctan2(np.abs(forward[:, 0]), -forward[:, 2]))
+    assert (yaw <= 63).mean() >= 0.95
+    points = np.stack([shot.points[HUMAN36M.name][H36M_EVALUATED] for shot in shots])
+    poses = np.stack([shot.parameters["body_pose"] for shot in shots])
+    matrices = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(-1, 21, 3, 3).mean(axis=0)
+    u, _, vt = np.linalg.svd(matrices)
+    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
+    mean = Poser(body).pose({"body_pose": Rotation.from_matrix(u @ vt).as_rotvec().reshape(1, 63)})
+    floor = mean.points(HUMAN36M.name)[:, H36M_EVALUATED]
+    assert aligned_error_mm(np.tile(floor, (512, 1, 1)), points).mean() >= 110
+
+
+def test_the_same_seed_gives_the_same_people_wherever_drawing_goes_on(body: BodyModelData) -> None:
+    whole = list(wild_shots(body, 7, 70))
+    rest = list(wild_shots(body, 7, 70, start=66))
+    assert [shot.number for shot in rest] == [66, 67, 68, 69]
+    for a, b in zip(whole[66:], rest, strict=True):
+        assert np.array_equal(a.vertices, b.vertices)
+        assert np.array_equal(a.focal, b.focal)
+
+
+# -- the mean-pose predictor -----------------------------------------------------------------------------------------
+
+
+def test_the_chordal_mean_of_opposite_bends_is_straight(desk_project: Path) -> None:
+    fits = Project.open(desk_project).run("smplifyx-r1").fits("wild", "body")
+    assert fits is not None
+    poses = fits.column("body_pose")
+    mean = mean_parameters([fits])
+    matrices = Rotation.from_rotvec(poses.reshape(-1, 3)).as_matrix().reshape(12, 21, 3, 3).mean(axis=0)
+    found = Rotation.from_rotvec(mean["body_pose"].reshape(21, 3)).as_matrix()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        other = Rotation.from_rotvec(0.05 * rng.normal(size=(21, 3))).as_matrix() @ found
+        assert (
+            np.linalg.norm(found - matrices, axis=(1, 2)) <= np.linalg.norm(other - matrices, axis=(1, 2)) + 1e-9
+        ).all()
+    assert np.allclose(mean["betas"], fits.column("betas").mean(axis=0), atol=1e-6)
+
+
+def test_root_and_place_are_recovered_from_keypoints(body: BodyModelData) -> None:
+    rng = np.random.default_rng(3)
+    rest = Poser(body).pose({"betas": np.zeros((1, 10))})
+    points = (rest.points("coco_wholebody133")[0, :23] - rest.joints[0, 0]).astype(float)
+    turns = Rotation.from_rotvec([np.pi, 0, 0]) * Rotation.from_euler("y", rng.uniform(-180, 180, (6, 1)), degrees=True)
+    places = np.stack([rng.uniform(-1, 1, 6), rng.uniform(-1, 1, 6), rng.uniform(20, 30, 6)], axis=1)
+    camera = Camera(np.full((6, 2), 5000.0), np.full((6, 2), 128.0))
+    placed = [turn.apply(points) + place for turn, place in zip(turns, places, strict=True)]
+    seen = camera.project(np.stack(placed))
+    keypoints = np.concatenate([seen, np.ones((6, 23, 1))], axis=2)
+    orient, transl = solve_root(points, keypoints, camera)
+    again = np.stack([Rotation.from_rotvec(o).apply(points) + t for o, t in zip(orient, transl, strict=True)])
+    missed = np.linalg.norm(camera.project(again) - seen, axis=-1)
+    assert missed.mean() < 0.5
