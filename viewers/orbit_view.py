@@ -21,7 +21,7 @@ from viewers.scene import Intrinsics, SceneMesh
 _FRONT, _SIDE, _TOP, _HOME = (0.0, 0.0), (-90.0, 0.0), (0.0, 89.0), (-35.0, 14.0)
 _DEGREES_PER_PX = 0.4
 _DISTANCE = 3.4
-_SETTLE_MS = 120
+_SETTLE_MS, _REFINE_MS = 120, 90
 _GRID_STEP, _GRID_HALF = 0.25, 1.25
 
 
@@ -60,7 +60,7 @@ class OrbitView(QWidget):
         self._pictures: list[QPixmap] = []
         self._renderer: MeshRenderer | None = None
         self._grabbed: QPointF | None = None
-        self._announced = True
+        self._announced, self._fine = True, False
         self._message = ""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -71,7 +71,7 @@ class OrbitView(QWidget):
         self._panes = [_centred(mesh) for mesh in panes]
         self._message = message
         self._announced = False
-        self._timer.start(0)
+        self._soon(0)
 
     @property
     def camera(self) -> OrbitCamera:
@@ -106,9 +106,14 @@ class OrbitView(QWidget):
             self._renderer.close()
             self._renderer = None
 
+    def _soon(self, milliseconds: int) -> None:
+        """A quick picture, soon; a smooth one follows."""
+        self._fine = False
+        self._timer.start(milliseconds)
+
     def _look(self, azimuth: float, elevation: float) -> None:
         self._camera = OrbitCamera(azimuth, elevation, 1.0)
-        self._timer.start(0)
+        self._soon(0)
 
     # -- Qt --------------------------------------------------------------------------------------------------------------
 
@@ -122,19 +127,19 @@ class OrbitView(QWidget):
         self._grabbed = event.position()
         elevation = float(np.clip(self._camera.elevation + moved.y() * _DEGREES_PER_PX, -89, 89))
         self._camera = OrbitCamera(self._camera.azimuth - moved.x() * _DEGREES_PER_PX, elevation, self._camera.zoom)
-        self._timer.start(0)
+        self._soon(0)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._grabbed = None
-        self._timer.start(0)
+        self._soon(0)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         zoom = float(np.clip(self._camera.zoom * 1.15 ** (event.angleDelta().y() / 120), 0.3, 8))
         self._camera = OrbitCamera(self._camera.azimuth, self._camera.elevation, zoom)
-        self._timer.start(0)
+        self._soon(0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        self._timer.start(_SETTLE_MS)
+        self._soon(_SETTLE_MS)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -171,9 +176,12 @@ class OrbitView(QWidget):
             seen = SceneMesh(
                 self._seen(mesh.vertices).astype(np.float32), mesh.faces, intrinsics, mesh.color, mesh.vertex_colors
             )
-            pixels = self._renderer.render([seen], region=(0.0, 0.0, width, height), size=size)
-            pictures.append(rgba_pixmap(pixels))
+            region = (0.0, 0.0, width, height)
+            pictures.append(rgba_pixmap(self._renderer.render([seen], region=region, size=size, fine=self._fine)))
         self._pictures = pictures
+        if not self._fine and self._grabbed is None and self._panes:
+            self._fine = True
+            self._timer.start(_REFINE_MS)
         self.update()
 
     def _seen(self, points: np.ndarray) -> np.ndarray:

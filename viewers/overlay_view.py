@@ -43,6 +43,7 @@ _MIN_ZOOM, _MAX_ZOOM = 0.05, 32.0
 _BUCKETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _DIMMED = 0.35
 _RERENDER_MS = 60
+_REFINE_MS = 90
 _LEFT, _MIDDLE, _RIGHT = QColor("#56b4e9"), QColor("#f0e442"), QColor("#d55e00")
 """The person's left, middle and right; told apart by colour-blind people too."""
 
@@ -95,6 +96,7 @@ class OverlayView(QGraphicsView):
         self._opacity, self._mesh_visible, self._fitted = 0.85, True, True
         self._renderer: MeshRenderer | None = None
         self._announced = True
+        self._fine = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._render_mesh)
@@ -115,14 +117,14 @@ class OverlayView(QGraphicsView):
         self.viewport().repaint()  # the photo is not to wait for the mesh
         if scene.photo is not None:
             QTimer.singleShot(0, self.photo_painted.emit)
-        self._timer.start(0)
+        self._soon(0)
 
     def set_meshes(self, meshes: tuple[SceneMesh, ...]) -> None:
         """Exchanges the meshes of the scene; the old picture stays, dimmed, until the new one is there."""
         self._shown = replace(self._shown, meshes=meshes)
         self._overlay.setOpacity(self._opacity * _DIMMED)
         self._announced = False
-        self._timer.start(0)
+        self._soon(0)
 
     @property
     def settled(self) -> bool:
@@ -182,7 +184,7 @@ class OverlayView(QGraphicsView):
         zoom = min(max(zoom, _MIN_ZOOM), _MAX_ZOOM)
         self.setTransform(QTransform.fromScale(zoom, zoom))
         self.zoomed.emit(zoom)
-        self._timer.start(_RERENDER_MS)
+        self._soon(_RERENDER_MS)
 
     # -- Qt --------------------------------------------------------------------------------------------------------------
 
@@ -192,11 +194,11 @@ class OverlayView(QGraphicsView):
         zoom = min(max(self.zoom * factor, _MIN_ZOOM), _MAX_ZOOM)
         self.scale(zoom / self.zoom, zoom / self.zoom)
         self.zoomed.emit(zoom)
-        self._timer.start(_RERENDER_MS)
+        self._soon(_RERENDER_MS)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         super().mouseReleaseEvent(event)
-        self._timer.start(0)
+        self._soon(0)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.toggle_zoom()
@@ -205,7 +207,7 @@ class OverlayView(QGraphicsView):
         super().resizeEvent(event)
         if self._fitted:
             self.fit()
-        self._timer.start(_RERENDER_MS)
+        self._soon(_RERENDER_MS)
 
     def drawForeground(self, painter: QPainter, rect: QRectF | object) -> None:
         if self._shown.photo is None and self._shown.message:
@@ -215,6 +217,11 @@ class OverlayView(QGraphicsView):
             area = self.viewport().rect().adjusted(48, 48, -48, -48)
             painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self._shown.message)
             painter.restore()
+
+    def _soon(self, milliseconds: int) -> None:
+        """A quick picture of the mesh, soon."""
+        self._fine = False
+        self._timer.start(milliseconds)
 
     def close_renderer(self) -> None:
         """Frees the off-screen window; call before the widget goes."""
@@ -258,7 +265,8 @@ class OverlayView(QGraphicsView):
         if self._renderer is None:
             self._renderer = MeshRenderer()
         size = (round(region[2] * scale), round(region[3] * scale))
-        pixels = self._renderer.render(self._shown.meshes, region=region, size=size)
+        fine, self._fine = self._fine, False
+        pixels = self._renderer.render(self._shown.meshes, region=region, size=size, fine=fine)
         self._overlay.setPixmap(rgba_pixmap(pixels))
         self._overlay.setTransform(QTransform(1 / scale, 0, 0, 1 / scale, region[0], region[1]))
         self._overlay.setOpacity(self._opacity)
@@ -266,6 +274,9 @@ class OverlayView(QGraphicsView):
         if not self._announced:
             self._announced = True
             self.mesh_painted.emit()
+        if not fine:  # a quick picture first, its edges smoothed as soon as nobody waits
+            self._fine = True
+            self._timer.start(_REFINE_MS)
 
     def _plan(self) -> tuple[Region, float] | None:
         """The part of the photo to render and its resolution in px per image px; None if no mesh can be seen."""

@@ -48,8 +48,7 @@ def test_stopping_reaches_the_work_and_lets_it_save() -> None:
     next(work)
     said = [work.throw(Stopped())]
     with pytest.raises(Stopped):
-        while True:
-            said.append(next(work))
+        said.extend(work)
     assert said[-1].message == "saved"
 
 

