@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QImage
 
 from tests.viewers.test_renderer import centroid, random_case
 from viewers.overlay_view import OverlayView, to_scene
@@ -21,9 +22,9 @@ SEEDS = (0, 2, 6, 13)
 
 def grab(view: OverlayView) -> np.ndarray:
     """`(H, W, 3)` of the viewport in device px."""
-    image = view.viewport().grab().toImage().convertToFormat(view.viewport().grab().toImage().Format.Format_RGB888)
+    image = view.viewport().grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
-    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)
+    return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()  # the image owns the bytes
 
 
 def painted_miss(view: OverlayView, seed: int, zoom: float, settle: Callable[[], None]) -> float | None:
@@ -39,9 +40,7 @@ def painted_miss(view: OverlayView, seed: int, zoom: float, settle: Callable[[],
     seen: list[np.ndarray] = []
     for ground in (0, 255):
         photo = np.full((480, 640, 3), ground, np.uint8)
-        view.set_scene(
-            Scene((640, 480), photo, meshes=(mesh,), box=np.array([*polygon.min(0), *np.ptp(polygon, axis=0)]))
-        )
+        view.set_scene(Scene((640, 480), photo, meshes=(mesh,)))  # without a box: its dashes would hide edges
         view.set_opacity(1.0)
         view.set_zoom(zoom)
         view.centerOn(*to_scene(centroid(polygon)).tolist())
