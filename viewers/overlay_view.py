@@ -213,9 +213,14 @@ class OverlayView(QGraphicsView):
         if self._shown.photo is None and self._shown.message:
             painter.save()
             painter.resetTransform()
-            painter.setPen(self.palette().placeholderText().color())
-            area = self.viewport().rect().adjusted(48, 48, -48, -48)
-            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self._shown.message)
+            words = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap)
+            room = self.viewport().rect().adjusted(48, 24, -48, -24)
+            area = painter.boundingRect(room, words, self._shown.message)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self.palette().alternateBase())  # the mesh and the points may lie behind
+            painter.drawRoundedRect(area.adjusted(-12, -8, 12, 8), 6, 6)
+            painter.setPen(self.palette().text().color())
+            painter.drawText(room, words, self._shown.message)
             painter.restore()
 
     def _soon(self, milliseconds: int) -> None:

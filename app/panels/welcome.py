@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from app import theme
@@ -30,19 +30,17 @@ class Welcome(QWidget):
         self._recent.setSpacing(4)
         title = QLabel("NeuralAnnot Desk")
         title.setProperty("role", "title")
-        text = QLabel(
+        text = _paragraph(
             "Fits a 3D body to every person of a photo collection, and shows each fit on its photo and from all sides, "
             "so that you can say which of them to trust."
         )
-        text.setWordWrap(True)
-        text.setProperty("role", "quiet")
         row = QHBoxLayout()
         row.addWidget(action_button(actions["open_project"], primary=True))
         row.addWidget(action_button(actions["new_project"]))
         row.addStretch(1)
-        hint = QLabel("To see it at work first, run “make demo” in a terminal: it makes a project with known truth.")
-        hint.setProperty("role", "quiet")
-        hint.setWordWrap(True)
+        hint = _paragraph(
+            "To see it at work first, run “make demo” in a terminal: it makes a project with known truth."
+        )
         column = QVBoxLayout()
         column.setSpacing(2 * theme.UNIT)
         for part in (title, text):
@@ -79,12 +77,10 @@ class NoPeople(QWidget):
         super().__init__(parent)
         title = QLabel("This project has no people yet")
         title.setProperty("role", "title")
-        text = QLabel(
+        text = _paragraph(
             "Import annotations with their photos: a target set (2D keypoints, such as COCO-WholeBody), and an auxiliary "
             "set (3D joints, such as Human3.6M) to learn depth from."
         )
-        text.setWordWrap(True)
-        text.setProperty("role", "quiet")
         row = QHBoxLayout()
         row.addWidget(action_button(actions["import_data"], primary=True))
         row.addStretch(1)
@@ -104,6 +100,21 @@ def action_button(action: QAction, *, primary: bool = False) -> QPushButton:
     button.setMinimumHeight(36)
     button.clicked.connect(action.trigger)
     return button
+
+
+class _Paragraph(QLabel):
+    """A wrapped text that never gets less room than its lines need."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.setMinimumHeight(self.heightForWidth(self.width()))
+
+
+def _paragraph(text: str) -> QLabel:
+    label = _Paragraph(text)
+    label.setWordWrap(True)
+    label.setProperty("role", "quiet")
+    return label
 
 
 def _center(widget: QWidget, column: QVBoxLayout) -> None:
