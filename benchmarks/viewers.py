@@ -35,7 +35,7 @@ from viewers.overlay_view import OverlayView  # noqa: E402
 from viewers.renderer import STUDIO, vertex_normals  # noqa: E402
 from viewers.scene import Intrinsics, Scene, SceneMesh  # noqa: E402
 
-WINDOW, PANE = (1500, 820), (400, 460)
+WINDOW, PANE = (1580, 440), (400, 410)
 PHOTO = (960, 720)
 COLOR = (0.9, 0.62, 0.2)
 FITS = 8
@@ -109,11 +109,6 @@ class Desk(QWidget):
         row.addWidget(self.photo, 1)
         row.addWidget(pane)
         self.resize(*WINDOW)
-
-    def front(self) -> None:
-        """Brings the window to the front and lets it settle."""
-        self.raise_()
-        _idle(0.15)
 
 
 def _idle(seconds: float) -> None:
@@ -201,8 +196,8 @@ def main() -> None:
     ours, theirs = OffScreenPane(), PyvistaPane(people[0])
     ours.set_panes(people[:1])
     without, beside = Desk("off-screen", ours, photo), Desk("pyvistaqt", theirs.widget, photo)
-    for desk, place in ((without, 0), (beside, 60)):
-        desk.move(place, place)
+    for desk, top in ((without, 0), (beside, 450)):  # neither covers the other
+        desk.move(0, top)
         desk.show()
         _idle(0.5)
     _wait(lambda: ours.settled and theirs.count > 0)
@@ -213,7 +208,6 @@ def main() -> None:
         k: [] for k in ("drag_ours", "drag_theirs", "full_ours", "fit_ours", "fit_theirs", "photo_ours", "photo_theirs")
     }
     for number in range(rounds):
-        without.front()
         rows["photo_ours"] += [repaint(without) for _ in range(steps)]
         rows["drag_ours"] += drag(ours, lambda: ours.count, steps)
         for view in (ours.side, ours.top, ours.home):
@@ -222,7 +216,6 @@ def main() -> None:
         for mesh in people:
             rows["fit_ours"].append(_until_painted(lambda m=mesh: ours.set_panes([m]), lambda: ours.count))
             _idle(0.25)
-        beside.front()
         rows["photo_theirs"] += [repaint(beside) for _ in range(steps)]
         rows["drag_theirs"] += drag(theirs.widget, lambda: theirs.count, steps)
         for mesh in people:
