@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,8 @@ def main() -> None:
     _wait(lambda: ours.settled and theirs.count > 0)
     capabilities = theirs.widget.render_window.ReportCapabilities()
     name = next((line.split(":", 1)[1].strip() for line in capabilities.splitlines() if "renderer string" in line), "")
+    versions = {package: metadata.version(package) for package in ("PySide6_Essentials", "vtk", "pyvista", "pyvistaqt")}
+    report.say("versions", versions, ", ".join(f"{package} {version}" for package, version in versions.items()))
     report.say("opengl", name, f"OpenGL: {name}; {len(people[0].vertices):,} vertices; pane {PANE[0]} x {PANE[1]} px")
     rows: dict[str, list[float]] = {
         k: [] for k in ("drag_ours", "drag_theirs", "full_ours", "fit_ours", "fit_theirs", "photo_ours", "photo_theirs")
