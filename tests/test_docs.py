@@ -102,7 +102,7 @@ def test_a_path_is_told_from_other_code() -> None:
 def test_every_path_in_code_type_exists(page: Path, tracked: set[str]) -> None:
     top = {name for name in tracked if "/" not in name}
     named = {words.rstrip("/") for words in CODE.findall(prose(page)) if path_like(words, top)}
-    assert named - tracked - {f"docs/pictures/{name}" for name in PICTURES} - {"annotator"} == set()
+    assert named - tracked - {f"docs/pictures/{name}" for name in PICTURES} == set()
 
 
 def test_architecture_names_paths_at_all(tracked: set[str]) -> None:
