@@ -1,4 +1,4 @@
-"""Named sets of points: COCO-WholeBody 133, Human3.6M 17, the 21 of a hand. Names, drawing edges, left/right pairs.
+"""Named sets of points: COCO-WholeBody 133, Human3.6M 17, the 21 of a hand, the 68 of a face. Names, drawing edges, left/right pairs.
 
 Index order is that of the data sets' files. Left and right are the person's own.
 """
@@ -124,7 +124,10 @@ HUMAN36M = Skeleton(
 
 HAND = Skeleton("freihand21", _HAND_POINTS, _HAND_EDGES)
 
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (COCO_WHOLEBODY, HUMAN36M, HAND)}
+FACE = Skeleton("face68", _face_points(), _FACE_EDGES)
+"""The 68 points of a face, as in COCO-WholeBody: contour 0..16 from the person's right ear over the chin, then 51 inner."""
+
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (COCO_WHOLEBODY, HUMAN36M, HAND, FACE)}
 
 _KNUCKLES = (5, 9, 13, 17)
 BODY_ERROR_POINTS = np.arange(23)

@@ -1,7 +1,7 @@
 """The smplx package as the yardstick: agreement tests, `bodies check`, reference arms of benchmarks. The one file that imports it.
 
 Its licence is non-commercial and nothing on the product's path needs it. It opens files with pickle allowed, so it
-is only ever given files that we wrote, and `read_arrays` has proved first that they hold plain arrays.
+is only ever given files that this program wrote: they were read as plain data first and have the hash they state.
 """
 
 from __future__ import annotations
@@ -11,23 +11,33 @@ import io
 from pathlib import Path
 from typing import Any
 
-from annotator.bodies.files import model_path, read_arrays
+from annotator.bodies.files import LAYOUTS, model_path, verified
+from annotator.errors import BodyModelError
 
 
-def create(root: Path, family: str, **options: Any) -> Any:
-    """`smplx.create` on the file of `family` below `root`.
+def create(root: Path, name: str, **options: Any) -> Any:
+    """`smplx.create` on a model below `root`, by the names of `load_body_model`.
 
     Hand pose is axis-angle without the mean, as everywhere in the house, unless `options` say otherwise.
+
+    Raises:
+        BodyModelError: this program did not write the file, or it was changed since.
     """
     import smplx
 
-    read_arrays(model_path(root, family))
+    path = model_path(root, name)
+    if not verified(root, name):
+        raise BodyModelError(
+            f"{path} states no content hash, so it was not handed to the smplx package; import it first."
+        )
+    layout = LAYOUTS[name]
     defaults: dict[str, Any] = {
         "use_pca": False,
         "flat_hand_mean": False,
         "num_betas": 10,
         "num_expression_coeffs": 10,
-        "ext": "npz",
+        "is_rhand": layout.side == "right",
+        "ext": path.suffix.removeprefix("."),
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        return smplx.create(str(root), model_type=family, **{**defaults, **options})
+        return smplx.create(str(root), model_type=layout.family, **{**defaults, **options})

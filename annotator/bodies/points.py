@@ -1,18 +1,21 @@
 """Named points of a body model, as affine combinations of kinematic joints and posed vertices.
 
 Body and finger joints are the kinematic ones; nose, eyes, ears, feet and finger tips are the vertices that the smplx
-package names; the face is its 51 landmarks and the contour. So one table serves official files and the open body.
+package names (FreiHAND's for MANO); the face is its 51 landmarks and the contour. So one table serves official files
+and the open body. A point that a family does not have (SMPL: face and finger joints) keeps its place and is not
+`present`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
-from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M
+from annotator.skeleton import COCO_WHOLEBODY, FACE, HAND, HUMAN36M
 
 SMPLX_VERTICES = {
     **{"nose": 9120, "right_eye": 9929, "left_eye": 9448, "right_ear": 616, "left_ear": 6},
@@ -38,6 +41,46 @@ SMPLX_JOINTS = {
 }
 """Joint order of SMPL-X (facts 2.6)."""
 
+SMPL_VERTICES = {
+    **{"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583},
+    **{"left_big_toe": 3216, "left_small_toe": 3226, "left_heel": 3387},
+    **{"right_big_toe": 6617, "right_small_toe": 6624, "right_heel": 6787},
+    **{"left_thumb4": 2746, "left_index4": 2319, "left_middle4": 2445, "left_ring4": 2556, "left_pinky4": 2673},
+    **{"right_thumb4": 6191, "right_index4": 5782, "right_middle4": 5905, "right_ring4": 6016, "right_pinky4": 6133},
+}
+"""Vertex of each extra joint in SMPL topology (facts 2.5)."""
+
+SMPL_JOINTS = {**{name: joint for name, joint in SMPLX_JOINTS.items() if joint < 22}, "left_hand": 22, "right_hand": 23}
+"""Joint order of SMPL (facts 2.6)."""
+
+MANO_VERTICES = {"thumb4": 744, "index4": 333, "middle4": 444, "ring4": 555, "pinky4": 672}
+"""Finger tips in MANO topology: FreiHAND's, to whose joints they belong to 0.0000 mm (facts 5.5)."""
+
+MANO_PACKAGE_VERTICES = {"thumb4": 744, "index4": 320, "middle4": 443, "ring4": 554, "pinky4": 671}
+"""The smplx package's table of the same tips, 2 to 4 mm from FreiHAND's (facts 5.10)."""
+
+MANO_JOINTS = {
+    "wrist": 0,
+    **{
+        f"{finger}{k}": 1 + 3 * f + k - 1
+        for f, finger in enumerate(("index", "middle", "pinky", "ring", "thumb"))
+        for k in (1, 2, 3)
+    },
+}
+"""Joint order of MANO (facts 5.10)."""
+
+FLAME_JOINTS = {"neck": 0, "head": 1, "jaw": 2, "left_eyeball": 3, "right_eyeball": 4}
+"""Joint order of FLAME, by anatomy."""
+
+HAND_POINTS = {side: f"{HAND.name}_{side}" for side in ("left", "right")}
+"""Name under which a body keeps the points of one of its hands."""
+
+_NAMES: dict[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
+    "smplx": (SMPLX_JOINTS, SMPLX_VERTICES),
+    "smpl": (SMPL_JOINTS, SMPL_VERTICES),
+    "mano": (MANO_JOINTS, MANO_VERTICES),
+    "flame": (FLAME_JOINTS, {}),
+}
 _H36M_ALIASES = {"torso": "spine2"}
 
 
@@ -54,9 +97,14 @@ class PointMap:
     vertex_weights: sparse.csr_array
 
     def apply(self, joints: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-        """`(..., J, 3)` joints and `(..., V, 3)` vertices -> `(..., K, 3)` points."""
+        """`(..., J, 3)` joints and `(..., V, 3)` vertices -> `(..., K, 3)` points; zeros where not `present`."""
         chosen = vertices[..., self.vertex_ids, :]
         return self.joint_weights @ joints + self.weights_of_used @ chosen
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """`(K,)` bool: whether the model has the point at all; what uses points gives the others confidence 0."""
+        return (self.joint_weights != 0).any(axis=1) | (np.diff(self.vertex_weights.indptr) > 0)
 
     @cached_property
     def vertex_ids(self) -> np.ndarray:
@@ -71,7 +119,11 @@ class PointMap:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Face landmarks on the surface: face indices and barycentric weights."""
+    """Face landmarks on the surface: face indices and barycentric weights.
+
+    Attributes:
+        contour_faces, contour_bary: `(79, 17)` and `(79, 17, 3)` by the head's yaw; no rows where there is no contour.
+    """
 
     faces: np.ndarray
     landmark_faces: np.ndarray
@@ -80,33 +132,47 @@ class Landmarks:
     contour_bary: np.ndarray
 
 
-def smplx_points(joint_count: int, vertex_count: int, landmarks: Landmarks, head_top: int) -> dict[str, PointMap]:
-    """The point maps of a model in SMPL-X topology, by skeleton name.
+def model_points(family: str, vertex_count: int, *, landmarks: Landmarks | None, head_top: int) -> dict[str, PointMap]:
+    """The point maps of a model, by skeleton name; both hands of SMPL-X by `HAND_POINTS`.
 
     Args:
         head_top: vertex at the top of the head (Human3.6M's Head_top; smplx names none).
     """
-    builder = _Builder(joint_count, vertex_count)
-    coco = [builder.named(_smplx_name(name)) for name in COCO_WHOLEBODY.points[:23]]
-    contour = [
-        builder.surface(landmarks.faces[f], b)
-        for f, b in zip(landmarks.contour_faces[0], landmarks.contour_bary[0], strict=True)
-    ]
-    inner = [
-        builder.surface(landmarks.faces[f], b)
-        for f, b in zip(landmarks.landmark_faces, landmarks.landmark_bary, strict=True)
-    ]
-    hands = [builder.named(_smplx_name(name)) for name in COCO_WHOLEBODY.points[91:]]
-    h36m = [
-        builder.vertex(head_top) if n == "head_top" else builder.named(_H36M_ALIASES.get(n, n)) for n in HUMAN36M.points
-    ]
-    return {
-        COCO_WHOLEBODY.name: builder.map([*coco, *contour, *inner, *hands]),
-        HUMAN36M.name: builder.map(h36m),
+    joints, vertices = _NAMES[family]
+    builder = _Builder(joints, {**vertices, "head_top": head_top}, vertex_count)
+    face = _face_rows(builder, landmarks)
+    if family == "mano":
+        return {HAND.name: builder.map([builder.named(name) for name in HAND.points])}
+    if family == "flame":
+        return {FACE.name: builder.map(face)}
+    coco = [builder.named(_joint_name(name)) for name in COCO_WHOLEBODY.points]
+    coco[23:91] = face
+    maps = {
+        COCO_WHOLEBODY.name: builder.map(coco),
+        HUMAN36M.name: builder.map([builder.named(_H36M_ALIASES.get(name, name)) for name in HUMAN36M.points]),
     }
+    if family == "smplx":
+        maps[FACE.name] = builder.map(face)
+        maps |= {
+            HAND_POINTS[side]: builder.map([builder.named(f"{side}_{name}") for name in HAND.points])
+            for side in HAND_POINTS
+        }
+    return maps
 
 
-def _smplx_name(name: str) -> str:
+def _face_rows(builder: _Builder, landmarks: Landmarks | None) -> list[_Row]:
+    rows: list[_Row] = [({}, {}) for _ in FACE.points]
+    if landmarks is None:
+        return rows
+    if len(landmarks.contour_faces):
+        frontal = zip(landmarks.contour_faces[0], landmarks.contour_bary[0], strict=True)
+        rows[:17] = [builder.surface(landmarks.faces[face], bary) for face, bary in frontal]
+    inner = zip(landmarks.landmark_faces, landmarks.landmark_bary, strict=True)
+    rows[17:] = [builder.surface(landmarks.faces[face], bary) for face, bary in inner]
+    return rows
+
+
+def _joint_name(name: str) -> str:
     if "_hand_wrist" in name:
         return name.replace("_hand_wrist", "_wrist")
     return name.replace("_hand_", "_")
@@ -116,26 +182,26 @@ _Row = tuple[dict[int, float], dict[int, float]]
 
 
 class _Builder:
-    def __init__(self, joint_count: int, vertex_count: int) -> None:
-        self._joints, self._vertices = joint_count, vertex_count
+    def __init__(self, joints: Mapping[str, int], vertices: Mapping[str, int], vertex_count: int) -> None:
+        self._joints, self._vertices, self._count = joints, vertices, vertex_count
 
     def named(self, name: str) -> _Row:
-        if name in SMPLX_VERTICES:
-            return self.vertex(SMPLX_VERTICES[name])
-        return {SMPLX_JOINTS[name]: 1.0}, {}
-
-    def vertex(self, index: int) -> _Row:
-        return {}, {index: 1.0}
+        """A joint or vertex by name; no weights at all where the family has neither."""
+        if name in self._vertices:
+            return {}, {self._vertices[name]: 1.0}
+        return ({self._joints[name]: 1.0}, {}) if name in self._joints else ({}, {})
 
     def surface(self, corners: np.ndarray, bary: np.ndarray) -> _Row:
+        """A point in a triangle."""
         weights: dict[int, float] = {}
         for corner, weight in zip(corners.tolist(), bary.tolist(), strict=True):
             weights[corner] = weights.get(corner, 0.0) + weight
         return {}, weights
 
     def map(self, rows: list[_Row]) -> PointMap:
-        joints = np.zeros((len(rows), self._joints), np.float32)
-        vertices = sparse.lil_array((len(rows), self._vertices), dtype=np.float32)
+        """Rows put together."""
+        joints = np.zeros((len(rows), len(self._joints)), np.float32)
+        vertices = sparse.lil_array((len(rows), self._count), dtype=np.float32)
         for number, (of_joints, of_vertices) in enumerate(rows):
             for index, weight in of_joints.items():
                 joints[number, index] = weight

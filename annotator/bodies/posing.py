@@ -1,6 +1,6 @@
 """Posing a few people in numpy, for the desk and for exports; torch is not needed.
 
-Linear blend skinning with shape, expression and pose blend shapes (SMPL, SMPL-X); equal to the smplx package.
+Linear blend skinning with shape, expression and pose blend shapes (SMPL and its relatives); equal to the smplx package.
 
 Legend: N people, J joints, V vertices.
 """
@@ -14,11 +14,23 @@ import numpy as np
 
 from annotator.bodies.files import BodyModelData
 
-_POSE = (
-    *(("global_orient", 3), ("body_pose", 63), ("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3)),
-    *(("left_hand_pose", 45), ("right_hand_pose", 45)),
-)
-"""Full pose of SMPL-X, in its joint order."""
+_FACE_POSE = (("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3))
+_POSE: dict[str, tuple[tuple[str, int], ...]] = {
+    "smplx": (
+        *(("global_orient", 3), ("body_pose", 63), *_FACE_POSE),
+        *(("left_hand_pose", 45), ("right_hand_pose", 45)),
+    ),
+    "smpl": (("global_orient", 3), ("body_pose", 69)),
+    "mano": (("global_orient", 3), ("hand_pose", 45)),
+    "flame": (("global_orient", 3), ("neck_pose", 3), *_FACE_POSE),
+}
+"""Full pose of each family, in its joint order."""
+
+
+def parameter_widths(family: str) -> dict[str, int]:
+    """Every parameter that `Poser.pose` takes for a family, with its width."""
+    expression = {"expression": 10} if family in ("smplx", "flame") else {}
+    return {**dict(_POSE[family]), "betas": 10, **expression, "transl": 3}
 
 
 @dataclass(frozen=True)
@@ -56,7 +68,8 @@ class Poser:
         """
         count = len(next(iter(parameters.values())))
         given = {name: np.asarray(values, np.float32) for name, values in parameters.items()}
-        shape = np.concatenate([_take(given, "betas", count, 10), _take(given, "expression", count, 10)], axis=1)
+        expression = _take(given, "expression", count, 10)[:, : self.body.exprdirs.shape[2]]
+        shape = np.concatenate([_take(given, "betas", count, 10), expression], axis=1)
         rotations = axis_angle_to_matrix(self._full_pose(given, count))
         rest_joints = self._joint_template + np.einsum("jcs,ns->njc", self._joint_shapes, shape)
         global_rotations, joints = self._chain(rotations, rest_joints)
@@ -70,9 +83,12 @@ class Poser:
         return Posed(vertices + transl, joints + transl, global_rotations, self.body)
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        parts = [_take(given, name, count, width) for name, width in _POSE]
-        parts[5] = parts[5] + self.body.hand_mean["left"]
-        parts[6] = parts[6] + self.body.hand_mean["right"]
+        parts: list[np.ndarray] = []
+        for name, width in _POSE[self.body.family]:
+            side = self.body.side if name == "hand_pose" else name.removesuffix("_hand_pose")
+            mean = self.body.hand_mean.get(side)
+            pose = _take(given, name, count, width)
+            parts.append(pose if mean is None else pose + mean)
         return np.concatenate(parts, axis=1).reshape(count, -1, 3)
 
     def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

