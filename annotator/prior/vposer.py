@@ -1,6 +1,7 @@
-"""The low-dimensional pose space of the target network: a VPoser of v1's architecture (facts 3.1), loaded or trained here.
+"""The low-dimensional pose space of the target network: VPoser, versions 1 and 2 (facts 3.1, 3.3), and its training here.
 
-Layers carry the official names, so that an official checkpoint loads strictly; the decoder alone is used by networks.
+Layers carry the official names, so that official checkpoints load strictly. What is trained here is of version 1's
+architecture; the two versions' latents are not interchangeable.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from annotator.progress import Progress
-from annotator.rotations import axis_angle_to_matrix
+from annotator.rotations import axis_angle_to_matrix, sixd_to_matrix
 
 LATENT = 32
 _WIDTH = 512
@@ -55,10 +56,65 @@ class VPoser(nn.Module):
         """`(B, 32)` -> `(B, 21, 3, 3)` rotations; the 6 numbers are interleaved columns, as in v1."""
         x = functional.leaky_relu(self.bodyprior_dec_fc1(z), _SLOPE)
         x = functional.leaky_relu(self.bodyprior_dec_fc2(self.dropout(x)), _SLOPE)
-        columns = self.bodyprior_dec_out(x).view(-1, 21, 3, 2)
-        a = functional.normalize(columns[..., 0], dim=-1, eps=1e-6)
-        b = functional.normalize(columns[..., 1] - (a * columns[..., 1]).sum(-1, keepdim=True) * a, dim=-1, eps=1e-6)
-        return torch.stack([a, b, torch.linalg.cross(a, b)], dim=-1)
+        return _interleaved_to_matrix(self.bodyprior_dec_out(x))
+
+    def energy(self, z: Tensor) -> Tensor:
+        """`(B,)` squared length of the latent; some 32 for natural poses."""
+        return (z**2).sum(dim=-1)
+
+
+class VPoserV2(nn.Module):
+    """Version 2: another slope, one more layer without activation between, batch norm before the first layer as in v1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder_net = nn.Sequential(
+            nn.Flatten(),
+            nn.BatchNorm1d(63),
+            nn.Linear(63, _WIDTH),
+            nn.LeakyReLU(),
+            nn.BatchNorm1d(_WIDTH),
+            nn.Dropout(0.1),
+            nn.Linear(_WIDTH, _WIDTH),
+            nn.Linear(_WIDTH, _WIDTH),
+            _NormalHead(),
+        )
+        self.decoder_net = nn.Sequential(
+            nn.Linear(LATENT, _WIDTH),
+            nn.LeakyReLU(),
+            nn.Dropout(0.1),
+            nn.Linear(_WIDTH, _WIDTH),
+            nn.LeakyReLU(),
+            nn.Linear(_WIDTH, 21 * 6),
+        )
+
+    def encode(self, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """`(B, 63)` axis-angle -> mean and standard deviation of z, `(B, 32)` each."""
+        return self.encoder_net(pose)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """`(B, 32)` -> `(B, 21, 3, 3)` rotations."""
+        return _interleaved_to_matrix(self.decoder_net(z))
+
+    def energy(self, z: Tensor) -> Tensor:
+        """`(B,)` squared length of the latent."""
+        return (z**2).sum(dim=-1)
+
+
+class _NormalHead(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mu = nn.Linear(_WIDTH, LATENT)
+        self.logvar = nn.Linear(_WIDTH, LATENT)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mu(x), functional.softplus(self.logvar(x))
+
+
+def _interleaved_to_matrix(sixd: Tensor) -> Tensor:
+    """`(B, 126)` -> `(B, 21, 3, 3)`: the official networks lay the two columns out as 3 rows of 2."""
+    columns = sixd.view(-1, 21, 3, 2)
+    return sixd_to_matrix(torch.cat([columns[..., 0], columns[..., 1]], dim=-1))
 
 
 def train_prior(poses: np.ndarray, *, steps: int, seed: int) -> Generator[Progress, None, VPoser]:

@@ -1,0 +1,27 @@
+"""Pose priors: what is plausible, as a latent space, as an energy, or both (house 3; facts 1.7 and 3).
+
+| prior | encode | decode | energy |
+|---|---|---|---|
+| `VPoser`, `VPoserV2` (21 body rotations) | yes | yes | of the latent, |z|^2 |
+| `HandPca` (45 numbers of a hand) | yes | yes | of the coefficients |
+| `GaussianMixture` (69 numbers of SMPL's body) | no | no | of the pose |
+| `l2_energy` | no | no | of any pose |
+"""
+
+from annotator.prior.checkpoints import load_mixture, load_vposer
+from annotator.prior.linear import HandPca, l2_energy
+from annotator.prior.mixture import GaussianMixture, fit_mixture
+from annotator.prior.vposer import LATENT, VPoser, VPoserV2, train_prior
+
+__all__ = [
+    "LATENT",
+    "GaussianMixture",
+    "HandPca",
+    "VPoser",
+    "VPoserV2",
+    "fit_mixture",
+    "l2_energy",
+    "load_mixture",
+    "load_vposer",
+    "train_prior",
+]

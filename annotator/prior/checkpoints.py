@@ -1,0 +1,147 @@
+"""Priors from official files: VPoser v1 folders and v2 checkpoints, `gmm_08.pkl`. Nothing in them is executed.
+
+A checkpoint must hold exactly the weights of its network: the official v2 loader skips what does not match, so that a wrong
+prefix leaves random weights in silence (facts 3.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from annotator.bodies.files import read_arrays
+from annotator.bodies.pickles import read_pickle
+from annotator.errors import BodyModelError
+from annotator.prior.mixture import GaussianMixture
+from annotator.prior.vposer import VPoser, VPoserV2
+
+_V1_SNAPSHOT = re.compile(r"TR(\d+)_E(\d+)\.pt")
+_V2_EPOCH = re.compile(r"epoch=(\d+)")
+_V2_PREFIX = "vp_model."
+_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def load_vposer(path: Path) -> VPoser | VPoserV2:
+    """The VPoser of an official download, or of one snapshot file, in evaluation mode.
+
+    Args:
+        path: the folder of v1 (`snapshots/TR??_E???.pt`) or v2 (`snapshots/*.ckpt`), or a file of either kind.
+
+    Raises:
+        BodyModelError: there is no snapshot, it cannot be read safely, or its weights are not exactly those of VPoser.
+    """
+    file = path if path.is_file() else _newest(path)
+    weights = {name: value for name, value in read_weights(file).items() if isinstance(value, Tensor)}
+    prefixed = {k.removeprefix(_V2_PREFIX): v for k, v in weights.items() if k.startswith(_V2_PREFIX)}
+    weights = prefixed or weights
+    network = VPoserV2() if any(name.startswith("encoder_net.") for name in weights) else VPoser()
+    wanted = network.state_dict()
+    if wrong := sorted(set(wanted) ^ set(weights)):
+        what = "lacks" if wrong[0] in wanted else "has the unknown entry"
+        raise BodyModelError(f"{file} is not a VPoser checkpoint: it {what} '{wrong[0]}'; fetch it again.")
+    for name, value in weights.items():
+        if value.shape != wanted[name].shape:
+            raise BodyModelError(
+                f"{file} is not a VPoser checkpoint: '{name}' has shape {tuple(value.shape)}, "
+                f"expecting {tuple(wanted[name].shape)}."
+            )
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
+
+
+def load_mixture(path: Path) -> GaussianMixture:
+    """The Gaussian mixture of SMPLify's `gmm_08.pkl`, or of an npz of ours with the same three names.
+
+    Raises:
+        BodyModelError: it cannot be read safely, or its arrays do not fit together.
+    """
+    content: Any = read_arrays(path) if path.suffix == ".npz" else read_pickle(path)
+    try:
+        means, covariances, weights = (np.asarray(content[name], np.float64) for name in ("means", "covars", "weights"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BodyModelError(f"{path} is not a Gaussian mixture (means, covars, weights); fetch it again.") from error
+    count, width = means.shape if means.ndim == 2 else (0, 0)
+    if not count or covariances.shape != (count, width, width) or weights.shape != (count,):
+        raise BodyModelError(f"{path} is not a Gaussian mixture: its shapes do not fit together; fetch it again.")
+    return GaussianMixture(means, covariances, weights)
+
+
+def read_weights(file: Path) -> dict[str, Any]:
+    """The state dict of a torch checkpoint, tensors and plain containers only.
+
+    Beside `state_dict` a Lightning checkpoint holds objects of its trainer: they become inert stand-ins, and none of their
+    code is imported or called. Inside the state dict nothing but tensors is taken.
+
+    Raises:
+        BodyModelError: it is not such a file, or its state dict holds an object.
+    """
+    try:
+        content = _load(file)
+    except FileNotFoundError as error:
+        raise BodyModelError(f"There is no checkpoint {file}; check the path.") from error
+    except Exception as error:
+        raise BodyModelError(f"{file} cannot be read safely ({_cause(error)}); fetch it again.") from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise BodyModelError(f"{file} holds no state dict; fetch it again.")
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            kind = value.named if isinstance(value, _Inert) else type(value).__name__
+            raise BodyModelError(
+                f"{file}: the entry '{name}' of its state dict is a {kind}, not a tensor; it was refused."
+            )
+    return {str(name): value for name, value in state.items()}
+
+
+class _Inert:
+    """Stands in for an object of somebody else's class; it keeps nothing and does nothing."""
+
+    named = ""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        return object.__new__(cls)
+
+    def __setstate__(self, _state: object) -> None: ...
+
+    def __setitem__(self, _key: object, _value: object) -> None: ...
+
+
+def _load(file: Path) -> Any:
+    """The restricted reader of torch, told to take every global that it does not know for an inert one."""
+    with file.open("rb") as handle:
+        try:
+            unknown = torch.serialization.get_unsafe_globals_in_checkpoint(handle)
+        except (RuntimeError, ValueError):  # a legacy file has no index of globals; then none is let in
+            unknown = []
+    stand_ins: list[Any] = [(type("Inert", (_Inert,), {"named": name}), name) for name in unknown]
+    with torch.serialization.safe_globals(stand_ins):
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _newest(folder: Path) -> Path:
+    """The snapshot of the latest trial and epoch by its name, not by the time at which somebody copied it."""
+    found = [path for path in (folder / "snapshots").glob("*") if path.suffix in {".pt", ".ckpt"}]
+    if not found:
+        raise BodyModelError(f"{folder} has no snapshots/*.pt or *.ckpt; give the folder of the VPoser download.")
+    return max(found, key=_age)
+
+
+def _age(path: Path) -> tuple[int, int, str]:
+    if match := _V1_SNAPSHOT.fullmatch(path.name):
+        return int(match[1]), int(match[2]), path.name
+    match = _V2_EPOCH.search(path.name)
+    return 0, int(match[1]) if match else -1, path.name
+
+
+def _cause(error: Exception) -> str:
+    if match := _GLOBAL.search(str(error)):
+        return f"it asks for {match[1]}, which is not plain data"
+    return (str(error).splitlines() or [type(error).__name__])[0]
