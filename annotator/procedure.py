@@ -12,7 +12,7 @@ from annotator import supervision
 from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
 from annotator.backbone import Backbone, starting_weights
 from annotator.batches import Crops, Draws, cached_crops
-from annotator.bodies.body_model import BodyPoints
+from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.fit import Fits
 from annotator.losses import Targets, auxiliary_loss, target_loss
@@ -195,8 +195,8 @@ class Procedure:
 
         return loss
 
-    def _points(self) -> BodyPoints:
-        return BodyPoints(self.body, supervision.loss_maps(self.body)).to(self.device)
+    def _points(self) -> BodyModel:
+        return BodyModel(self.body, supervision.loss_maps(self.body)).to(self.device)
 
     def _targets(self, drawn: list[tuple[DataSet, np.ndarray]]) -> Targets:
         names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
@@ -253,8 +253,8 @@ class _Pool:
         ]
 
 
-def _pose(points: BodyPoints, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+def _pose(points: BodyModel, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
     """All 2D points `(B, K, 3)` and the root-relative 3D pose `(B, J, 3)`, metres in the crop frame."""
-    _, placed = points(prediction.rotations, prediction.betas)
+    placed = points.turned(prediction.rotations, prediction.betas).points
     pose = placed[:, -JOINTS:]
     return placed, pose - pose[:, :1]

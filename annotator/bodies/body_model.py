@@ -1,14 +1,16 @@
-"""A body model in torch: batched, with gradients, evaluating only the points that a loss needs (house 4.3).
+"""A body model in torch: batched, with gradients, as a full mesh or only as the points that a loss needs (house 4.3).
 
-The points of a loss touch a dozen vertices, so template, shapes, pose correctives and skinning are kept for those rows
-alone, and joints are an affine function of shape. Equal to the smplx package.
+The points of a loss touch a few hundred vertices, so template, shapes, pose correctives and skinning are kept for those
+rows alone, and joints are an affine function of shape. Every skinning weight of the file counts. Equal to the smplx
+package and to its numpy sister `posing.py`.
 
-Legend: B people, J joints, U used vertices, K points.
+Legend: `...` any batch shape, B all of it flattened, J joints, U vertices evaluated, K points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,10 +18,29 @@ from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import PointMap
-from annotator.bodies.posing import axis_angle_to_matrix
+from annotator.bodies.posing import full_pose_parts, rest_pose
+from annotator.rotations import axis_angle_to_matrix
 
-BODY_JOINTS = 22
-"""Root and the 21 body joints; those after them (jaw, eyes, fingers) are still at rest in a body fit."""
+CONTOUR_ROWS = 39
+"""Rows of the contour table on each side of the frontal one: one a degree of the neck's yaw (facts 2.7)."""
+
+
+@dataclass(frozen=True)
+class BodyOutput:
+    """Bodies, in metres.
+
+    Attributes:
+        joints: `(..., J, 3)` kinematic joints. rotations: `(..., J, 3, 3)` their global rotations.
+        points: `(..., K, 3)`, those of all maps one after the other.
+        vertices: `(..., V, 3)`, or None where only points are evaluated.
+        contour: `(..., 17, 3)` the face's contour at the neck's yaw, or None where it was not asked for.
+    """
+
+    joints: Tensor
+    rotations: Tensor
+    points: Tensor
+    vertices: Tensor | None = None
+    contour: Tensor | None = None
 
 
 def select_points(point_map: PointMap, rows: np.ndarray) -> PointMap:
@@ -27,12 +48,17 @@ def select_points(point_map: PointMap, rows: np.ndarray) -> PointMap:
     return PointMap(point_map.joint_weights[rows], point_map.vertex_weights[rows])
 
 
-class BodyPoints(nn.Module):
-    """Joints and named points of posed bodies, hands at their mean.
+class BodyModel(nn.Module):
+    """One body model.
 
     Args:
-        data: the body model.
+        data: the arrays.
         maps: point maps; their points come out one after the other.
+        vertices: whether to evaluate the full mesh.
+        contour: whether to evaluate the face's contour at the neck's yaw.
+
+    Raises:
+        ValueError: `contour` of a model that has none.
     """
 
     template: Tensor
@@ -42,50 +68,110 @@ class BodyPoints(nn.Module):
     joint_template: Tensor
     joint_shapes: Tensor
     joint_weights: Tensor
-    vertex_weights: Tensor
-    rest_rotations: Tensor
+    point_vertices: Tensor
+    point_weights: Tensor
+    contour_vertices: Tensor
+    contour_weights: Tensor
+    rest_pose: Tensor
 
-    def __init__(self, data: BodyModelData, maps: Sequence[PointMap]) -> None:
+    def __init__(
+        self, data: BodyModelData, maps: Sequence[PointMap] = (), *, vertices: bool = False, contour: bool = False
+    ) -> None:
         super().__init__()
-        used = np.unique(np.concatenate([m.vertex_ids for m in maps]))
-        shapedirs, regressor = data.shapedirs, data.joint_regressor
-        joint_shapes = (regressor @ shapedirs.reshape(len(shapedirs), -1)).reshape(len(data.parents), 3, -1)
-        columns = (3 * used[:, None] + np.arange(3)).ravel()
-        arrays = {
-            "template": data.v_template[used],
-            "shapes": shapedirs[used],
-            "correctives": data.posedirs[:, columns].toarray(),
-            "skin": data.weights[used].toarray(),
-            "joint_template": regressor @ data.v_template,
-            "joint_shapes": joint_shapes,
-            "joint_weights": np.concatenate([m.joint_weights for m in maps]),
-            "vertex_weights": np.concatenate([m.vertex_weights[:, used].toarray() for m in maps]),
-            "rest_rotations": _rest_rotations(data),
+        self.family, self.parents = data.family, data.parents.tolist()
+        self.levels = _levels(self.parents)
+        self._widths = full_pose_parts(data.family)
+        self._neck = _NECKS[data.family] if contour else 0
+        self.full, self.contour = vertices, contour
+        of_points = np.unique(np.concatenate([np.zeros(0, np.int64), *(m.vertex_ids for m in maps)]))
+        of_contour = _contour_vertices(data) if contour else np.zeros((0, 17, 3), np.int64)
+        used = np.arange(len(data.v_template)) if vertices else np.union1d(of_points, of_contour)
+        arrays = _rows(data, used) | {
+            "joint_weights": np.concatenate([np.zeros((0, len(self.parents))), *(m.joint_weights for m in maps)]),
+            "point_weights": np.concatenate(
+                [np.zeros((0, len(of_points))), *(m.vertex_weights[:, of_points].toarray() for m in maps)]
+            ),
+            "contour_weights": data.landmarks.contour_bary if contour and data.landmarks else np.zeros((0, 17, 3)),
+            "rest_pose": rest_pose(data),
         }
         for name, values in arrays.items():
             self.register_buffer(
                 name, torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32), persistent=False
             )
-        self.parents: list[int] = data.parents.tolist()
-        self.levels = _levels(self.parents)
+        for name, ids in (("point_vertices", of_points), ("contour_vertices", of_contour)):
+            self.register_buffer(name, torch.as_tensor(np.searchsorted(used, ids)), persistent=False)
 
-    def forward(self, rotations: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses people, without translation.
+    def forward(self, parameters: Mapping[str, Tensor]) -> BodyOutput:
+        """Poses people.
 
         Args:
-            rotations: `(B, 22, 3, 3)` root and local body rotations.
-            betas: `(B, 10)`.
+            parameters: `(..., d)` by the smplx package's names (`posing.parameter_widths`); axis-angle in radians, hand
+                pose without the mean, `transl` in metres. Those not named are zeros.
 
-        Returns:
-            Joints `(B, J, 3)` and points `(B, K, 3)`, metres.
+        Raises:
+            ValueError: a name is unknown to the family, or a width is wrong.
         """
-        local = torch.cat([rotations, self.rest_rotations.expand(len(rotations), -1, -1, -1)], dim=1)
-        rest_joints = self.joint_template + torch.einsum("jcs,bs->bjc", self.joint_shapes, betas)
-        turned, joints = self._chain(local, rest_joints)
-        vertices = self._skinned(local, turned, joints, rest_joints, betas)
-        return joints, self.joint_weights @ joints + self.vertex_weights @ vertices
+        pose, shape, transl = self._gathered(parameters)
+        return self.turned(axis_angle_to_matrix(pose), shape, transl=transl)
+
+    def turned(self, rotations: Tensor, shape: Tensor, *, transl: Tensor | None = None) -> BodyOutput:
+        """Poses people from rotation matrices.
+
+        Args:
+            rotations: `(..., R, 3, 3)` of the first R joints, local; those after them are at rest (hands at their mean).
+            shape: `(..., S)` betas, or betas and expression.
+            transl: `(..., 3)` metres, or None.
+        """
+        batch, count = rotations.shape[:-3], rotations.shape[-3]
+        rotations, shape = rotations.reshape(-1, count, 3, 3), shape.reshape(-1, shape.shape[-1])
+        if count < len(self.parents):
+            rest = axis_angle_to_matrix(self.rest_pose[count:]).expand(len(rotations), -1, -1, -1)
+            rotations = torch.cat([rotations, rest], dim=1)
+        rest_joints = self.joint_template + torch.einsum("jcs,bs->bjc", self.joint_shapes[..., : shape.shape[1]], shape)
+        turned, joints = self._chain(rotations, rest_joints)
+        skinned = self._skinned(rotations, turned, joints, rest_joints, shape)
+        if transl is not None:
+            offset = transl.reshape(-1, 1, 3)
+            joints, skinned = joints + offset, skinned + offset
+        return self._output(joints, turned, skinned, batch)
+
+    def _output(self, joints: Tensor, turned: Tensor, skinned: Tensor, batch: torch.Size) -> BodyOutput:
+        points = self.joint_weights @ joints + self.point_weights @ skinned[:, self.point_vertices]
+        contour = self._contour(turned, skinned) if self.contour else None
+
+        def back(values: Tensor) -> Tensor:
+            return values.reshape(*batch, *values.shape[1:])
+
+        return BodyOutput(
+            back(joints),
+            back(turned),
+            back(points),
+            back(skinned) if self.full else None,
+            back(contour) if contour is not None else None,
+        )
+
+    def _gathered(self, parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Full pose `(..., J, 3)` with the mean hands added, shape and translation."""
+        first = next(iter(parameters.values()))
+        components = self.shapes.shape[-1]
+        widths = {**dict(self._widths), "betas": 10, "transl": 3}
+        if components > 10:
+            widths["expression"] = components - 10
+        for name, values in parameters.items():
+            if values.shape[-1] != widths.get(name):
+                raise ValueError(
+                    f"{name} has {values.shape[-1]} numbers, expecting {widths.get(name, 'no such parameter')}"
+                )
+
+        def take(name: str, width: int) -> Tensor:
+            return parameters[name] if name in parameters else first.new_zeros(*first.shape[:-1], width)
+
+        pose = torch.cat([take(name, width) for name, width in self._widths], dim=-1).unflatten(-1, (-1, 3))
+        shape = [take("betas", 10)] + ([take("expression", components - 10)] if components > 10 else [])
+        return pose + self.rest_pose, torch.cat(shape, dim=-1), parameters.get("transl")
 
     def _chain(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        """Global rotations and places of the joints, level by level of the tree."""
         turned: list[Tensor] = [local[:, 0]] * len(self.parents)
         placed: list[Tensor] = [rest[:, 0]] * len(self.parents)
         for level in self.levels[1:]:
@@ -98,22 +184,48 @@ class BodyPoints(nn.Module):
                 turned[joint], placed[joint] = turn[:, column], place[:, column]
         return torch.stack(turned, dim=1), torch.stack(placed, dim=1)
 
-    def _skinned(self, local: Tensor, turned: Tensor, joints: Tensor, rest_joints: Tensor, betas: Tensor) -> Tensor:
-        feature = (local[:, 1:] - torch.eye(3, device=local.device)).flatten(1)
-        rest = self.template + torch.einsum("ucs,bs->buc", self.shapes, betas)
+    def _skinned(self, local: Tensor, turned: Tensor, joints: Tensor, rest_joints: Tensor, shape: Tensor) -> Tensor:
+        feature = (local[:, 1:] - torch.eye(3, device=local.device, dtype=local.dtype)).flatten(1)
+        rest = self.template + torch.einsum("ucs,bs->buc", self.shapes[..., : shape.shape[1]], shape)
         rest = rest + (feature @ self.correctives).unflatten(1, (-1, 3))
         offsets = joints - (turned @ rest_joints[..., None])[..., 0]
         transforms = torch.cat([turned, offsets[..., None]], dim=-1).flatten(2)
         blended = (self.skin @ transforms).unflatten(2, (3, 4))
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
 
+    def _contour(self, turned: Tensor, skinned: Tensor) -> Tensor:
+        """`(B, 17, 3)`: the row of the table is the yaw of the neck in whole degrees, clamped to 39 either way."""
+        neck = turned[:, self._neck].detach()
+        yaw = torch.rad2deg(torch.atan2(neck[:, 2, 0], (neck[:, 0, 0] ** 2 + neck[:, 1, 0] ** 2).sqrt()))
+        degrees = torch.round(yaw.clamp(max=CONTOUR_ROWS)).long()
+        row = torch.where(degrees < 0, CONTOUR_ROWS - degrees.clamp_min(-CONTOUR_ROWS), degrees)
+        people = torch.arange(len(skinned), device=skinned.device)[:, None, None]
+        corners = skinned[people, self.contour_vertices[row]]
+        return (corners * self.contour_weights[row][..., None]).sum(dim=-2)
 
-def _rest_rotations(data: BodyModelData) -> np.ndarray:
-    """`(J - 22, 3, 3)`: jaw and eyes straight, fingers at the mean hand."""
-    pose = np.zeros((len(data.parents) - BODY_JOINTS, 3), np.float32)
-    pose[3:18] = data.hand_mean["left"].reshape(15, 3)
-    pose[18:33] = data.hand_mean["right"].reshape(15, 3)
-    return axis_angle_to_matrix(pose)
+
+_NECKS = {"smplx": 12, "flame": 0, "smpl": 12, "mano": 0}
+
+
+def _rows(data: BodyModelData, used: np.ndarray) -> dict[str, np.ndarray]:
+    shapes = np.concatenate([data.shapedirs, data.exprdirs], axis=2)
+    columns = (3 * used[:, None] + np.arange(3)).ravel()
+    joint_shapes = data.joint_regressor @ shapes.reshape(len(shapes), -1)
+    return {
+        "template": data.v_template[used],
+        "shapes": shapes[used],
+        "correctives": data.posedirs[:, columns].toarray(),
+        "skin": data.weights[used].toarray(),
+        "joint_template": data.joint_regressor @ data.v_template,
+        "joint_shapes": joint_shapes.reshape(len(data.parents), 3, -1),
+    }
+
+
+def _contour_vertices(data: BodyModelData) -> np.ndarray:
+    """`(79, 17, 3)` corners of the triangles of every row of the contour."""
+    if data.landmarks is None or not len(data.landmarks.contour_faces):
+        raise ValueError(f"the {data.family} model has no contour")
+    return data.landmarks.faces[data.landmarks.contour_faces].astype(np.int64)
 
 
 def _levels(parents: list[int]) -> list[list[int]]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from annotator.bodies.files import BodyModelData
 
+PoseParts = tuple[tuple[str, int], ...]
 _FACE_POSE = (("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3))
-_POSE: dict[str, tuple[tuple[str, int], ...]] = {
+_POSE: dict[str, PoseParts] = {
     "smplx": (
         *(("global_orient", 3), ("body_pose", 63), *_FACE_POSE),
         *(("left_hand_pose", 45), ("right_hand_pose", 45)),
@@ -25,6 +26,11 @@ _POSE: dict[str, tuple[tuple[str, int], ...]] = {
     "flame": (("global_orient", 3), ("neck_pose", 3), *_FACE_POSE),
 }
 """Full pose of each family, in its joint order."""
+
+
+def full_pose_parts(family: str) -> PoseParts:
+    """Names and widths of the parameters whose concatenation is the full pose, in the order of the joints."""
+    return _POSE[family]
 
 
 def parameter_widths(family: str) -> dict[str, int]:
@@ -83,13 +89,8 @@ class Poser:
         return Posed(vertices + transl, joints + transl, global_rotations, self.body)
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        parts: list[np.ndarray] = []
-        for name, width in _POSE[self.body.family]:
-            side = self.body.side if name == "hand_pose" else name.removesuffix("_hand_pose")
-            mean = self.body.hand_mean.get(side)
-            pose = _take(given, name, count, width)
-            parts.append(pose if mean is None else pose + mean)
-        return np.concatenate(parts, axis=1).reshape(count, -1, 3)
+        parts = [_take(given, name, count, width) for name, width in _POSE[self.body.family]]
+        return np.concatenate(parts, axis=1).reshape(count, -1, 3) + rest_pose(self.body)
 
     def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Global rotations `(N, J, 3, 3)` and places `(N, J, 3)` of the joints, level by level of the tree."""
@@ -106,6 +107,15 @@ class Poser:
         transforms = np.concatenate([rotations, offsets[:, :, None]], axis=2).reshape(len(rotations), 12)
         blended = (self.body.weights @ transforms).reshape(-1, 3, 4)
         return np.einsum("vab,vb->va", blended[:, :, :3], rest) + blended[:, :, 3]
+
+
+def rest_pose(body: BodyModelData) -> np.ndarray:
+    """`(J, 3)` what is added to the full pose: the mean of the hands, nothing elsewhere."""
+    parts: list[np.ndarray] = []
+    for name, width in _POSE[body.family]:
+        side = body.side if name == "hand_pose" else name.removesuffix("_hand_pose")
+        parts.append(body.hand_mean.get(side, np.zeros(width, np.float32)))
+    return np.concatenate(parts).reshape(-1, 3)
 
 
 def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:

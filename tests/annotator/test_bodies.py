@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.bodies.body_model import BodyPoints
 from annotator.bodies.files import BodyModelData, content_hash, default_root, load_body_model, model_path, read_arrays
 from annotator.bodies.official import create as official_model
 from annotator.bodies.points import SMPLX_JOINTS
-from annotator.bodies.posing import Poser, axis_angle_to_matrix
+from annotator.bodies.posing import Poser
 from annotator.errors import BodyModelError
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M
-from annotator.supervision import loss_maps
-from annotator.synthetic import sample_betas, sample_body_poses
+from annotator.synthetic import sample_body_poses
 
 WIDTHS = {"global_orient": 3, "body_pose": 63, "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "left_hand_pose": 45}
 WIDTHS |= {"right_hand_pose": 45, "betas": 10, "expression": 10, "transl": 3}
@@ -118,37 +116,6 @@ def test_h36m_and_coco_points_lie_in_the_body(body: BodyModelData) -> None:
         points = posed.points(skeleton.name)
         nearest = np.linalg.norm(points[:, :, None] - posed.vertices[:, None, ::7], axis=-1).min(axis=-1)
         assert nearest.max() < 0.15, skeleton.points[nearest.max(axis=0).argmax()]
-
-
-def test_keypoint_only_evaluation_equals_the_full_one(body: BodyModelData) -> None:
-    rng = np.random.default_rng(2)
-    pose, betas = sample_body_poses(rng, 5).reshape(5, 21, 3), sample_betas(rng, 5)
-    full = np.concatenate([np.zeros((5, 1, 3), np.float32), pose], axis=1).astype(np.float32)
-    maps = loss_maps(body)
-    points = BodyPoints(body, maps)
-    joints, found = points(torch.as_tensor(axis_angle_to_matrix(full)), torch.as_tensor(betas, dtype=torch.float32))
-    posed = Poser(body).pose({"body_pose": pose.reshape(5, 63), "betas": betas})
-    wanted = np.concatenate([m.apply(posed.joints, posed.vertices) for m in maps], axis=1)
-    assert np.abs(joints.numpy() - posed.joints).max() < 1e-5
-    assert np.abs(found.numpy() - wanted).max() < 1e-5
-
-
-def test_keypoint_only_gradients_equal_finite_differences(body: BodyModelData) -> None:
-    points = BodyPoints(body, loss_maps(body)).double()
-    rotations = torch.as_tensor(
-        axis_angle_to_matrix(0.3 * np.random.default_rng(1).standard_normal((1, 22, 3)))
-    ).double()
-    betas = torch.zeros(1, 10, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(points(rotations, betas)[1].shape, dtype=torch.float64, generator=torch.manual_seed(0))
-    (points(rotations, betas)[1] * weights).sum().backward()
-    assert betas.grad is not None
-    step = 1e-4
-    for component in (0, 4, 9):
-        shift = torch.zeros_like(betas)
-        shift[0, component] = step
-        with torch.no_grad():
-            up, down = ((points(rotations, betas + s)[1] * weights).sum() for s in (shift, -shift))
-        assert np.isclose(float(betas.grad[0, component]), float((up - down) / (2 * step)), rtol=1e-5)
 
 
 def test_the_shipped_file_has_the_hash_it_states() -> None:

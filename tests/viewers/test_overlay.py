@@ -88,7 +88,7 @@ def test_it_is_also_at_other_device_pixel_ratios(ratio: str) -> None:
     """The ratio is fixed when Qt starts, so this runs the same check in a process of its own."""
     environment = {**os.environ, "QT_SCALE_FACTOR": ratio}
     command = [sys.executable, "-m", "tests.viewers.painted"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.split()
     assert lines[0] == f"ratio={float(ratio)}"

@@ -1,0 +1,151 @@
+"""The torch evaluator of every family against its numpy sister, the smplx package, and finite differences."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from annotator.bodies.body_model import BodyModel
+from annotator.bodies.files import LAYOUTS, BodyModelData, default_root, load_body_model
+from annotator.bodies.official import create as official_model
+from annotator.bodies.posing import Poser, axis_angle_to_matrix, parameter_widths
+from annotator.supervision import loss_maps
+from annotator.synthetic import sample_betas, sample_body_poses
+
+MODELS = tuple(LAYOUTS)
+
+
+@pytest.fixture(scope="module")
+def bodies() -> Mapping[str, BodyModelData]:
+    return {name: load_body_model(default_root(), name) for name in MODELS}
+
+
+def people(family: str, shape: tuple[int, ...], seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: 0.4 * rng.standard_normal((*shape, width)).astype(np.float32)
+        for name, width in parameter_widths(family).items()
+    }
+
+
+def tensors(parameters: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    return {name: torch.as_tensor(values, dtype=dtype) for name, values in parameters.items()}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_equals_its_numpy_sister(bodies: Mapping[str, BodyModelData], name: str) -> None:
+    body = bodies[name]
+    given = people(body.family, (5,))
+    maps = list(body.points.values())
+    found = BodyModel(body, maps, vertices=True)(tensors(given))
+    wanted = Poser(body).pose(given)
+    assert found.vertices is not None
+    assert np.abs(found.vertices.numpy() - wanted.vertices).max() < 1e-5
+    assert np.abs(found.joints.numpy() - wanted.joints).max() < 1e-5
+    points = np.concatenate([wanted.points(skeleton) for skeleton in body.points], axis=1)
+    present = np.concatenate([m.present for m in maps])
+    assert np.abs(found.points.numpy() - points)[:, present].max() < 1e-5
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_points_alone_equal_those_of_the_full_mesh(bodies: Mapping[str, BodyModelData], name: str) -> None:
+    body = bodies[name]
+    given, maps = tensors(people(body.family, (4,), 1)), list(body.points.values())
+    few, all_of_it = BodyModel(body, maps)(given), BodyModel(body, maps, vertices=True)(given)
+    assert few.vertices is None
+    assert (few.points - all_of_it.points).abs().max() < 1e-6
+    assert torch.equal(few.joints, all_of_it.joints)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
+def test_any_batch_shape_comes_back(bodies: Mapping[str, BodyModelData], shape: tuple[int, ...]) -> None:
+    body = bodies["smplx"]
+    model = BodyModel(body, loss_maps(body), contour=True)
+    given = tensors(people("smplx", shape))
+    found = model(given)
+    flat = model({name: values.reshape(-1, values.shape[-1]) for name, values in given.items()})
+    assert found.joints.shape == (*shape, 55, 3)
+    assert found.contour is not None
+    assert found.contour.shape == (*shape, 17, 3)
+    assert torch.equal(found.points.reshape(flat.points.shape), flat.points)
+
+
+@pytest.mark.parametrize("name", ["smplx", "flame"])
+@pytest.mark.parametrize("turn", ["y up", "camera"])
+def test_the_contour_follows_the_neck_as_in_the_smplx_package(
+    bodies: Mapping[str, BodyModelData], name: str, turn: str
+) -> None:
+    body = bodies[name]
+    yaws = np.deg2rad([-70, -38.6, -20, -3.4, 0, 7.7, 25, 39.4, 80])
+    given = {key: 0 * values for key, values in people(body.family, (len(yaws),)).items()}
+    neck = given["neck_pose"] if name == "flame" else given["body_pose"][:, 33:36]
+    neck[:, 1] = yaws
+    if turn == "camera":
+        given["global_orient"][:, 0] = np.pi
+    found = BodyModel(body, contour=True)(tensors(given)).contour
+    package = official_model(default_root(), name, use_face_contour=True)
+    for row in range(len(yaws)):
+        with torch.no_grad():
+            theirs = package(**{key: values[row : row + 1] for key, values in tensors(given).items()}).joints[0, -17:]
+        assert found is not None
+        assert (found[row] - theirs).abs().max() < 1e-5, np.rad2deg(yaws[row])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_equal_finite_differences(bodies: Mapping[str, BodyModelData], name: str) -> None:
+    body = bodies[name]
+    model = BodyModel(body, list(body.points.values())).double()
+    given = {k: v.requires_grad_() for k, v in tensors(people(body.family, (1,), 2), torch.float64).items()}
+    weights = torch.randn(model(given).points.shape, dtype=torch.float64, generator=torch.manual_seed(0))
+    (model(given).points * weights).sum().backward()
+    step = 1e-6
+    for key, values in given.items():
+        assert values.grad is not None
+        for place in (0, values.shape[1] - 1):
+            shift = torch.zeros_like(values)
+            shift[0, place] = step
+            with torch.no_grad():
+                up, down = ((model({**given, key: values + s}).points * weights).sum() for s in (shift, -shift))
+            assert np.isclose(float(values.grad[0, place]), float((up - down) / (2 * step)), rtol=1e-5, atol=1e-7), key
+
+
+def test_the_gradient_at_rest_is_finite_and_right(bodies: Mapping[str, BodyModelData]) -> None:
+    """Rodrigues' formula has a removable singularity there."""
+    body = bodies["smplx"]
+    model = BodyModel(body, loss_maps(body)).double()
+    pose = torch.zeros(1, 63, dtype=torch.float64, requires_grad=True)
+    model({"body_pose": pose}).points[0, 10, 2].backward()
+    shift = torch.zeros_like(pose)
+    shift[0, 49] = 1e-6  # the right shoulder's y moves the right wrist in depth
+    with torch.no_grad():
+        up, down = (model({"body_pose": pose + s}).points[0, 10, 2] for s in (shift, -shift))
+    assert pose.grad is not None
+    assert abs(float(pose.grad[0, 49])) > 0.1
+    assert np.isclose(float(pose.grad[0, 49]), float((up - down) / 2e-6), rtol=1e-5)
+
+
+def test_some_rotations_leave_the_rest_at_rest(bodies: Mapping[str, BodyModelData]) -> None:
+    body = bodies["smplx"]
+    rng = np.random.default_rng(2)
+    pose, betas = sample_body_poses(rng, 5).reshape(5, 21, 3), sample_betas(rng, 5)
+    turns = axis_angle_to_matrix(np.concatenate([np.zeros((5, 1, 3), np.float32), pose], axis=1).astype(np.float32))
+    found = BodyModel(body, loss_maps(body)).turned(torch.as_tensor(turns), torch.as_tensor(betas))
+    posed = Poser(body).pose({"body_pose": pose.reshape(5, 63), "betas": betas})
+    wanted = np.concatenate([m.apply(posed.joints, posed.vertices) for m in loss_maps(body)], axis=1)
+    assert np.abs(found.points.numpy() - wanted).max() < 1e-5
+    assert np.abs(found.joints.numpy() - posed.joints).max() < 1e-5
+
+
+@pytest.mark.parametrize("wrong", [{"body_pose": (1, 69)}, {"hand_pose": (1, 45)}, {"betas": (1, 3)}])
+def test_a_parameter_that_does_not_fit_is_named(
+    bodies: Mapping[str, BodyModelData], wrong: dict[str, tuple[int, int]]
+) -> None:
+    model = BodyModel(bodies["smplx"])
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        model({name: torch.zeros(shape) for name, shape in wrong.items()})
+
+
+def test_a_model_without_a_contour_says_so(bodies: Mapping[str, BodyModelData]) -> None:
+    with pytest.raises(ValueError, match="no contour"):
+        BodyModel(bodies["mano_right"], contour=True)
