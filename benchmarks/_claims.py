@@ -64,7 +64,7 @@ class Report:
 
     def end(self, json_file: Path | None) -> None:
         """Prints the machine and the claims, and writes the JSON file if one is wanted."""
-        usage = resource.getrusage(resource.RUSAGE_SELF)
+        usage, of_children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
         load = os.getloadavg()
         machine = {
             "system": platform.platform(),
@@ -72,10 +72,12 @@ class Report:
             "cores": os.cpu_count(),
             "load": load,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "cpu_seconds_of_children": of_children.ru_utime + of_children.ru_stime,
         }
         print(
             f"{machine['cores']} cores, load {load[0]:.2f} {load[1]:.2f} {load[2]:.2f}, "
-            f"{machine['cpu_seconds']:.1f} s of processor time in this process, Python {machine['python']}"
+            f"{machine['cpu_seconds']:.1f} s of processor time here and {machine['cpu_seconds_of_children']:.1f} s in "
+            f"processes that ended, Python {machine['python']}"
         )
         for claim in self.claims:
             print(claim.line())
