@@ -2,7 +2,7 @@
 PYTHON := .venv/bin/python
 STAMP  := .venv/.installed-$(shell sha256sum requirements.lock | cut -c1-16)
 
-.PHONY: help setup demo test lint bench doctor clean
+.PHONY: help setup demo test lint lock bench doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ lint: setup ## ruff (format, rules) and pyright (strict)
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m pyright
+
+lock: setup ## find the newest versions that fit and write their hashes into requirements.lock
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --extra dev --quiet \
+		--no-header -o requirements.lock pyproject.toml
 
 bench: setup ## every claim, quickly
 	@for script in benchmarks/[a-z]*.py; do .ci/with-screen.sh $(PYTHON) $$script --quick || exit 1; done
