@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import PointMap
 from annotator.bodies.posing import full_pose_parts, rest_pose
+from annotator.bodies.skinning import QuickMesh
 from annotator.rotations import axis_angle_to_matrix
 
 CONTOUR_ROWS = 39
@@ -83,6 +84,7 @@ class BodyModel(nn.Module):
         self._widths = full_pose_parts(data.family)
         self._neck = _NECKS[data.family] if contour else 0
         self.full, self.contour = vertices, contour
+        self._mesh: QuickMesh | None = None
         of_points = np.unique(np.concatenate([np.zeros(0, np.int64), *(m.vertex_ids for m in maps)]))
         of_contour = _contour_vertices(data) if contour else np.zeros((0, 17, 3), np.int64)
         used = np.arange(len(data.v_template)) if vertices else np.union1d(of_points, of_contour)
@@ -186,12 +188,23 @@ class BodyModel(nn.Module):
 
     def _skinned(self, local: Tensor, turned: Tensor, joints: Tensor, rest_joints: Tensor, shape: Tensor) -> Tensor:
         feature = (local[:, 1:] - torch.eye(3, device=local.device, dtype=local.dtype)).flatten(1)
-        rest = self.template + torch.einsum("ucs,bs->buc", self.shapes[..., : shape.shape[1]], shape)
-        rest = rest + (feature @ self.correctives).unflatten(1, (-1, 3))
         offsets = joints - (turned @ rest_joints[..., None])[..., 0]
         transforms = torch.cat([turned, offsets[..., None]], dim=-1).flatten(2)
+        quick = self._quick(transforms)
+        if quick is not None:
+            return quick(shape, feature, transforms)
+        rest = self.template + torch.einsum("ucs,bs->buc", self.shapes[..., : shape.shape[1]], shape)
+        rest = rest + (feature @ self.correctives).unflatten(1, (-1, 3))
         blended = (self.skin @ transforms).unflatten(2, (3, 4))
         return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+
+    def _quick(self, transforms: Tensor) -> QuickMesh | None:
+        """The compiled way to a full mesh, where it may be taken: on the CPU, in float32, without gradients."""
+        if not self.full or transforms.requires_grad or transforms.is_cuda or transforms.dtype is not torch.float32:
+            return None
+        if self._mesh is None:
+            self._mesh = QuickMesh.of(self.template, self.shapes, self.correctives, self.skin)
+        return self._mesh
 
     def _contour(self, turned: Tensor, skinned: Tensor) -> Tensor:
         """`(B, 17, 3)`: the row of the table is the yaw of the neck in whole degrees, clamped to 39 either way."""

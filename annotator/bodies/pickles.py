@@ -1,7 +1,8 @@
 """Pickles of plain arrays, read without executing anything (house 4.2), and written so that every numpy reads them.
 
 A pickle is a small program that may call whatever can be imported. Here the few names by which numpy and scipy store
-arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused.
+arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused. chumpy's arrays, which old official files hold,
+are read the same way, without chumpy.
 Not even numpy's own reconstruction runs: given a forged state, that can write outside its memory.
 """
 
@@ -151,6 +152,31 @@ class _SparseRows(_Sparse):
     kind = sparse.csr_matrix
 
 
+class _Chumpy:
+    """An array of the chumpy package, which old official files hold and which today's Python cannot import."""
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self._state = dict(state)
+
+    def made(self) -> np.ndarray:
+        return np.asarray(_finished(self._state["x"]))
+
+
+class _ChumpySelect(_Chumpy):
+    """Some entries of another array, in another shape."""
+
+    def made(self) -> np.ndarray:
+        values, places = (np.asarray(_finished(self._state[key])) for key in ("a", "idxs"))
+        return values.ravel()[places].reshape(_finished(self._state["preferred_shape"]))
+
+
+def _reconstructed(kind: Any, *_: Any) -> Any:
+    """How the oldest pickles make an object of a class before they give it its state."""
+    if kind not in (_Sparse, _SparseRows, _Chumpy, _ChumpySelect):
+        raise TypeError("it makes an object of a class that holds no data")
+    return kind()
+
+
 def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
     if dtype == np.dtype(object):
         if shape != () or not isinstance(data, list) or len(data) != 1:
@@ -179,6 +205,10 @@ _KNOWN: dict[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _ARRAY for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _BUFFER for core in ("core", "_core")},
+    ("chumpy.ch", "Ch"): _Chumpy,
+    ("chumpy.reordering", "Select"): _ChumpySelect,
+    **{(registry, "_reconstructor"): _Inert(_reconstructed) for registry in ("copy_reg", "copyreg")},
+    **{(builtins, "object"): _Inert(lambda: None) for builtins in ("__builtin__", "builtins")},
     **{(f"scipy.sparse{module}", "csc_matrix"): _Sparse for module in ("", ".csc", "._csc")},
     **{(f"scipy.sparse{module}", "csr_matrix"): _SparseRows for module in ("", ".csr", "._csr")},
 }
@@ -205,7 +235,7 @@ def _finished(value: Any) -> Any:
     """Collectors replaced by what they collected."""
     if isinstance(value, _Array):
         return _finished(value.value)
-    if isinstance(value, _Sparse):
+    if isinstance(value, _Sparse | _Chumpy):
         return value.made()
     if isinstance(value, _Inert | _Dtype | type):
         raise TypeError("it stores a class or function instead of data")
