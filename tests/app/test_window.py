@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
 from annotator.project import Project
 from tests.support.desk_project import CUT_ROW, FAILED_ROW, MISSING_ROW
-from tests.support.window import CTRL, NO_KEYS, SHIFT, Desk, Key, close_desk, rows_on_disk
+from tests.support.window import CTRL, NO_KEYS, SHIFT, Desk, Key, close_desk, rows_on_disk, wait_until
 
 MISSING, CUT, FAILED = (str(100 + row) for row in (MISSING_ROW, CUT_ROW, FAILED_ROW))
 
@@ -22,6 +23,7 @@ def message(desk: Desk) -> str:
 
 
 def test_the_worst_fit_comes_first_and_photo_mesh_and_3d_are_drawn(desk: Desk) -> None:
+    desk.settle()
     assert desk.session.row == desk.session.rows[0]
     desk.session.show_run("neuralannot-r1")
     desk.settle()
@@ -147,24 +149,24 @@ def test_tab_goes_round_the_runs_at_the_same_person_and_verdicts_belong_to_their
     first = desk.id
     desk.press(Key.Key_A, Key.Key_Left)
     desk.press(Key.Key_Tab)
-    assert desk.session.shelf.run.id == "neuralannot-r1"
+    assert desk.run == "neuralannot-r1"
     assert (desk.id, desk.verdict(first)) == (first, None)
     desk.press(Key.Key_Tab)
-    assert desk.session.shelf.run.id == "smplifyx-r1"
+    assert desk.run == "smplifyx-r1"
     assert desk.verdict(first) == ("accept", ())
 
 
 def test_keys_are_inert_while_a_text_field_has_focus(desk: Desk) -> None:
-    here, run = desk.id, desk.session.shelf.run.id
+    here, run = desk.id, desk.run
     desk.press(Key.Key_F, with_=CTRL)
     search = desk.window.people.search
-    desk.qtbot.waitUntil(search.hasFocus, timeout=3000)
+    wait_until(search.hasFocus)
     desk.press(Key.Key_A, Key.Key_R, Key.Key_U, Key.Key_1, Key.Key_K, Key.Key_Left, Key.Key_Backspace, on=search)
     desk.press(Key.Key_1, with_=SHIFT, on=search)
     desk.press(Key.Key_Tab, on=search)
     assert desk.session.judgements == {}
     assert desk.session.armed == ()
-    assert desk.session.shelf.run.id == run
+    assert desk.run == run
     assert (desk.id, desk.session.preferences.keypoints) == (here, True)
 
 
@@ -172,7 +174,7 @@ def test_the_search_narrows_the_list_and_goes_there(desk: Desk) -> None:
     desk.press(Key.Key_F, with_=CTRL)
     search = desk.window.people.search
     desk.press(*(Key.Key_1, Key.Key_0, Key.Key_8), on=search)
-    desk.qtbot.waitUntil(lambda: list(desk.session.rows) == [8], timeout=3000)
+    wait_until(lambda: list(desk.session.rows) == [8])
     assert desk.id == "108"
     desk.press(Key.Key_Return, on=search)
     assert not search.hasFocus()
@@ -227,14 +229,13 @@ def test_a_project_whose_first_photo_is_missing_still_gets_its_verdicts_and_mesh
     project.relink("wild", desk_project)  # no photo is there at all
     desk = open_desk(desk_project)
     desk.press(Key.Key_A)
-    desk.qtbot.waitUntil(lambda: desk.window._bodies.loaded, timeout=20_000)
+    wait_until(lambda: desk.window._bodies.loaded)
     assert not desk.window.actions_by_id["accept"].icon().isNull()
     assert len(desk.session.judgements) == 1
 
 
 def test_space_hides_the_mesh_while_it_is_held(desk: Desk) -> None:
-    from PySide6.QtTest import QTest
-
+    desk.settle()
     QTest.keyPress(desk.window, Key.Key_Space, NO_KEYS)
     assert not desk.window.photo.view._overlay.isVisible()
     QTest.keyRelease(desk.window, Key.Key_Space, NO_KEYS)

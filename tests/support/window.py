@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -15,13 +17,21 @@ from app.jobs import Jobs
 from app.main_window import MainWindow
 from app.messages import Messages
 from app.session import Session
+from app.settings import Preferences
+from app.shelf import Order, Show
 
-NO_KEYS, SHIFT, CTRL = (
-    Qt.KeyboardModifier.NoModifier,
-    Qt.KeyboardModifier.ShiftModifier,
-    Qt.KeyboardModifier.ControlModifier,
-)
+NO_KEYS = Qt.KeyboardModifier.NoModifier
+SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 Key = Qt.Key
+REVIEWER = Preferences(reviewer="ann")
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Lets Qt work until `true()`; fails the test if that takes too long."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        QTest.qWait(10)
 
 
 @dataclass
@@ -29,8 +39,7 @@ class Desk:
     """A window and what it said."""
 
     window: MainWindow
-    said: list[tuple[str, str]]
-    qtbot: Any
+    said: list[tuple[str, str]] = field(default_factory=list)
     closed: bool = False
 
     @property
@@ -43,17 +52,39 @@ class Desk:
         assert self.session.sample is not None
         return self.session.sample.annotation_id
 
+    @property
+    def run(self) -> str:
+        """Id of the run that is shown."""
+        assert self.session.shelf is not None
+        assert self.session.shelf.run is not None
+        return self.session.shelf.run.id
+
     def open(self, project: Path) -> bool:
-        opened = self.session.open(project)
-        self.settle()
-        return opened
+        return self.session.open(project)
 
     def settle(self) -> None:
         """Waits until the current person is on the screen and the verdicts are known."""
-        window = self.window
         if self.session.project is not None and self.session.shelf is not None:
-            self.qtbot.waitUntil(lambda: self.session._log is not None, timeout=20_000)
-        self.qtbot.waitUntil(lambda: window.settled, timeout=20_000)
+            wait_until(lambda: self.session._log is not None)
+        wait_until(lambda: self.window.settled)
+
+    def activate(self) -> None:
+        """Gives it the keyboard."""
+        self.window.raise_()
+        self.window.activateWindow()
+        wait_until(lambda: QApplication.activeWindow() is self.window)
+
+    def reset(self) -> None:
+        """As a new user finds the window."""
+        self.activate()
+        self.said.clear()
+        self.window.people.search.clear()
+        self.session.change_preferences(REVIEWER)
+        self.session.show, self.session.order, self.session.text = Show.ALL, Order.WORST, ""
+        for name, on in (("toggle_jobs", False), ("toggle_keypoints", True)):
+            if self.window.actions_by_id[name].isChecked() is not on:
+                self.window.actions_by_id[name].trigger()
+        self.window.setFocus()
 
     def press(self, *keys: Qt.Key, with_: Qt.KeyboardModifier = NO_KEYS, on: QWidget | None = None) -> None:
         for key in keys:
@@ -69,18 +100,16 @@ class Desk:
         return (found.verdict.value, found.reasons) if found is not None else None
 
 
-def make_desk(qtbot: Any, jobs: Jobs | None = None) -> Desk:
+def make_desk(jobs: Jobs | None = None) -> Desk:
     """A window on the screen without a project; close it with `close_desk`."""
     messages = Messages()
-    said: list[tuple[str, str]] = []
-    messages.said.connect(lambda level, sentence: said.append((level, sentence)))
-    window = MainWindow(Session(messages), jobs or Jobs())
-    window.resize(1280, 760)
-    window.show()
-    qtbot.waitExposed(window)
-    window.activateWindow()
-    qtbot.waitUntil(lambda: QApplication.activeWindow() is not None, timeout=5000)
-    return Desk(window, said, qtbot)
+    desk = Desk(MainWindow(Session(messages), jobs or Jobs()))
+    messages.said.connect(lambda level, sentence: desk.said.append((level, sentence)))
+    desk.window.resize(1000, 640)
+    desk.window.show()
+    assert QTest.qWaitForWindowExposed(desk.window, 5000)
+    desk.activate()
+    return desk
 
 
 def close_desk(desk: Desk) -> None:
@@ -89,12 +118,13 @@ def close_desk(desk: Desk) -> None:
     desk.closed = True
     desk.window.close()
     desk.window.deleteLater()
-    QApplication.processEvents()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 def rows_on_disk(project: Path) -> list[tuple[str, ...]]:
     """kind, sample, value and reasons of every event, read by a connection of our own."""
-    with sqlite3.connect(f"file:{project / 'reviews.sqlite'}?mode=ro", uri=True) as connection:
-        found = connection.execute("select kind, sample, value, reasons from events order by n").fetchall()
-    connection.close()
-    return found
+    connection = sqlite3.connect(f"file:{project / 'reviews.sqlite'}?mode=ro", uri=True)
+    try:
+        return connection.execute("select kind, sample, value, reasons from events order by n").fetchall()
+    finally:
+        connection.close()
