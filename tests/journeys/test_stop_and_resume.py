@@ -15,7 +15,7 @@ from annotator.verdict import FitKey, Verdict
 from tests.support.cli import in_stage, run_main, start_main, wait_for
 from tests.support.small_data import quick_recipe, write_crowd, write_lab
 
-PEOPLE, SHARDS = 1200, 3
+PEOPLE, SHARDS = 1040, 3
 RUN = "neuralannot-r1"
 
 
@@ -29,7 +29,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, body: BodyModelData) -
     run_main("import", project, "coco-wholebody", crowd, "--images", folder / "wild" / "images", "--name", "wild")
     run_main("import", project, "human36m", lab, "--images", folder / "lab" / "images", "--name", "lab")
     shutil.copytree(project, folder / "fresh")
-    recipe = quick_recipe(folder, target=60)
+    recipe = quick_recipe(folder, target=30)
     done = run_main("run", project, "--recipe", recipe, "--device", "cpu", "--progress", "json")
     assert '"t": "progress"' in done.stdout
     return folder

@@ -15,13 +15,20 @@ ROOT = Path(__file__).resolve().parents[2]
 MAIN = [sys.executable, str(ROOT / "main.py")]
 
 
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""For networks that are tiny: threads would only wait for each other, and much longer where others use the machine."""
+
+
 def words_of(words: tuple[object, ...]) -> list[str]:
     return [*MAIN, *map(str, words)]
 
 
 def run_main(*words: object, code: int | None = 0, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end; `code` is the exit status expected."""
-    done = subprocess.run(words_of(words), capture_output=True, text=True, check=False, cwd=ROOT, timeout=timeout)
+    env = ONE_THREAD if words[0] == "run" else None
+    done = subprocess.run(
+        words_of(words), capture_output=True, text=True, check=False, cwd=ROOT, timeout=timeout, env=env
+    )
     assert code is None or done.returncode == code, f"{words} ended with {done.returncode}: {done.stderr}{done.stdout}"
     return done
 
@@ -43,7 +50,7 @@ def takes_progress(words: tuple[object, ...]) -> bool:
 def start_main(*words: object, log: Path) -> subprocess.Popen[bytes]:
     """Starts a command; what it prints goes to `log`."""
     with log.open("ab") as file:
-        return subprocess.Popen(words_of(words), stdout=file, stderr=file, cwd=ROOT, env=dict(os.environ))
+        return subprocess.Popen(words_of(words), stdout=file, stderr=file, cwd=ROOT, env=ONE_THREAD)
 
 
 def wait_for(true: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
