@@ -11,7 +11,7 @@ import pytest
 from annotator.project import Project
 from annotator.reviews import ReviewLog
 from annotator.verdict import EventKind, FitKey, ReviewEvent
-from tests.annotator.test_readers import coco
+from tests.annotator.test_readers import COUNTS, coco
 from tests.support.cli import refused, run_main
 from tests.support.small_data import quick_recipe
 
@@ -65,7 +65,7 @@ def test_bad_people_are_left_out_counted_and_named(tmp_path: Path, saved: Path) 
             {**good, "id": 21, "keypoints": [float("nan"), *good["keypoints"][1:]]},
             {**good, "id": 22, "bbox": [1.0, 2.0, 0.0, 9.0]},
             {**good, "id": 23, "image_id": 9},
-            {**good, "id": 24, **{name: [0.0] * len(good[name]) for name in good if name.endswith(("kpts", "points"))}},
+            {**good, "id": 24, "num_keypoints": 0, **{name: [0.0] * 3 * count for name, count in COUNTS.items()}},
         ]
 
     source = coco(tmp_path, spoil)
@@ -121,7 +121,7 @@ REFUSED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("a project in a file", ("new", "{tmp}/file/sub"), "a file stands where a folder is needed"),
     ("a place that is taken", ("new", "{project}"), "already exists and is not empty"),
     ("no body models", ("new", "{tmp}/p", "--body-models", "{tmp}/none"), "There is no body-model folder"),
-    ("wrong format", ("import", "{project}", "coco", "{tmp}/file"), "There is no annotation format called 'coco'"),
+    ("wrong format", ("import", "{project}", "coco", "{tmp}/file"), "There is no data set format called 'coco'"),
     ("no annotations", ("import", "{project}", "coco-wholebody", "{tmp}/none.json"), "cannot be read"),
     ("wrong name", ("stop", "{project}", "r9"), "its runs are: neuralannot-r1, smplifyx-r1."),
     ("nobody works", ("stop", "{project}", "neuralannot-r1"), "is not being worked on"),
