@@ -102,7 +102,7 @@ class JobFolder:
             try:
                 yield from self._watched(work)
                 state, message = "finished", ""
-            except Stopped:
+            except (Stopped, GeneratorExit):  # the latter: whoever drove this worker is gone
                 state, message = "stopped", "Stopped; it can be resumed."
                 raise
             except NeuralAnnotError as error:

@@ -122,6 +122,7 @@ def test_the_next_round_leaves_out_3d_supervision_of_rejected_fits(
     begun = run(desk_project, RunOptions(recipe="tiny", round=2, source=started.words[-1]))
     next(begun)  # as the worker begins; what follows is told in tests/journeys
     begun.close()
+    assert Project.open(desk_project).run("neuralannot-r2").state == STOPPED
     keys = desk.session.shelf.samples.keys
     assert frozen(Project.open(desk_project).run("neuralannot-r2").verdicts_path) == {
         FitKey("neuralannot-r1", keys[int(first)], "body"): Verdict.REJECT,
