@@ -57,8 +57,9 @@ def cached_crops(project: Project, samples: Samples, dataset: str, size: int) ->
         folder.mkdir(parents=True, exist_ok=True)
         aside = images_path.with_name(f".{images_path.name}.{os.getpid()}")
         shape = (len(samples), size, size, 3)
-        images = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
         try:
+            images = np.lib.format.open_memmap(aside, mode="w+", dtype=np.uint8, shape=shape)
+            _claim(aside)
             reasons = yield from _fill(project, samples, size, images, ids, counts, old)
             images.flush()
             aside.replace(images_path)
@@ -67,6 +68,13 @@ def cached_crops(project: Project, samples: Samples, dataset: str, size: int) ->
         table = pa.table({"id": ids, "bytes": counts, "reason": reasons})
         write_shard(index_path, table)
     return Crops(np.load(images_path, mmap_mode="r"), reasons)
+
+
+def _claim(path: Path) -> None:
+    """Takes the disk's room now: writing to a mapped file on a full disk would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @dataclass(frozen=True)

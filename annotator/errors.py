@@ -17,6 +17,7 @@ Everything else that is raised is a mistake of ours and deserves its traceback.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,11 @@ _STORAGE_ERRNOS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "writing there is not allowed",
     errno.EPERM: "writing there is not allowed",
+    errno.EFBIG: "the file would be larger than is allowed there",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "there is a folder of that name",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
@@ -80,9 +86,15 @@ def storage(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        why = _STORAGE_ERRNOS.get(error.errno or 0)
+        why = _STORAGE_ERRNOS.get(error.errno or _errno_in(error))
         if why is None:
             raise
         raise StorageError(
             f"Could not write {path}: {why}; make room or choose another place, then run the same command again."
         ) from error
+
+
+def _errno_in(error: OSError) -> int:
+    """The first number in the text of an error that has none of its own: `shutil.copytree` gathers errors as texts."""
+    found = re.search(r"\[Errno (\d+)\]", str(error))
+    return int(found[1]) if found else 0

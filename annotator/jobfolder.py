@@ -14,12 +14,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from annotator.errors import NeuralAnnotError, RunError, storage
 from annotator.progress import Progress, Stopped, Work
 
 _QUIET_SECONDS = 0.2
+_LOCK_TRIES, _LOCK_PAUSE_SECONDS = 10, 0.05
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,8 @@ class JobFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             handle = (self.path / "lock").open("wb")
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(f"Another worker is busy in {self.path}; wait for it or stop it first.") from error
+            if not _locked(handle):
+                raise RunError(f"Another worker is busy in {self.path}; wait for it or stop it first.")
             self.stop_path.unlink(missing_ok=True)
             yield
 
@@ -103,7 +102,7 @@ class JobFolder:
             try:
                 yield from self._watched(work)
                 state, message = "finished", ""
-            except Stopped:
+            except (Stopped, GeneratorExit):  # the latter: whoever drove this worker is gone
                 state, message = "stopped", "Stopped; it can be resumed."
                 raise
             except NeuralAnnotError as error:
@@ -113,9 +112,11 @@ class JobFolder:
                 message = f"{type(error).__name__}: {error}"
                 raise
             finally:
-                self.append({"finished": "done", "stopped": "stopped"}.get(state, "fail"), message=message)
-                if on_end is not None:
-                    on_end(state, message)
+                try:
+                    self.append({"finished": "done", "stopped": "stopped"}.get(state, "fail"), message=message)
+                finally:
+                    if on_end is not None:
+                        on_end(state, message)
 
     def _watched(self, work: Work) -> Work:
         last_time, last_stage = 0.0, ""
@@ -133,6 +134,18 @@ class JobFolder:
                 yield progress
             except Stopped:
                 yield from _stop(work)
+
+
+def _locked(handle: BinaryIO) -> bool:
+    """Takes the lock; tries for a moment, because whoever asks whether a worker is `alive` holds it for an instant."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def as_event(progress: Progress) -> dict[str, object]:

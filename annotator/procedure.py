@@ -26,7 +26,7 @@ from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 from annotator.supervision import JOINTS, Lessons
 from annotator.synthetic import sample_body_poses
-from annotator.training import Loss, Training, load_weights
+from annotator.training import Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
 
 PART = "body"
@@ -150,11 +150,7 @@ class Procedure:
             "Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}."
         )
         prior = yield from train_prior(np.concatenate(poses), steps=self.recipe.prior_steps, seed=self.recipe.seed)
-        from safetensors.torch import save_file
-
-        path.mkdir(parents=True, exist_ok=True)
-        save_file(prior.state_dict(), path / "last.safetensors.part")
-        (path / "last.safetensors.part").replace(path / "last.safetensors")
+        save_weights(prior, path)
         return prior
 
     def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:

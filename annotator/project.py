@@ -161,7 +161,8 @@ class Project:
     def datasets(self) -> dict[str, DatasetInfo]:
         """All data sets by name."""
         found = sorted((self.path / "datasets").glob("*/dataset.json"))
-        return {path.parent.name: _read_dataset(path) for path in found}
+        # a dot marks what a killed import left behind
+        return {path.parent.name: _read_dataset(path) for path in found if not path.parent.name.startswith(".")}
 
     def samples(self, dataset: str, part: str) -> Samples:
         """The samples of one data set and part, memory-mapped.
@@ -185,15 +186,17 @@ class Project:
                 f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.'."
             )
         folder = self.path / "datasets" / info.name
-        aside = folder.with_name(f".{info.name}.{os.getpid()}")
+        aside, old = folder.with_name(f".{info.name}.new"), folder.with_name(f".{info.name}.old")
         with FileLock(self.path / "datasets" / ".lock"), storage(folder):
-            shutil.rmtree(aside, ignore_errors=True)
+            if old.exists() and not folder.exists():  # killed between the two renames below
+                old.rename(folder)
+            for leftover in (aside, old):
+                shutil.rmtree(leftover, ignore_errors=True)
             try:
                 aside.mkdir(parents=True)
                 for samples in tables.values():
                     samples.write(aside)
                 (aside / "dataset.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
-                old = folder.with_name(f".{info.name}.old")
                 if folder.exists():
                     folder.rename(old)
                 aside.rename(folder)
@@ -282,7 +285,9 @@ class Project:
     @contextmanager
     def desk_lock(self) -> Generator[str, None, None]:
         """Held by the one window that may write; yields "" if we hold it, else who does."""
-        with (self.path / "desk.lock").open("a+") as handle:
+        with storage(self.path / "desk.lock"):
+            opened = (self.path / "desk.lock").open("a+")
+        with opened as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -351,8 +356,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
     file = path / "project.toml"
     try:
         settings = tomllib.loads(file.read_text())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ProjectError(f"{path} is not a project (it has no project.toml); make one with `new {path}`.") from error
+    except OSError as error:
+        raise ProjectError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{file} is damaged ({error}); mend it or restore it from a backup.") from error
     found = settings.get("format")

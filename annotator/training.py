@@ -6,6 +6,7 @@ everything else.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from annotator.errors import RunError, storage
@@ -162,8 +163,8 @@ class Training:
         }
         with storage(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            _whole(self.folder / "state.pt", lambda path: torch.save(state, path))
-            _whole(self.weights_path, lambda path: save_file(weights, path))
+            _whole(self.folder / "state.pt", _torch_bytes(state))
+            _whole(self.weights_path, save(weights))
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
@@ -195,10 +196,25 @@ def load_weights(network: nn.Module, folder: Path) -> None:
         raise RunError(f"The weights {path} belong to another network; start a new run.") from error
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
+def save_weights(network: nn.Module, folder: Path) -> None:
+    """Writes the weights that `load_weights` reads."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _whole(folder / "last.safetensors", save(weights))
+
+
+def _torch_bytes(values: object) -> memoryview:
+    buffer = io.BytesIO()
+    torch.save(values, buffer)
+    return buffer.getbuffer()
+
+
+def _whole(path: Path, data: bytes | memoryview) -> None:
+    # Written by Python itself: only its errors say that the disk is full.
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(aside)
+        aside.write_bytes(data)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

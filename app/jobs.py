@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ class Job:
         for event in self._new_events():
             self._take(event)
         if self.state == RUNNING and not self.folder.alive:
-            self.state = INTERRUPTED
+            for event in self._new_events():  # it may have ended between the two looks
+                self._take(event)
+            self.state = INTERRUPTED if self.state == RUNNING else self.state
         elif self.state == INTERRUPTED and self.folder.alive:
             self.state = RUNNING
         changed = self._changed or state != self.state
@@ -190,7 +193,8 @@ class Jobs(QObject):
     def cancel(self, job: Job) -> None:
         """Kills the worker and whatever it started; what it saved stays."""
         if job.folder.alive and job.pid:
-            os.killpg(os.getpgid(job.pid), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.killpg(os.getpgid(job.pid), signal.SIGKILL)
 
     def look(self) -> None:
         """One look at all folders."""

@@ -124,6 +124,7 @@ class MainWindow(QMainWindow):
         session.shelf_changed.connect(self._show_state)
         session.shelf_changed.connect(self._show_solid)
         session.current_changed.connect(self._show_solid)
+        session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
         self.welcome.chosen.connect(self.tasks.open_path)
@@ -132,10 +133,11 @@ class MainWindow(QMainWindow):
         self.jobs_panel.resume.connect(self.tasks.resume)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
         self.status.offered.connect(self._show_offered)
-        self.photo.view.photo_painted.connect(self._after_photo)
+        self.photo.view.photo_painted.connect(self.photo_painted)
         self.photo.view.mesh_painted.connect(self.mesh_painted)
         self.solid.view.painted.connect(self.solid_painted)
         self.tasks.body_loaded.connect(self._body_came)
+        self.tasks.body_failed.connect(self._load_last)
         app = QApplication.instance()
         assert app is not None
         app.installEventFilter(self)
@@ -181,11 +183,10 @@ class MainWindow(QMainWindow):
         mesh = self._bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
         self.solid.show_meshes((mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else "")
 
-    def _after_photo(self) -> None:
-        self.photo_painted.emit()
-        if not self._dressed:
-            self._dressed = True
-            QTimer.singleShot(0, self._load_rest)
+    def _dress_late(self) -> None:
+        """After the first person is on the screen, whether his photo could be shown or not."""
+        if not self._dressed and self.session.project is not None:
+            self._load_rest()
 
     def _load_rest(self) -> None:
         """What may wait until the first photo is on the screen."""
@@ -222,16 +223,16 @@ class MainWindow(QMainWindow):
 
     def _job_ended(self, job: Job) -> None:
         session = self.session
-        if job.run and job.state == FINISHED and session.shelf is not None:
+        if job.run and job.state == FINISHED:
             self.status.offer(f"{job.name} is finished.", job.name)
         elif not job.run and job.state == FINISHED:
             session.messages.note(f"{job.name} is done.")
         else:
             session.messages.warn(f"{job.name}: {job.message or job.state}")
-        if not job.run and session.shelf is None:
-            datasets = session.datasets()
-            session.show_dataset(datasets[0] if datasets else None)
-        session.shelf_changed.emit()
+        if not job.run and job.state == FINISHED:
+            session.reload()
+        else:
+            session.shelf_changed.emit()
 
     def _show_offered(self, run_id: str) -> None:
         self.session.show_run(run_id)
@@ -364,10 +365,15 @@ class MainWindow(QMainWindow):
     # -- Qt ----------------------------------------------------------------------------------------------------------
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if not isinstance(event, QKeyEvent):
+            return super().eventFilter(watched, event)
+        in_text = isinstance(QApplication.focusWidget(), QLineEdit | QPlainTextEdit)
+        if event.type() == QEvent.Type.ShortcutOverride and event.key() == Qt.Key.Key_Tab and in_text:
+            event.accept()  # text fields claim every other key of ours themselves
+            return True
         kinds = (QEvent.Type.KeyPress, QEvent.Type.KeyRelease)
-        if event.type() in kinds and isinstance(event, QKeyEvent) and event.key() == Qt.Key.Key_Space:
-            focus = QApplication.focusWidget()
-            typing = isinstance(focus, QLineEdit | QPlainTextEdit) or QApplication.activeModalWidget() is not None
+        if event.type() in kinds and event.key() == Qt.Key.Key_Space:
+            typing = in_text or QApplication.activeModalWidget() is not None
             if not typing and QApplication.activePopupWidget() is None:
                 if not event.isAutoRepeat():
                     self.photo.view.set_mesh_visible(event.type() == QEvent.Type.KeyRelease)

@@ -67,6 +67,8 @@ class Session(QObject):
         """Opens a project; False (and a message) if it cannot be."""
         try:
             project = Project.open(path)
+            if self.project is not None and self.project.path.resolve() == path.resolve():
+                self.close()  # else this window would find the project held by itself
             lock = project.desk_lock()
             held_by = lock.__enter__()
         except (NeuralAnnotError, OSError) as error:
@@ -76,8 +78,11 @@ class Session(QObject):
         self.project, self._lock, self.held_by = project, lock, held_by
         self.change_preferences(self.preferences.with_recent(path))
         self.project_changed.emit()
-        datasets = self.datasets()
-        self.show_dataset(datasets[0] if datasets else None)
+        try:
+            datasets = self.datasets()
+            self.show_dataset(datasets[0] if datasets else None)
+        except NeuralAnnotError as error:  # one damaged table or run does not close the rest
+            self.messages.error(str(error))
         return True
 
     def close(self) -> None:
@@ -135,6 +140,18 @@ class Session(QObject):
         self.shelf_changed.emit()
         self.rows_changed.emit()
         self.current_changed.emit()
+
+    def reload(self) -> None:
+        """Reads the data set that is shown anew, because it was imported again."""
+        if self.shelf is None or self.project is None:
+            datasets = self.datasets()
+            self.show_dataset(datasets[0] if datasets else None)
+            return
+        key, name, run = self.key, self.shelf.dataset, self.shelf.run
+        self.shelf = None
+        self.show_dataset(name, run.id if run is not None else None)
+        if key is not None and self.shelf is not None:
+            self.go_to_row(self.shelf.samples.index_of.get(key, self.row))
 
     def show_run(self, run_id: str) -> None:
         """Shows another run of the same data set, at the same person."""
@@ -274,6 +291,7 @@ class Session(QObject):
         reason = next((reason for reason in REASONS if reason.digit == digit), None)
         if reason is None or self.fit_key is None or not self._may_write():
             return
+        self._need_reviews()
         has = reason.id in self.armed
         self.armed = tuple(r for r in self.armed if r != reason.id) if has else (*self.armed, reason.id)
         judgement = self.judgement
@@ -325,8 +343,7 @@ class Session(QObject):
         return self._may_write() and self._append(event)
 
     def _append(self, event: ReviewEvent) -> bool:
-        if self._log is None:
-            self.load_reviews()
+        self._need_reviews()
         assert self._log is not None
         try:
             self._log.append(event)
@@ -341,14 +358,24 @@ class Session(QObject):
         self.verdicts_changed.emit()
         return True
 
+    def _need_reviews(self) -> None:
+        if self._log is None:
+            self.load_reviews()
+
     def _mark(self, fit: FitKey) -> None:
         if self.shelf is not None:
             self.shelf.take_verdict(fit, self.judgements.get(fit))
 
     def _take_back(self, *, undo: bool) -> None:
-        if self._log is None or not self._may_write():
+        if self.project is None or not self._may_write():
             return
-        events = self._log.events()
+        self._need_reviews()
+        assert self._log is not None
+        try:
+            events = self._log.events()
+        except NeuralAnnotError as error:
+            self.messages.error(str(error))
+            return
         event = (undo_event if undo else redo_event)(events, self.preferences.name)
         if event is None:
             self.messages.note(f"There is nothing to {'undo' if undo else 'redo'}.")

@@ -11,10 +11,14 @@ from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from annotator.errors import NeuralAnnotError
 from annotator.project import Project
+from annotator.runs import FINISHED, Run
 from annotator.verdict import Verdict
 from app.jobs import Jobs
 from app.scenes import Bodies
 from app.session import Session
+
+_TRAINED = "neuralannot"
+"""The annotator that learns from verdicts."""
 
 
 class Tasks(QObject):
@@ -22,20 +26,21 @@ class Tasks(QObject):
 
     Signals:
         body_loaded: fits can be posed now.
+        body_failed: they cannot, for the reason that was told.
     """
 
     body_loaded = Signal()
-    _failed = Signal(str)
+    body_failed = Signal(str)
 
     def __init__(self, session: Session, jobs: Jobs, window: QWidget) -> None:
         super().__init__(window)
         self._session, self._jobs, self._window = session, jobs, window
         self._pool = QThreadPool(self)
-        self._failed.connect(session.messages.error)
+        self.body_failed.connect(session.messages.error)
 
     def load_body(self, project: Project, bodies: Bodies) -> None:
         """Loads the body model in a thread."""
-        self._pool.start(_LoadBody(project, bodies, self.body_loaded, self._failed))
+        self._pool.start(_LoadBody(project, bodies, self.body_loaded, self.body_failed))
 
     def close_threads(self) -> None:
         """Waits for what runs."""
@@ -95,13 +100,24 @@ class Tasks(QObject):
         session = self._session
         if session.project is None:
             return
-        source = session.shelf.run if next_round and session.shelf is not None else None
+        source = self._source() if next_round else None
+        if next_round and source is None:
+            session.messages.note("The next round learns from a finished run of NeuralAnnot; start one with Ctrl+R.")
+            return
         of_source = (j for j in session.judgements.values() if source is not None and j.fit.run == source.id)
         rejected = sum(judgement.verdict is Verdict.REJECT for judgement in of_source)
         dialog = StartRun(tuple(session.datasets()), source, rejected, self._window)
         if dialog.exec():
             self._jobs.start_run(dialog.words)
             session.messages.note("The run starts in the background; J shows how far it is.")
+
+    def _source(self) -> Run | None:
+        """The run that the next round learns from: the one that is shown, or else the newest that can be learnt from."""
+        shelf, project = self._session.shelf, self._session.project
+        shown = shelf.run if shelf is not None else None
+        if shown is not None and shown.info.annotator == _TRAINED and shown.state == FINISHED:
+            return shown
+        return project.newest_run(_TRAINED) if project is not None else None
 
     def resume(self, run_id: str) -> None:
         """Goes on with a run that ended early."""

@@ -11,12 +11,14 @@ import pytest
 
 from annotator.bodies.files import BodyModelData, default_root, load_body_model
 from annotator.progress import Progress, Work
+from app.refcounts import keep_constants
 from tests.support.desk_project import make_desk_project
 
 with contextlib.suppress(ImportError):
     # triton's LLVM must be loaded before Mesa's (annotator/apart.py); tests are the one place where both share a process.
     import triton  # noqa: F401
 
+keep_constants()
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -14,7 +14,7 @@ from annotator.annotators import ANNOTATORS
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.errors import RunError, UnknownNameError
 from annotator.progress import Progress, Work
-from annotator.project import TARGET, Project
+from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import Recipe, load_recipe, parse_recipe
 from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
@@ -22,6 +22,7 @@ from annotator.verdict import Verdict
 
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
 PARTS = ("body",)
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ def run(path: Path, options: RunOptions) -> Work:
         RunError: it cannot start; no folder was made.
     """
     project = Project.open(path)
+    if options.device.partition(":")[0] not in DEVICES:
+        raise UnknownNameError("device", options.device, DEVICES)
     current = _resumed(project, options.resume) if options.resume else _new(project, options)
-    current.set_state(RUNNING)
     yield from current.job.record(_work(project, current, options.device), on_end=current.set_state)
 
 
@@ -61,9 +63,13 @@ def _new(project: Project, options: RunOptions) -> Run:
         raise UnknownNameError("annotator", options.annotator, ANNOTATORS)
     if wrong := set(options.parts) - set(PARTS):
         raise UnknownNameError("part", min(wrong), PARTS)
+    if options.round < 1:
+        raise RunError(f"There is no round {options.round}; the first is round 1.")
     recipe = load_recipe(options.recipe)
     datasets = _datasets(project, options.data)
     before = _before(project, options) if options.round > 1 else None
+    if before is not None:
+        _check_chain(project, before, datasets)
     _load_body(project)
     _check_weights(recipe)
     info = RunInfo(
@@ -116,6 +122,11 @@ def _before(project: Project, options: RunOptions) -> Run:
         found = project.run(options.source)
         if found.state != FINISHED:
             raise RunError(f"Round {options.round} cannot learn from {found.id}: it is {found.state}; resume it first.")
+        if (found.info.annotator, found.info.round) != (options.annotator, options.round - 1):
+            raise RunError(
+                f"Round {options.round} learns from a {options.annotator} run of round {options.round - 1}; {found.id} is a "
+                f"{found.info.annotator} run of round {found.info.round}."
+            )
         return found
     found = project.newest_run(options.annotator, round=options.round - 1)
     if found is None:
@@ -125,10 +136,21 @@ def _before(project: Project, options: RunOptions) -> Run:
     return found
 
 
-def _chain(project: Project, current: Run) -> Run | None:
-    """The first run of the chain, whose auxiliary fits and prior all later rounds share; None in round 1."""
+def _check_chain(project: Project, before: Run, datasets: tuple[str, ...]) -> None:
+    known = project.datasets()
+    first = _chain(project, before.id)
+    assert first is not None
+    for name in datasets:
+        if known[name].role == AUXILIARY and not first.shards(name, "body"):
+            raise RunError(
+                f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
+                "leave that data set out with --data, or begin a new chain with a run of round 1."
+            )
+
+
+def _chain(project: Project, source: str) -> Run | None:
+    """The first run of the chain that `source` ends, whose auxiliary fits and prior later rounds share; None in round 1."""
     first: Run | None = None
-    source = current.info.source
     while source:
         first = project.run(source)
         source = first.info.source
@@ -148,6 +170,7 @@ def _load_body(project: Project) -> BodyModelData:
 def _work(project: Project, current: Run, device: str) -> Work:
     import tomllib
 
+    current.set_state(RUNNING)
     _tune_allocator()
     import torch
 
@@ -158,6 +181,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
     chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
     procedure = Procedure(
@@ -167,7 +192,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
         body=_load_body(project),
         device=chosen,
         data=info.datasets,
-        chain=_chain(project, current),
+        chain=_chain(project, info.source),
         before=before,
         verdicts=_verdicts(current),
     )

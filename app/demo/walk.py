@@ -11,7 +11,7 @@ from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
 from annotator.commands.run import RunOptions, run
 from annotator.commands.table import Table
-from annotator.errors import ProjectError
+from annotator.errors import ProjectError, storage
 from annotator.progress import Progress
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.runs import FINISHED
@@ -60,5 +60,6 @@ def _check_size(out: Path, size: str) -> None:
             f"{out} holds the {marker.read_text()} demo; choose another folder with --out for the {size} one."
         )
     if size in SIZES:
-        out.mkdir(parents=True, exist_ok=True)
-        marker.write_text(size)
+        with storage(out):
+            out.mkdir(parents=True, exist_ok=True)
+            marker.write_text(size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -54,19 +56,20 @@ class JobsPanel(QWidget):
         self._list, self._title, self._progress = QListWidget(), QLabel(), QLabel()
         self._bar, self._log = QProgressBar(), QPlainTextEdit()
         self._plot: CurvePlot | None = None
+        self._chosen: Path | None = None
         self._right = QVBoxLayout()
         self._stop, self._cancel, self._resume = QPushButton("Stop"), QPushButton("Kill"), QPushButton("Resume")
         self._empty = QLabel("No jobs yet.\nStart a run with Ctrl+R; it goes on when this window is closed.")
         self._body = QWidget()
         self._place()
         jobs.changed.connect(self.refresh)
-        self._list.currentRowChanged.connect(lambda _row: self._show_job())
+        self._list.currentRowChanged.connect(self._choose)
 
     def refresh(self) -> None:
         """Shows all jobs as they are now."""
         if not self.isVisible():
             return
-        shown, chosen = self._jobs.all, self._current()
+        shown = self._jobs.all
         self._empty.setVisible(not shown)
         self._body.setVisible(bool(shown))
         self._list.blockSignals(True)
@@ -76,8 +79,8 @@ class JobsPanel(QWidget):
             self._list.takeItem(self._list.count() - 1)
         for row, job in enumerate(shown):
             self._list.item(row).setText(f"{_GLYPHS[job.state]}  {job.name}   {job.state}")
-        place = shown.index(chosen) if chosen in shown else 0
-        self._list.setCurrentRow(place if shown else -1)
+        places = [place for place, job in enumerate(shown) if job.folder.path == self._chosen]
+        self._list.setCurrentRow(places[0] if places else 0 if shown else -1)
         self._list.blockSignals(False)
         self._show_job()
 
@@ -85,8 +88,14 @@ class JobsPanel(QWidget):
         self.refresh()
 
     def _current(self) -> Job | None:
-        shown, row = self._jobs.all, self._list.currentRow()
-        return shown[row] if 0 <= row < len(shown) else None
+        """The job that was chosen; the newest until one is. Rows move when a job begins, so they do not name one."""
+        shown = self._jobs.all
+        return next((job for job in shown if job.folder.path == self._chosen), shown[0] if shown else None)
+
+    def _choose(self, row: int) -> None:
+        shown = self._jobs.all
+        self._chosen = shown[row].folder.path if 0 <= row < len(shown) else None
+        self._show_job()
 
     def _show_job(self) -> None:
         job = self._current()

@@ -119,8 +119,8 @@ def test_an_import_that_breaks_leaves_the_old_one(desk_project: Path, monkeypatc
 def test_a_full_disk_is_one_sentence_and_other_errors_stay(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="disk is full"), storage(tmp_path):
         raise OSError(28, "No space left on device")
-    with pytest.raises(IsADirectoryError), storage(tmp_path):
-        raise IsADirectoryError(21, "Is a directory")
+    with pytest.raises(ProcessLookupError), storage(tmp_path):
+        raise ProcessLookupError(3, "No such process")
 
 
 def test_a_real_full_disk_keeps_the_old_file(tmp_path: Path) -> None:

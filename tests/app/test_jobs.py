@@ -1,0 +1,187 @@
+"""Jobs in the background: real processes, watched through their folders."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from annotator.project import Project
+from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+from app.jobs import Job, Jobs
+from app.panels.jobs import JobsPanel, progress_text
+from tests.support.desk_project import write_wild
+from tests.support.window import Desk, Key, wait_until
+
+SLOW = Path(__file__).resolve().parents[1] / "support" / "slow_main.py"
+
+
+@pytest.fixture
+def jobs(qapp: Any, desk_project: Path) -> Iterator[Jobs]:
+    """Jobs whose worker counts for a minute."""
+    made = Jobs(main=SLOW)
+    made.watch(Project.open(desk_project))
+    yield made
+    end_all(made)
+
+
+def end_all(jobs: Jobs) -> None:
+    for process, _ in jobs._started:
+        process.kill()
+        process.wait()
+    jobs.watch(None)
+
+
+def started(jobs: Jobs) -> Job:
+    """The job of the worker, once it counts."""
+    wait_until(lambda: any(job.done > 1 for job in jobs.running))
+    return jobs.running[0]
+
+
+def test_a_run_is_watched_while_it_works(jobs: Jobs) -> None:
+    jobs.start_run(["--recipe", "tiny"])
+    job = started(jobs)
+    assert (job.name, job.run, job.stage, job.total) == ("slow-r1", True, "Counting", 600)
+    wait_until(lambda: job.rate > 0)
+    assert job.log == ["Counting for a long while."]
+    steps, values = job.curves["Counting"]
+    assert len(steps) == len(values) > 1
+    assert job.seconds_left is not None
+    assert "of 600 steps" in progress_text(job)
+    wait_until(job.folder.log_path.exists)  # its log moved into its folder
+    assert list((jobs._project.path / "jobs").glob("starting-*")) == []
+
+
+def test_stop_lets_it_save_and_it_can_be_resumed(jobs: Jobs, desk_project: Path) -> None:
+    ended: list[Job] = []
+    jobs.ended.connect(ended.append)
+    jobs.start_run([])
+    job = started(jobs)
+    jobs.stop(job)
+    wait_until(lambda: job.state == STOPPED)
+    assert (job.message, [one.name for one in ended]) == ("Stopped; it can be resumed.", ["slow-r1"])
+    assert Project.open(desk_project).run("slow-r1").state == STOPPED
+    jobs.start_run(["--resume", "slow-r1"])
+    wait_until(lambda: job.state == RUNNING)
+    assert len([one for one in jobs.all if one.name == "slow-r1"]) == 1
+
+
+def test_kill_ends_it_at_once_and_it_counts_as_interrupted(jobs: Jobs, desk_project: Path) -> None:
+    jobs.start_run([])
+    job = started(jobs)
+    jobs.cancel(job)
+    wait_until(lambda: job.state == INTERRUPTED)
+    assert Project.open(desk_project).run("slow-r1").state == INTERRUPTED
+    jobs.cancel(job)  # a second time does nothing
+    assert job.state == INTERRUPTED
+
+
+def test_a_window_that_was_closed_finds_its_job_again(jobs: Jobs, desk_project: Path) -> None:
+    jobs.start_run([])
+    before = started(jobs)
+    jobs.watch(None)
+    assert before.folder.alive  # nothing ends with the window
+    again = Jobs(main=SLOW)
+    again.watch(Project.open(desk_project))
+    job = started(again)
+    assert (job.name, job.pid) == (before.name, before.pid)
+    again.watch(None)
+
+
+def test_a_worker_killed_while_the_window_was_closed_is_shown_as_interrupted_and_resumes(
+    jobs: Jobs, desk: Desk, desk_project: Path
+) -> None:
+    jobs.start_run([])
+    pid = started(jobs).pid
+    jobs.watch(None)
+    os.kill(pid, signal.SIGKILL)
+    jobs._started[0][0].wait()
+    desk.open(desk_project)  # a window comes back
+    job = next(job for job in desk.window.jobs.all if job.name == "slow-r1")
+    assert job.state == INTERRUPTED
+    desk.press(Key.Key_J)
+    panel = desk.window.jobs_panel
+    texts = [panel._list.item(row).text() for row in range(panel._list.count())]
+    assert "!  slow-r1   interrupted" in texts
+    panel._list.setCurrentRow(texts.index("!  slow-r1   interrupted"))
+    assert panel._resume.isVisible()
+    assert not panel._stop.isEnabled()
+    asked: list[str] = []
+    panel.resume.connect(asked.append)
+    desk.window.jobs._main = SLOW
+    panel._resume.click()
+    assert asked == ["slow-r1"]
+    wait_until(lambda: job.state == RUNNING)
+    desk.window.jobs.stop(job)
+    wait_until(lambda: job.state == STOPPED)
+    end_all(desk.window.jobs)
+
+
+def test_a_worker_that_ends_before_it_begins_leaves_its_sentence(jobs: Jobs) -> None:
+    said: list[str] = []
+    jobs.refused.connect(said.append)
+    jobs.start_run(["--fail"])
+    wait_until(lambda: said)
+    assert said == ["The worker has nothing to count; give it numbers."]
+    assert jobs.running == []
+
+
+def test_an_import_runs_as_a_job_of_the_real_entry_point(
+    qapp: Any, desk_project: Path, tmp_path: Path, body: Any
+) -> None:
+    from annotator.shots import wild_shots
+
+    annotations = write_wild(tmp_path / "more", list(wild_shots(body, 5, 3)))
+    jobs = Jobs()
+    jobs.watch(Project.open(desk_project))
+    words = ["import", str(desk_project), "coco-wholebody", str(annotations), "--name", "more"]
+    jobs.start_command("import", [*words, "--images", str(tmp_path / "more" / "images")])
+    jobs.start_command("broken", ["import", str(desk_project), "nonsense", str(annotations)])
+    wait_until(lambda: {job.state for job in jobs.all if not job.run} == {FINISHED, FAILED})
+    assert len(Project.open(desk_project).samples("more", "body")) == 3
+    failed = next(job for job in jobs.all if job.state == FAILED)
+    assert failed.message.startswith("There is no data set format called 'nonsense';")
+    end_all(jobs)
+
+
+def test_a_job_that_ends_between_two_looks_is_finished_not_interrupted(desk_project: Path) -> None:
+    folder = Project.open(desk_project).run("smplifyx-r1").job
+    folder.append("hello", pid=1)
+    job = Job(folder, run=True)
+    real = job._new_events
+    looked: list[int] = []
+
+    def first_look_is_too_early() -> list[dict[str, Any]]:
+        events = real()
+        if not looked:
+            looked.append(1)
+            folder.append("done", message="")
+        return events
+
+    job._new_events = first_look_is_too_early  # type: ignore[method-assign]
+    job.read()
+    assert job.state == FINISHED
+
+
+def test_the_chosen_job_stays_chosen_when_a_newer_one_begins(jobs: Jobs, desk_project: Path) -> None:
+    panel = JobsPanel(jobs)
+    panel.show()
+    for name, start in (("neuralannot-r1", 10.0), ("smplifyx-r1", 20.0)):
+        folder = Project.open(desk_project).run(name).job
+        folder.append("hello", pid=1)
+        folder.append("done", message="")
+        jobs.look()
+        next(job for job in jobs.all if job.name == name).started = start
+    panel.refresh()
+    panel._list.setCurrentRow(1)
+    assert panel._current().name == "neuralannot-r1"
+    jobs.start_run([])
+    started(jobs)
+    panel.refresh()
+    assert panel._list.count() == 3
+    assert panel._current().name == "neuralannot-r1"  # Stop and Kill still mean this one
+    assert panel._title.text() == "neuralannot-r1"
+    panel.close()
+    panel.deleteLater()
