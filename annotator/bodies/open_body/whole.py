@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from annotator.bodies.open_body.correctives import pose_correctives
 from annotator.bodies.open_body.landmarks import CONTOUR, INNER, on_surface
 from annotator.bodies.open_body.rig import Rig, build_rig
 from annotator.bodies.open_body.source import load_source, sample_adults, sample_wide
@@ -79,6 +80,7 @@ def whole_body() -> Generator[Progress, None, Whole]:
     yield Progress(_TITLE, 4, 6, "steps", "Finding shape, expression and hand spaces")
     count = len(source.template)
     mean, shapes = principal(np.stack([vertices.ravel() for vertices, _ in adults]))
+    template = mean.reshape(count, 3)
     contour_faces, contour_bary = on_surface([((v, 1.0),) for v in CONTOUR], source.faces)
     faces_moves = expressions(source, rng)
     hand_mean, hand_components = hand_space(rng)
@@ -86,11 +88,11 @@ def whole_body() -> Generator[Progress, None, Whole]:
         rig=rig,
         adults=adults,
         fitting=fitting,
-        template=mean.reshape(count, 3),
+        template=template,
         shapes=shapes.reshape(-1, count, 3),
         expressions=faces_moves,
         regressor=rows,
-        posedirs=sparse.csr_array((3 * count, 486)),
+        posedirs=pose_correctives(rig, template, rows @ template, rng),
         inner=on_surface(INNER, source.faces),
         contour=(np.tile(contour_faces, (79, 1)), np.tile(contour_bary, (79, 1, 1))),
         hand_mean=hand_mean,
