@@ -256,6 +256,7 @@ def _require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> No
         and shapes["kintree_table"] == (2, joints)
         and shapes["shapedirs"][:2] == (count, 3)
         and shapes["shapedirs"][2] >= layout.components
+        and shapes.get(_CONTOUR_KEYS[0], (79, 17)) == (79, 17)
         and shapes.get("posedirs", (count, 3, features)) in ((count, 3, features), (3 * count, features))
     ):
         raise BodyModelError(

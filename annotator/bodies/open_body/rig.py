@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from annotator.bodies.open_body.source import SourceBody, neutral
+from annotator.bodies.open_body.people import neutral
+from annotator.bodies.open_body.source import SourceBody
 from annotator.bodies.open_body.surface import smoother
 
 FLIP = np.array([-1.0, 1.0, 1.0])
