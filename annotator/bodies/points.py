@@ -179,6 +179,11 @@ def model_points(family: str, vertex_count: int, *, landmarks: Landmarks | None,
     return maps
 
 
+def vertices_needed(family: str) -> int:
+    """How many vertices a mesh of the family has at least: those that its points name."""
+    return max(_NAMES[family][1].values(), default=0) + 1
+
+
 def _face_rows(builder: _Builder, landmarks: Landmarks | None) -> list[_Row]:
     rows: list[_Row] = [({}, {}) for _ in FACE.points]
     if landmarks is None:

@@ -23,6 +23,7 @@ from annotator.bodies.files import (
     default_root,
     load_body_model,
     model_path,
+    read_arrays,
     read_model,
     verified,
 )
@@ -403,6 +404,30 @@ def test_sparse_and_dense_correctives_are_the_same(bodies: dict[str, BodyModelDa
         dense = read_model(default_root(), name)["posedirs"]
         count = len(bodies[name].v_template)
         assert np.array_equal(bodies[name].posedirs.toarray(), dense.reshape(3 * count, -1).T)
+
+
+OUT_OF_BOUNDS: dict[str, np.ndarray] = {
+    "f": np.full((3, 3), 5000),
+    "kintree_table": np.array([[-1, 2, 1, 1, 1], [0, 1, 2, 3, 4]]),
+    "smplx_vertices": np.full(4802, -1),
+    "head_top": np.array(99_999),
+}
+OTHER_SHAPES: dict[str, np.ndarray] = {
+    "weights": np.zeros((4802, 4)),
+    "shapedirs": np.zeros((4802, 3, 15)),
+    "J_regressor": np.zeros((5, 3)),
+    "v_template": np.array(["a"] * 3),
+}
+
+
+@pytest.mark.parametrize("key", [*OUT_OF_BOUNDS, *OTHER_SHAPES])
+def test_arrays_that_do_not_fit_together_are_refused(key: str, tmp_path: Path) -> None:
+    root = copied(tmp_path, "flame")
+    path = model_path(root, "flame")
+    np.savez(path, **{**read_arrays(path), key: {**OUT_OF_BOUNDS, **OTHER_SHAPES}[key]})
+    message = "point outside" if key in OUT_OF_BOUNDS else "FLAME's shapes"
+    with pytest.raises(BodyModelError, match=message):
+        load_body_model(root, "flame")
 
 
 def test_equal_contents_have_equal_hashes_dense_or_sparse() -> None:
