@@ -18,12 +18,13 @@ from scipy import sparse
 
 import resources
 from annotator.bodies.pickles import read_object_npy, read_pickle
-from annotator.bodies.points import Landmarks, PointMap, model_points
+from annotator.bodies.points import Landmarks, PointMap, model_points, vertices_needed
 from annotator.errors import BodyModelError, UnknownNameError
 
 _ROUND = 1e-6
 _FACE_KEYS = ("lmk_faces_idx", "lmk_bary_coords")
 _CONTOUR_KEYS = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
+_NUMBERS = ("head_top", "smplx_vertices")
 _SPARSE_POSEDIRS = ("posedirs_data", "posedirs_indices", "posedirs_indptr")
 
 
@@ -246,27 +247,40 @@ def _require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> No
         raise BodyModelError(
             f"{path} lacks {', '.join(missing)}; it is not an {layout.title} model file, fetch it again."
         )
-    count, joints = len(arrays["v_template"]), layout.joints
-    shapes: dict[str, tuple[int, ...]] = {key: arrays[key].shape for key in wanted}
-    features = 9 * (joints - 1)
-    if not (
-        shapes["v_template"] == (count, 3)
-        and shapes["weights"] == (count, joints)
-        and shapes["J_regressor"] == (joints, count)
-        and shapes["kintree_table"] == (2, joints)
-        and shapes["shapedirs"][:2] == (count, 3)
-        and shapes["shapedirs"][2] >= layout.components
-        and shapes.get("posedirs", (count, 3, features)) in ((count, 3, features), (3 * count, features))
-    ):
+    count, features = len(arrays["v_template"]), 9 * (layout.joints - 1)
+    shapes = _shapes(count, layout)
+    wrong = [
+        k for k in (*wanted, *_CONTOUR_KEYS) if k in arrays and arrays[k].shape not in shapes.get(k, [arrays[k].shape])
+    ]
+    short = arrays["shapedirs"].ndim != 3 or arrays["shapedirs"].shape[2] < layout.components
+    text = [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
+    if wrong or short or text or count < vertices_needed(layout.family):
         raise BodyModelError(
-            f"{path} does not have {layout.title}'s shapes ({joints} joints, posedirs V x 3 x {features}); fetch it again."
+            f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {features}); "
+            "fetch it again."
         )
-    if (
-        arrays["f"].min() < 0
-        or arrays["f"].max() >= count
-        or (arrays["kintree_table"][0, 1:] >= np.arange(1, joints)).any()
-    ):
-        raise BodyModelError(f"{path} has triangles or joints that point outside of it; fetch it again.")
+    above = arrays["kintree_table"][0, 1:]
+    bounds = [(arrays["f"], count), (above, np.arange(1, layout.joints))]
+    bounds += [(arrays[key], len(arrays["f"])) for key in (_FACE_KEYS[0], _CONTOUR_KEYS[0]) if key in arrays]
+    bounds += [(arrays[key], 1 << 31 if key == "smplx_vertices" else count) for key in _NUMBERS if key in arrays]
+    if any((values < 0).any() or (values >= end).any() for values, end in bounds):
+        raise BodyModelError(f"{path} has triangles, joints or landmarks that point outside of it; fetch it again.")
+
+
+def _shapes(count: int, layout: Layout) -> dict[str, list[tuple[int, ...]]]:
+    """What shapes each array may have; `posedirs` of a pickle may be a matrix, since sparse ones have two axes."""
+    joints, features = layout.joints, 9 * (layout.joints - 1)
+    hands = {f"hands_mean{s}": [(45,)] for s in ("", "l", "r")}
+    return hands | {
+        **{f"hands_components{s}": [(45, 45)] for s in ("", "l", "r")},
+        "v_template": [(count, 3)],
+        "weights": [(count, joints)],
+        "J_regressor": [(joints, count)],
+        "kintree_table": [(2, joints)],
+        "posedirs": [(count, 3, features), (3 * count, features)],
+        **{_FACE_KEYS[0]: [(51,)], _FACE_KEYS[1]: [(51, 3)]},
+        **{_CONTOUR_KEYS[0]: [(79, 17)], _CONTOUR_KEYS[1]: [(79, 17, 3)]},
+    }
 
 
 def _landmarks(arrays: Mapping[str, Any]) -> Landmarks:

@@ -72,6 +72,12 @@ MANO_JOINTS = {
 FLAME_JOINTS = {"neck": 0, "head": 1, "jaw": 2, "left_eyeball": 3, "right_eyeball": 4}
 """Joint order of FLAME, by anatomy."""
 
+CONTOUR_START = {COCO_WHOLEBODY.name: 23, FACE.name: 0}
+"""First of the 17 outline points in the skeletons that have them."""
+
+NECK_JOINT = {"smplx": SMPLX_JOINTS["neck"], "flame": FLAME_JOINTS["neck"]}
+"""The joint whose rotation chooses the outline; the smplx package does not count the head joint above it."""
+
 HAND_POINTS = {side: f"{HAND.name}_{side}" for side in ("left", "right")}
 """Name under which a body keeps the points of one of its hands."""
 
@@ -131,6 +137,19 @@ class Landmarks:
     contour_faces: np.ndarray
     contour_bary: np.ndarray
 
+    def contour(self, vertices: np.ndarray, neck: np.ndarray) -> np.ndarray:
+        """The outline as the head's yaw shows it: `(..., 17, 3)` for `(..., V, 3)` vertices and `(..., 3, 3)` neck rotations.
+
+        The look-up of the smplx package (facts 2.7): whole degrees about y, from 39 to one side to 39 to the other.
+        """
+        turns, people = neck.reshape(-1, 3, 3), vertices.reshape(-1, *vertices.shape[-2:])
+        sine, cosine = -turns[:, 2, 0], np.hypot(turns[:, 0, 0], turns[:, 1, 0])
+        degrees = np.rint(np.clip(-np.rad2deg(np.arctan2(sine, cosine)), -39, 39)).astype(int)
+        row = np.where(degrees < 0, 39 - degrees, degrees)
+        chosen = people[np.arange(len(people))[:, None, None], self.faces[self.contour_faces[row]]]
+        outline = np.einsum("nkc,nkcx->nkx", self.contour_bary[row], chosen)
+        return outline.reshape(*vertices.shape[:-2], -1, 3)
+
 
 def model_points(family: str, vertex_count: int, *, landmarks: Landmarks | None, head_top: int) -> dict[str, PointMap]:
     """The point maps of a model, by skeleton name; both hands of SMPL-X by `HAND_POINTS`.
@@ -158,6 +177,11 @@ def model_points(family: str, vertex_count: int, *, landmarks: Landmarks | None,
             for side in HAND_POINTS
         }
     return maps
+
+
+def vertices_needed(family: str) -> int:
+    """How many vertices a mesh of the family has at least: those that its points name."""
+    return max(_NAMES[family][1].values(), default=0) + 1
 
 
 def _face_rows(builder: _Builder, landmarks: Landmarks | None) -> list[_Row]:

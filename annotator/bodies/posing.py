@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
+from annotator.bodies.points import CONTOUR_START, NECK_JOINT
 
 PoseParts = tuple[tuple[str, int], ...]
 _FACE_POSE = (("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3))
@@ -49,8 +50,13 @@ class Posed:
     body: BodyModelData
 
     def points(self, skeleton: str) -> np.ndarray:
-        """`(N, K, 3)` points of a skeleton by name."""
-        return self.body.points[skeleton].apply(self.joints, self.vertices)
+        """`(N, K, 3)` points of a skeleton by name (one person without N gives `(K, 3)`); the face's outline is that which the head's yaw shows."""
+        points = self.body.points[skeleton].apply(self.joints, self.vertices)
+        first, landmarks = CONTOUR_START.get(skeleton), self.body.landmarks
+        if first is not None and landmarks is not None and len(landmarks.contour_faces):
+            neck = self.rotations[..., NECK_JOINT[self.body.family], :, :]
+            points[..., first : first + 17, :] = landmarks.contour(self.vertices, neck)
+        return points
 
 
 class Poser:

@@ -145,13 +145,14 @@ def _screen() -> Check:
 
 
 def _body() -> Check:
-    from annotator.bodies.files import default_root, load_body_model
+    from annotator.bodies.files import LAYOUTS, default_root, load_body_model
 
     try:
-        body = load_body_model(default_root(), "smplx")
+        bodies = {name: load_body_model(default_root(), name) for name in LAYOUTS}
     except NeuralAnnotError as error:
         return Check("Open body", False, str(error), "git checkout resources/open_body")
-    return Check("Open body", True, f"{len(body.v_template):,} vertices, hash {body.hash}")
+    body = bodies["smplx"]
+    return Check("Open body", True, f"{len(body.v_template):,} vertices, hash {body.hash}; {', '.join(bodies)}")
 
 
 def _weights() -> Check:

