@@ -1,7 +1,7 @@
 """Samples -> crops and mini-batches. Photos are decoded once; every later run and epoch reads the crops.
 
 A crop is kept as long as the sample's box, the crop rule, the size, the photo's path and its byte count stay the same; a
-photo that is absent is trusted to the cache (house 4.16).
+photo that is absent is trusted to the cache.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Every pixel and frame convention: pinhole cameras, square crops, the crop frame. Nothing else decides one.
 
 Camera space is x right, y down, z forward, in metres. A pixel's centre is its integer coordinate. `x_from_y` names
-a transform that takes y to x. Source: facts 7.2, 7.3 (the authors' sibling code) and the house's section 5.
+a transform that takes y to x. Sources: the authors' sibling code (Pose2Pose) for boxes and the virtual camera; docs/CONVENTIONS.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CROP_SCALE = 1.25
 VIRTUAL_FOCAL = 5000.0
 VIRTUAL_SIZE = 256.0
 BODY_SPAN = 2.5
-"""Metres that fill the crop at the greatest depth of the camera head (facts 7.2, S for bodies)."""
+"""Metres that fill the crop at the greatest depth of the camera head (S for bodies in the authors' sibling code)."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Crop:
         return self.center - self.side[..., None] / 2
 
     def virtual_camera(self) -> Camera:
-        """The camera that sees this crop as 256 px with focal length 5000, in full-image px (facts 4.3)."""
+        """The camera that sees this crop as 256 px with focal length 5000, in full-image px (as the released files do)."""
         focal = VIRTUAL_FOCAL / VIRTUAL_SIZE * self.side
         return Camera(np.stack([focal, focal], axis=-1), self.center)
 
@@ -91,7 +91,7 @@ def crop_of_box(box: np.ndarray, size: np.ndarray, *, drawn: bool) -> Crop:
     Args:
         box: `(..., 4)` x, y, w, h in px.
         size: `(..., 2)` width and height of the photo.
-        drawn: True for boxes that people drew, False for boxes from joints, which are not clipped (facts 7.3).
+        drawn: True for boxes that people drew, False for boxes from joints, which are not clipped (as the sibling code).
     """
     box = np.asarray(box, np.float64)
     low, extent = box[..., :2], box[..., 2:]
@@ -103,7 +103,7 @@ def crop_of_box(box: np.ndarray, size: np.ndarray, *, drawn: bool) -> Crop:
 
 
 def crop_from_camera(camera: Camera, crop: Crop) -> np.ndarray:
-    """`(..., 3, 3)`: the smallest rotation that takes the ray through the crop's centre to +z (house, section 5).
+    """`(..., 3, 3)`: the smallest rotation that takes the ray through the crop's centre to +z.
 
     Every ray of a pinhole camera has z > 0, so the rotation is unique.
     """
@@ -163,6 +163,6 @@ def between_cameras(to: Camera, of: Camera, crop: Crop) -> np.ndarray:
     """`(..., 3, 3)`: turns what was seen through `of` so that it looks the same through `to`, at the crop's centre.
 
     Each camera's crop frame is the same place in the photo, so the turn goes through it: a fit made under a virtual
-    camera, or under f = 5000 at the image's centre, comes into the photo's own camera frame (house, section 5).
+    camera, or under f = 5000 at the image's centre, comes into the photo's own camera frame.
     """
     return np.swapaxes(crop_from_camera(to, crop), -1, -2) @ crop_from_camera(of, crop)

@@ -50,7 +50,7 @@ class FitHeader:
         part: body, rhand, lhand, face or whole.
         body_hash: content hash of the body-model file that the parameters belong to.
         landmarks: name of the set of landmark vertices.
-        flat_hand_mean: False: zero hand pose is the mean hand (house convention).
+        flat_hand_mean: False: zero hand pose is the mean hand.
     """
 
     family: str

@@ -1,4 +1,4 @@
-"""The folder in which a long command leaves its traces: `events.jsonl`, `log.txt`, `lock`, `stop` (house 4.5).
+"""The folder in which a long command leaves its traces: `events.jsonl`, `log.txt`, `lock`, `stop`.
 
 The worker appends JSON lines; whoever watches tails the file, so a window that was closed finds its jobs again.
 A job lives as long as its worker holds the `lock`: the kernel frees it even on `kill -9`.

@@ -1,4 +1,4 @@
-"""The mean-pose predictor (house 10): the floor that learning is measured against.
+"""The mean-pose predictor: the floor that learning is measured against.
 
 Everybody gets the chordal mean of the auxiliary fits' local rotations and their mean shape; only the root rotation and
 the camera are solved, per person, on his 2D keypoints.

@@ -1,4 +1,4 @@
-"""The numbers of house section 10: joint and vertex errors in mm, 2D errors in px of the 256 crop and of the image.
+"""The numbers of docs/CONVENTIONS.md: joint and vertex errors in mm, 2D errors in px of the 256 crop and of the image.
 
 Every function works over any leading batch shape and returns one number per person; averaging is the caller's.
 """
@@ -43,7 +43,7 @@ def aligned_error_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def similarity_align(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """`moving` after the scale, rotation and translation of least squares onto `fixed`; never a reflection.
 
-    Umeyama's closed form (facts 8.1). If `moving` is a single point all its copies land on `fixed`'s mean.
+    Umeyama's closed form. If `moving` is a single point all its copies land on `fixed`'s mean.
     """
     moving_mean, fixed_mean = moving.mean(axis=-2, keepdims=True), fixed.mean(axis=-2, keepdims=True)
     a, b = moving - moving_mean, fixed - fixed_mean

@@ -1,6 +1,6 @@
 """NeuralAnnot: image feature (+ 3D-pose feature) -> body-model parameters (paper, sections 3 and 4).
 
-Networks work in the crop frame: a virtual camera looks through the crop's centre (house, section 5).
+Networks work in the crop frame: a virtual camera looks through the crop's centre.
 
 Legend: B people, J joints of the GT 3D pose.
 """
@@ -18,7 +18,7 @@ from annotator.prior import LATENT, VPoser
 from annotator.rotations import sixd_to_matrix
 
 MAX_DEPTH = VIRTUAL_FOCAL * BODY_SPAN / VIRTUAL_SIZE
-"""Depth in metres at which `BODY_SPAN` metres fill the crop: the camera head's sigmoid times this is t_z (facts 7.2)."""
+"""Depth in metres at which `BODY_SPAN` metres fill the crop: the camera head's sigmoid times this is t_z."""
 _POSE_FEATURE = 512
 _IDENTITY_6D = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 _FACING_6D = (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)

@@ -1,4 +1,4 @@
-"""The project folder, format 1 (house section 9): body models, data sets, runs, reviews. The only code that knows its layout.
+"""The project folder, format 1: body models, data sets, runs, reviews. The only code that knows its layout.
 
 `runs.py` holds the layout inside one run's folder.
 """

@@ -1,6 +1,6 @@
 """The append-only review log: every verdict is on disk before the next key is pressed, and nothing is ever overwritten.
 
-SQLAlchemy Core on SQLite (house 4.6), imported on first use: the desk shows its first photo before. Undo appends an
+SQLAlchemy Core on SQLite, imported on first use: the desk shows its first photo before. Undo appends an
 event that takes another back, so it works across samples and restarts, and two logs can be merged by event id.
 """
 

@@ -1,4 +1,4 @@
-"""A run's folder: one execution of an annotator, with its recipe, networks, fits, scores and traces (house 9)."""
+"""A run's folder: one execution of an annotator, with its recipe, networks, fits, scores and traces."""
 
 from __future__ import annotations
 

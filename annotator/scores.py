@@ -1,4 +1,4 @@
-"""Scores about fits that need no GT 3D, written beside them: the 2D error by which the desk sorts (house 10)."""
+"""Scores about fits that need no GT 3D, written beside them: the 2D error by which the desk sorts."""
 
 from __future__ import annotations
 

@@ -131,11 +131,11 @@ SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (COCO_
 
 _KNUCKLES = (5, 9, 13, 17)
 BODY_ERROR_POINTS = np.arange(23)
-"""COCO-WholeBody points of the body's 2D error: 17 body + 6 feet (house metrics)."""
+"""COCO-WholeBody points of the body's 2D error: 17 body + 6 feet."""
 BODY_LOSS_POINTS = np.array([*range(23), *(91 + k for k in _KNUCKLES), *(112 + k for k in _KNUCKLES)])
 """COCO-WholeBody points of the body's 2D loss: 17 body + 6 feet + 8 knuckles."""
 H36M_EVALUATED = np.array([1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16])
-"""The 14 Human3.6M joints of the field's MPJPE (facts: evaluation protocols)."""
+"""The 14 Human3.6M joints of the field's MPJPE (protocol of the field)."""
 
 
 def loss_points(skeleton: Skeleton, part: str) -> np.ndarray:

@@ -93,7 +93,7 @@ def with_verdicts(
     recipe: BodyRecipe,
     body: BodyModelData,
 ) -> Lessons:
-    """What a target set teaches in a later round (house, section 6).
+    """What a target set teaches in a later round.
 
     An accepted fit is imitated in the auxiliary form, with its 3D pose and without the regulariser; a rejected one
     teaches its 2D alone; one that nobody judged, or of which somebody is unsure, follows the recipe's `unseen`.

@@ -1,7 +1,7 @@
 """Long work in the background: the same command line in a process of its own, which the window only watches.
 
 The worker writes lines into its folder; the window tails the file, never a pipe, so a window that was closed finds its
-jobs again, and a crash of a worker takes nothing with it (house 4.5).
+jobs again, and a crash of a worker takes nothing with it.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ STUDIO = (
     Light((0.9, -0.1, -0.4), 0.22),
     Light((0.35, -0.5, 0.9), 0.3),
 )
-"""A soft key light from the camera's upper left, a little fill, a rim from behind (look of the desk)."""
+"""A soft key light from the camera's upper left, a little fill, a rim from behind."""
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

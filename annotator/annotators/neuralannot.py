@@ -1,7 +1,7 @@
 """Annotating with trained networks: crops -> fits, in shards that appear whole, with the same bytes every time on CPU.
 
 A target fit keeps the virtual camera and the crop frame, or is turned back to the photo's own camera where K is known; an
-auxiliary fit is turned back to the camera of its GT (house, section 5).
+auxiliary fit is turned back to the camera of its GT.
 """
 
 from __future__ import annotations

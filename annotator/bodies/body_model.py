@@ -1,4 +1,4 @@
-"""A body model in torch: batched, with gradients, as a full mesh or only as the points that a loss needs (house 4.3).
+"""A body model in torch: batched, with gradients, as a full mesh or only as the points that a loss needs.
 
 The points of a loss touch a few hundred vertices, so template, shapes, pose correctives and skinning are kept for those
 rows alone, and joints are an affine function of shape. Every skinning weight of the file counts. Equal to the smplx
@@ -23,7 +23,7 @@ from annotator.bodies.skinning import QuickMesh
 from annotator.rotations import axis_angle_to_matrix
 
 CONTOUR_ROWS = 39
-"""Rows of the contour table on each side of the frontal one: one a degree of the neck's yaw (facts 2.7)."""
+"""Rows of the contour table on each side of the frontal one: one a degree of the neck's yaw."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Body-model files, read without executing anything (house 4.2), as plain arrays.
+"""Body-model files, read without executing anything, as plain arrays.
 
 A folder is laid out as `smplx.create` takes it: `smplx/SMPLX_NEUTRAL.npz`, `smpl/SMPL_NEUTRAL.pkl` (that package's
 SMPL opens nothing else), `mano/MANO_RIGHT.npz` and `MANO_LEFT.npz`, `flame/FLAME_NEUTRAL.npz` with its two embeddings.
@@ -213,7 +213,7 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path) -> BodyModelData:
     _require_shapes(arrays, layout, path)
     v_template = arrays["v_template"].astype(np.float32)
     shapedirs = arrays["shapedirs"].astype(np.float32)
-    split = 300 if shapedirs.shape[2] >= 400 else 10  # the smplx package's rule (facts 2.2)
+    split = 300 if shapedirs.shape[2] >= 400 else 10  # the smplx package's rule
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[0] = -1
     landmarks = _landmarks(arrays) if _FACE_KEYS[0] in layout.keys else None

@@ -18,7 +18,7 @@ from annotator.errors import BodyModelError
 def create(root: Path, name: str, **options: Any) -> Any:
     """`smplx.create` on a model below `root`, by the names of `load_body_model`.
 
-    Hand pose is axis-angle without the mean, as everywhere in the house, unless `options` say otherwise.
+    Hand pose is axis-angle without the mean, as everywhere here, unless `options` say otherwise.
 
     Raises:
         BodyModelError: this program did not write the file, or it was changed since.

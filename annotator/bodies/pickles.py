@@ -1,4 +1,4 @@
-"""Pickles of plain arrays, read without executing anything (house 4.2), and written so that every numpy reads them.
+"""Pickles of plain arrays, read without executing anything, and written so that every numpy reads them.
 
 A pickle is a small program that may call whatever can be imported. Here the few names by which numpy and scipy store
 arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused. chumpy's arrays, which old official files hold,

@@ -24,7 +24,7 @@ SMPLX_VERTICES = {
     **{"left_thumb4": 5361, "left_index4": 4933, "left_middle4": 5058, "left_ring4": 5169, "left_pinky4": 5286},
     **{"right_thumb4": 8079, "right_index4": 7669, "right_middle4": 7794, "right_ring4": 7905, "right_pinky4": 8022},
 }
-"""Vertex of each extra joint in SMPL-X topology (facts 2.5: the smplx package's own table)."""
+"""Vertex of each extra joint in SMPL-X topology (the smplx package's own table)."""
 
 SMPLX_JOINTS = {
     **{"pelvis": 0, "left_hip": 1, "right_hip": 2, "spine1": 3, "left_knee": 4, "right_knee": 5, "spine2": 6},
@@ -39,7 +39,7 @@ SMPLX_JOINTS = {
         for k in (1, 2, 3)
     },
 }
-"""Joint order of SMPL-X (facts 2.6)."""
+"""Joint order of SMPL-X."""
 
 SMPL_VERTICES = {
     **{"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583},
@@ -48,16 +48,16 @@ SMPL_VERTICES = {
     **{"left_thumb4": 2746, "left_index4": 2319, "left_middle4": 2445, "left_ring4": 2556, "left_pinky4": 2673},
     **{"right_thumb4": 6191, "right_index4": 5782, "right_middle4": 5905, "right_ring4": 6016, "right_pinky4": 6133},
 }
-"""Vertex of each extra joint in SMPL topology (facts 2.5)."""
+"""Vertex of each extra joint in SMPL topology."""
 
 SMPL_JOINTS = {**{name: joint for name, joint in SMPLX_JOINTS.items() if joint < 22}, "left_hand": 22, "right_hand": 23}
-"""Joint order of SMPL (facts 2.6)."""
+"""Joint order of SMPL."""
 
 MANO_VERTICES = {"thumb4": 744, "index4": 333, "middle4": 444, "ring4": 555, "pinky4": 672}
-"""Finger tips in MANO topology: FreiHAND's, to whose joints they belong to 0.0000 mm (facts 5.5)."""
+"""Finger tips in MANO topology: FreiHAND's, to whose joints they belong to 0.0000 mm."""
 
 MANO_PACKAGE_VERTICES = {"thumb4": 744, "index4": 320, "middle4": 443, "ring4": 554, "pinky4": 671}
-"""The smplx package's table of the same tips, 2 to 4 mm from FreiHAND's (facts 5.10)."""
+"""The smplx package's table of the same tips, 2 to 4 mm from FreiHAND's."""
 
 MANO_JOINTS = {
     "wrist": 0,
@@ -67,7 +67,7 @@ MANO_JOINTS = {
         for k in (1, 2, 3)
     },
 }
-"""Joint order of MANO (facts 5.10)."""
+"""Joint order of MANO."""
 
 FLAME_JOINTS = {"neck": 0, "head": 1, "jaw": 2, "left_eyeball": 3, "right_eyeball": 4}
 """Joint order of FLAME, by anatomy."""
@@ -140,7 +140,7 @@ class Landmarks:
     def contour(self, vertices: np.ndarray, neck: np.ndarray) -> np.ndarray:
         """The outline as the head's yaw shows it: `(..., 17, 3)` for `(..., V, 3)` vertices and `(..., 3, 3)` neck rotations.
 
-        The look-up of the smplx package (facts 2.7): whole degrees about y, from 39 to one side to 39 to the other.
+        The look-up of the smplx package: whole degrees about y, from 39 to one side to 39 to the other.
         """
         turns, people = neck.reshape(-1, 3, 3), vertices.reshape(-1, *vertices.shape[-2:])
         sine, cosine = -turns[:, 2, 0], np.hypot(turns[:, 0, 0], turns[:, 1, 0])

@@ -1,4 +1,4 @@
-"""`evaluate`: the numbers of house section 10 for runs, and against the hidden truth where there is one."""
+"""`evaluate`: the numbers of docs/CONVENTIONS.md for runs, and against the hidden truth where there is one."""
 
 from __future__ import annotations
 

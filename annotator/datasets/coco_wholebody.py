@@ -1,4 +1,4 @@
-"""COCO-WholeBody v1.0: 133 keypoints per person in a photo, no 3D (facts 5.1). The paper's target data set."""
+"""COCO-WholeBody v1.0: 133 keypoints per person in a photo, no 3D. The paper's target data set."""
 
 from __future__ import annotations
 

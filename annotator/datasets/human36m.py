@@ -1,4 +1,4 @@
-"""Human3.6M in the layout of the authors' loaders: 17 joints in world millimetres, one JSON triple per subject (facts 5.2).
+"""Human3.6M in the layout of the authors' loaders: 17 joints in world millimetres, one JSON triple per subject.
 
 `X_camera = R X_world + t`. Every fifth frame is read, as the paper trains on (section 3 of its supplement's settings).
 """

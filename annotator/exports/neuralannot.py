@@ -1,4 +1,4 @@
-"""The structure of `MSCOCO_train_SMPLX_all_NeuralAnnot.json` (facts 4.2, 4.3): annotation id -> parameters and camera.
+"""The structure of `MSCOCO_train_SMPLX_all_NeuralAnnot.json`, as released: annotation id -> parameters and camera.
 
 Numbers are float lists; `trans` is the smplx package's `transl`; hand pose is without the mean; the camera is in
 full-image pixels. What a fit does not have (hands and face of a body-only fit) is zeros with its `valid` flag false.

@@ -1,4 +1,4 @@
-"""Pose priors: what is plausible, as a latent space, as an energy, or both (house 3; facts 1.7 and 3).
+"""Pose priors: what is plausible, as a latent space, as an energy, or both.
 
 | prior | encode | decode | energy |
 |---|---|---|---|

@@ -1,7 +1,7 @@
 """Priors from official files: VPoser v1 folders and v2 checkpoints, `gmm_08.pkl`. Nothing in them is executed.
 
 A checkpoint must hold exactly the weights of its network: the official v2 loader skips what does not match, so that a wrong
-prefix leaves random weights in silence (facts 3.3).
+prefix leaves random weights in silence.
 """
 
 from __future__ import annotations

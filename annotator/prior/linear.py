@@ -34,7 +34,7 @@ class HandPca(nn.Module):
         return coefficients @ self.components
 
     def energy(self, coefficients: Tensor) -> Tensor:
-        """`(B,)` squared length of the decoded pose: what SMPLify-X penalises (facts 1.6)."""
+        """`(B,)` squared length of the decoded pose: what SMPLify-X penalises."""
         return l2_energy(self.decode(coefficients))
 
 

@@ -1,4 +1,4 @@
-"""The mixture of eight Gaussians over SMPL's body pose: SMPLify's prior (facts 1.7), read from a file or fitted here.
+"""The mixture of eight Gaussians over SMPL's body pose: SMPLify's prior, read from a file or fitted here.
 
 Legend: B people, K components, D = 69 numbers of `body_pose`.
 """

@@ -1,4 +1,4 @@
-"""The low-dimensional pose space of the target network: VPoser, versions 1 and 2 (facts 3.1, 3.3), and its training here.
+"""The low-dimensional pose space of the target network: VPoser, versions 1 and 2, and its training here.
 
 Layers carry the official names, so that official checkpoints load strictly. What is trained here is of version 1's
 architecture; the two versions' latents are not interchangeable.

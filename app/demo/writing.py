@@ -51,7 +51,7 @@ def wild_photo(shot: Shot) -> str:
 
 @dataclass
 class LabFiles:
-    """Collects lab shots into the three JSON files of every subject (facts 5.2)."""
+    """Collects lab shots into the three JSON files of every subject."""
 
     data: dict[int, dict[str, list[Any]]] = field(default_factory=dict[int, dict[str, list[Any]]])
     cameras: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
@@ -105,7 +105,7 @@ class LabFiles:
 
 @dataclass
 class WildFile:
-    """Collects wild shots into one COCO-WholeBody file (facts 5.1)."""
+    """Collects wild shots into one COCO-WholeBody file."""
 
     images: list[Any] = field(default_factory=list[Any])
     annotations: list[Any] = field(default_factory=list[Any])

@@ -151,7 +151,7 @@ def test_the_prior_is_frozen_while_the_network_learns() -> None:
 
 
 def test_an_official_vposer_v1_checkpoint_loads_strictly() -> None:
-    """Names and shapes of the official v1 network (facts 3.1), written by hand."""
+    """Names and shapes of the official v1 network, written by hand."""
     official = {
         "bodyprior_enc_fc1.weight": (512, 63),
         "bodyprior_enc_fc2.weight": (512, 512),

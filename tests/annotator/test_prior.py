@@ -70,7 +70,7 @@ def test_version_1_loads_its_latest_epoch_by_name(tmp_path: Path) -> None:
 
 
 def test_version_1_decodes_interleaved_columns() -> None:
-    """The six numbers of a joint are a1x, a2x, a1y, a2y, a1z, a2z (facts 3.1)."""
+    """The six numbers of a joint are a1x, a2x, a1y, a2y, a1z, a2z."""
     network = VPoser()
     torch.nn.init.zeros_(network.bodyprior_dec_out.weight)
     with torch.no_grad():  # columns (0, 1, 0) and (0, 0, 1): x goes to y, y to z

