@@ -28,6 +28,8 @@ from annotator.sample import Sample, Samples
 
 FORMAT = 1
 TARGET, AUXILIARY = "target", "auxiliary"
+_RESERVED = (TARGET, "prior")
+"""Folders of networks that belong to no data set."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -119,7 +121,9 @@ class Project:
         """
         source = self.body_models.get(family)
         if source is None:
-            raise ProjectError(f"The project {self.path} has no {family} body model; add one with `bodies import`.")
+            raise ProjectError(
+                f"The project {self.path} has no {family} body model; make one with `new --body-models FOLDER`."
+            )
         if not source.folder.is_dir():
             raise ProjectError(
                 f"The body-model folder {source.folder} is missing; put it back, or say where it is now with "
@@ -179,11 +183,12 @@ class Project:
         """Takes a data set in: written aside and renamed, all or nothing. One of the same name is replaced.
 
         Raises:
-            ProjectError: the name cannot be a folder's or is `target`.
+            ProjectError: the name cannot be a folder's or is a reserved one.
         """
-        if not _NAME.fullmatch(info.name) or info.name == TARGET:
+        if not _NAME.fullmatch(info.name) or info.name in _RESERVED:
             raise ProjectError(
-                f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.'."
+                f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.', and "
+                f"neither of {', '.join(_RESERVED)}."
             )
         folder = self.path / "datasets" / info.name
         aside, old = folder.with_name(f".{info.name}.new"), folder.with_name(f".{info.name}.old")

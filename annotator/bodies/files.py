@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from scipy import sparse
 
 import resources
@@ -142,15 +143,21 @@ def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs
 
 
 def read_arrays(path: Path, *, sparse_only: bool = False) -> dict[str, Any]:
-    """The plain arrays of an npz; nothing in it is executed."""
+    """The plain arrays of an npz; nothing in it is executed. Arrays of objects, which some official files hold, are left out."""
     try:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             left_out = "posedirs" if sparse_only and _SPARSE_POSEDIRS[0] in file.files else ""
-            return {key: file[key] for key in file.files if key != left_out}
+            return {key: file[key] for key in file.files if key != left_out and not _of_objects(file, key)}
     except FileNotFoundError as error:
         raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error
     except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+
+
+def _of_objects(file: Any, key: str) -> bool:
+    with file.zip.open(f"{key}.npy") as entry:
+        header = npy.read_array_header_1_0 if npy.read_magic(entry) == (1, 0) else npy.read_array_header_2_0
+        return header(entry)[2].hasobject
 
 
 def content_hash(arrays: Mapping[str, Any]) -> str:
@@ -245,7 +252,7 @@ def _require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> No
         wanted.remove("posedirs")
     if missing := [key for key in wanted if key not in arrays]:
         raise BodyModelError(
-            f"{path} lacks {', '.join(missing)}; it is not an {layout.title} model file, fetch it again."
+            f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
         )
     count, features = len(arrays["v_template"]), 9 * (layout.joints - 1)
     shapes = _shapes(count, layout)

