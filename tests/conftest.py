@@ -18,6 +18,8 @@ with contextlib.suppress(ImportError):
     # triton's LLVM must be loaded before Mesa's (annotator/apart.py); tests are the one place where both share a process.
     import triton  # noqa: F401
 
+# Threads that wait without spinning: where others use the machine too, networks of a few steps are four times as quick.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 keep_constants()
 ROOT = Path(__file__).resolve().parents[1]
 
