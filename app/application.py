@@ -87,10 +87,8 @@ def make_window() -> tuple[QApplication, MainWindow]:
     from app.jobs import Jobs
     from app.main_window import MainWindow
     from app.messages import Messages
-    from app.refcounts import keep_constants
     from app.session import Session
 
-    keep_constants()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     found = QApplication.instance()
     app = found if isinstance(found, QApplication) else QApplication(["NeuralAnnot Desk"])

@@ -11,7 +11,6 @@ import pytest
 
 from annotator.bodies.files import BodyModelData, default_root, load_body_model
 from annotator.progress import Progress, Work
-from app.refcounts import keep_constants
 from tests.support.desk_project import make_desk_project
 
 with contextlib.suppress(ImportError):
@@ -20,7 +19,6 @@ with contextlib.suppress(ImportError):
 
 # Threads that wait without spinning: where others use the machine too, networks of a few steps are four times as quick.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-keep_constants()
 ROOT = Path(__file__).resolve().parents[1]
 
 
