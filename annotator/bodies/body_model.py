@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.points import PointMap
+from annotator.bodies.points import NECK_JOINT, PointMap
 from annotator.bodies.posing import full_pose_parts, rest_pose
 from annotator.bodies.skinning import QuickMesh
 from annotator.rotations import axis_angle_to_matrix
@@ -82,7 +82,7 @@ class BodyModel(nn.Module):
         self.family, self.parents = data.family, data.parents.tolist()
         self.levels = _levels(self.parents)
         self._widths = full_pose_parts(data.family)
-        self._neck = _NECKS[data.family] if contour else 0
+        self._neck = NECK_JOINT.get(data.family, 0)
         self.full, self.contour = vertices, contour
         self._mesh: QuickMesh | None = None
         of_points = np.unique(np.concatenate([np.zeros(0, np.int64), *(m.vertex_ids for m in maps)]))
@@ -215,9 +215,6 @@ class BodyModel(nn.Module):
         people = torch.arange(len(skinned), device=skinned.device)[:, None, None]
         corners = skinned[people, self.contour_vertices[row]]
         return (corners * self.contour_weights[row][..., None]).sum(dim=-2)
-
-
-_NECKS = {"smplx": 12, "flame": 0, "smpl": 12, "mano": 0}
 
 
 def _rows(data: BodyModelData, used: np.ndarray) -> dict[str, np.ndarray]:

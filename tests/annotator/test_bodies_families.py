@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -323,7 +324,12 @@ def persistent() -> bytes:
 
 SPOILT: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a command": (lambda marker: pickle.dumps({"v_template": Boom(marker)}), r"asks for posix\.system"),
-    "a chumpy array": (lambda _: b"cchumpy.ch\nCh\n.", r"asks for chumpy\.ch\.Ch"),
+    "a chumpy class we do not know": (lambda _: b"cchumpy.ch\nMatVecMult\n.", r"asks for chumpy\.ch\.MatVecMult"),
+    "a chumpy class without data": (lambda _: b"cchumpy.ch\nCh\n.", "class or function"),
+    "an object of any class": (
+        lambda _: b"ccopy_reg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.",
+        "no data",
+    ),
     "a set": (lambda _: pickle.dumps({1, 2}, protocol=2), r"asks for __builtin__\.set"),
     "getattr": (lambda _: b"c__builtin__\ngetattr\n(cnumpy\nndarray\nX\x03\x00\x00\x00abctR.", r"__builtin__\.getattr"),
     "numpy's own loader": (lambda _: b"cnumpy\nload\n(X\x01\x00\x00\x00xtR.", r"asks for numpy\.load"),
@@ -347,6 +353,32 @@ def test_a_pickle_with_more_than_arrays_is_refused_by_name(what: str, tmp_path: 
     with pytest.raises(BodyModelError, match=message):
         load_body_model(tmp_path, "smpl")
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_chumpy_arrays_of_old_files_are_read_without_chumpy(
+    protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The classes exist only while the file is written, as in an official file made long ago."""
+    kinds = {}
+    monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
+    for module_name, name in (("chumpy.ch", "Ch"), ("chumpy.reordering", "Select")):
+        kind = type(name, (), {"__module__": module_name, "__qualname__": name})
+        module = types.ModuleType(module_name)
+        setattr(module, name, kind)
+        monkeypatch.setitem(sys.modules, module_name, module)
+        kinds[name] = kind
+    whole, part = kinds["Ch"](), kinds["Select"]()
+    values = np.arange(24.0).reshape(2, 3, 4)
+    whole.__dict__ |= {"x": values, "_dirty_vars": [], "name": None}
+    part.__dict__ |= {"a": whole, "idxs": np.array([5, 0, 23, 7]), "preferred_shape": (2, 2)}
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"shapedirs": whole, "v_template": part}, protocol=protocol))
+    monkeypatch.undo()
+    content = read_pickle(path)
+    assert np.array_equal(content["shapedirs"], values)
+    assert np.array_equal(content["v_template"], [[5, 0], [23, 7]])
+    assert not any(name.startswith("chumpy") for name in sys.modules)
 
 
 def test_a_sparse_matrix_that_points_outside_is_refused(tmp_path: Path) -> None:
