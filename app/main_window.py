@@ -207,7 +207,8 @@ class MainWindow(QMainWindow):
     @property
     def settled(self) -> bool:
         """Whether everything that belongs to the current person is on the screen."""
-        return self.photo.view.settled and self.solid.view.settled and self.people.settled
+        parts = (self.tasks, self.people, self.photo.view, self.solid.view)
+        return all(part.settled for part in parts)
 
     def dress(self) -> None:
         """Icons in the theme's colours."""

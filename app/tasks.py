@@ -42,6 +42,11 @@ class Tasks(QObject):
         """Loads the body model in a thread."""
         self._pool.start(_LoadBody(project, bodies, self.body_loaded, self.body_failed))
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being loaded."""
+        return self._pool.activeThreadCount() == 0
+
     def close_threads(self) -> None:
         """Waits for what runs."""
         self._pool.waitForDone()
