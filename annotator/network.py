@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from annotator.backbone import Backbone
 from annotator.camera import BODY_SPAN, VIRTUAL_FOCAL, VIRTUAL_SIZE
-from annotator.prior import LATENT, VPoser
+from annotator.prior import LATENT, PosePrior
 from annotator.rotations import sixd_to_matrix
 
 MAX_DEPTH = VIRTUAL_FOCAL * BODY_SPAN / VIRTUAL_SIZE
@@ -75,7 +75,7 @@ class AuxiliaryNetwork(nn.Module):
 class TargetNetwork(nn.Module):
     """For data sets in the wild: F -> root rotation, latent pose, shape, camera (paper 3.2). The prior is frozen."""
 
-    def __init__(self, backbone: Backbone, prior: VPoser) -> None:
+    def __init__(self, backbone: Backbone, prior: PosePrior) -> None:
         super().__init__()
         self.backbone = backbone
         self.prior = prior.requires_grad_(False)

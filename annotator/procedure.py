@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +18,10 @@ from annotator.bodies.files import BodyModelData
 from annotator.fit import Fits
 from annotator.losses import Targets, auxiliary_loss, target_loss
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
-from annotator.prior import VPoser, train_prior
+from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import BodyRecipe
+from annotator.recipe import LEARNT, BodyRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
@@ -128,16 +129,19 @@ class Procedure:
     def _auxiliary_network(self) -> AuxiliaryNetwork:
         return AuxiliaryNetwork(self._backbone(), JOINTS).to(memory_format=torch.channels_last).to(self.device)
 
-    def _target_network(self, prior: VPoser) -> TargetNetwork:
+    def _target_network(self, prior: PosePrior) -> TargetNetwork:
         return TargetNetwork(self._backbone(), prior).to(memory_format=torch.channels_last).to(self.device)
 
-    def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, VPoser]:
-        """The prior of the chain's first run, the one already trained in this run, or a new one."""
-        path = (self.chain or self.run).network_folder(PART, "prior")
-        if (path / "last.safetensors").exists():
-            prior = VPoser()
-            load_weights(prior, path)
-            return prior.eval()
+    def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, PosePrior]:
+        """The prior that the recipe names, that of this run or of the chain's first one, or a new one."""
+        if self.recipe.prior != LEARNT:
+            yield Progress("Training", message=f"The pose prior is VPoser from {self.recipe.prior}.")
+            return load_vposer(Path(self.recipe.prior))
+        for run in filter(None, (self.run, self.chain)):
+            if (run.network_folder(PART, "prior") / "last.safetensors").exists():
+                prior = VPoser()
+                load_weights(prior, run.network_folder(PART, "prior"))
+                return prior.eval()
         fits = [self._fits_of(data.name) for data in auxiliary]
         poses = [f.column("body_pose")[f.ok] for f in fits]
         count = sum(len(p) for p in poses)
@@ -150,7 +154,7 @@ class Procedure:
             "Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}."
         )
         prior = yield from train_prior(np.concatenate(poses), steps=self.recipe.prior_steps, seed=self.recipe.seed)
-        save_weights(prior, path)
+        save_weights(prior, self.run.network_folder(PART, "prior"))
         return prior
 
     def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:

@@ -22,6 +22,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 
 
+LEARNT = "learnt"
+"""The value of `prior` that asks for a latent space learnt from the auxiliary fits."""
+
+
 @dataclass(frozen=True)
 class BodyRecipe:
     """Settings of the body's networks. The defaults are the paper's where it states them.
@@ -36,7 +40,8 @@ class BodyRecipe:
         plateau_window: steps that are averaged to see whether the loss still falls.
         plateau_gain: relative fall of that average below which it counts as a plateau.
         auxiliary_steps, target_steps: steps of each network; with "plateau" the most there may be.
-        prior_steps: steps of the pose prior, where it is trained here.
+        prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
+        prior_steps: steps of the pose prior, where it is learnt.
         weight_2d: of the 2D loss, per px of the 256 crop.
         weight_3d: of the 3D loss, per metre.
         weight_pose: of the rotation-matrix distance to an earlier fit.
@@ -58,6 +63,7 @@ class BodyRecipe:
     plateau_gain: float = 0.01
     auxiliary_steps: int = 40_000
     target_steps: int = 80_000
+    prior: str = LEARNT
     prior_steps: int = 8000
     weight_2d: float = 1 / 32
     weight_3d: float = 3.0

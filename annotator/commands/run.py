@@ -15,7 +15,7 @@ from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.errors import RunError, UnknownNameError
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import Recipe, load_recipe, parse_recipe
+from annotator.recipe import LEARNT, Recipe, load_recipe, parse_recipe
 from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
@@ -71,7 +71,7 @@ def _new(project: Project, options: RunOptions) -> Run:
     if before is not None:
         _check_chain(project, before, datasets)
     _load_body(project)
-    _check_weights(recipe)
+    _check_files(recipe)
     info = RunInfo(
         id=f"{options.annotator}-r{options.round}",
         annotator=options.annotator,
@@ -157,10 +157,14 @@ def _chain(project: Project, source: str) -> Run | None:
     return first
 
 
-def _check_weights(recipe: Recipe) -> None:
+def _check_files(recipe: Recipe) -> None:
     from annotator.backbone import starting_weights
 
     starting_weights(recipe.body.backbone, recipe.body.weights)
+    if recipe.body.prior != LEARNT:
+        from annotator.prior import load_vposer
+
+        load_vposer(Path(recipe.body.prior))
 
 
 def _load_body(project: Project) -> BodyModelData:

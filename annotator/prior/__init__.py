@@ -11,12 +11,13 @@
 from annotator.prior.checkpoints import load_mixture, load_vposer
 from annotator.prior.linear import HandPca, l2_energy
 from annotator.prior.mixture import GaussianMixture, fit_mixture
-from annotator.prior.vposer import LATENT, VPoser, VPoserV2, train_prior
+from annotator.prior.vposer import LATENT, PosePrior, VPoser, VPoserV2, train_prior
 
 __all__ = [
     "LATENT",
     "GaussianMixture",
     "HandPca",
+    "PosePrior",
     "VPoser",
     "VPoserV2",
     "fit_mixture",

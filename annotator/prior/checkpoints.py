@@ -19,7 +19,7 @@ from annotator.bodies.files import read_arrays
 from annotator.bodies.pickles import read_pickle
 from annotator.errors import BodyModelError
 from annotator.prior.mixture import GaussianMixture
-from annotator.prior.vposer import VPoser, VPoserV2
+from annotator.prior.vposer import PosePrior, VPoser, VPoserV2
 
 _V1_SNAPSHOT = re.compile(r"TR(\d+)_E(\d+)\.pt")
 _V2_EPOCH = re.compile(r"epoch=(\d+)")
@@ -27,7 +27,7 @@ _V2_PREFIX = "vp_model."
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
-def load_vposer(path: Path) -> VPoser | VPoserV2:
+def load_vposer(path: Path) -> PosePrior:
     """The VPoser of an official download, or of one snapshot file, in evaluation mode.
 
     Args:

@@ -101,6 +101,10 @@ class VPoserV2(nn.Module):
         return (z**2).sum(dim=-1)
 
 
+PosePrior = VPoser | VPoserV2
+"""What the target network can decode its latent with."""
+
+
 class _NormalHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -10,8 +10,12 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from annotator.backbone import Backbone
+from annotator.commands.run import RunOptions, run
 from annotator.errors import BodyModelError
+from annotator.network import TargetNetwork
 from annotator.prior import GaussianMixture, HandPca, VPoser, VPoserV2, fit_mixture, load_mixture, load_vposer
+from annotator.project import Project
 
 
 class Callback:
@@ -86,6 +90,28 @@ def test_version_2_loads_from_a_lightning_checkpoint_with_objects_in_it(tmp_path
     assert isinstance(loaded, VPoserV2)
     assert torch.equal(loaded.decode(z), network.decode(z))
     assert torch.equal(loaded.encode(pose)[0], network.encode(pose)[0])
+
+
+def test_the_target_network_decodes_with_either_version_and_never_trains_it(tmp_path: Path) -> None:
+    v1_folder(tmp_path / "one")
+    v2_checkpoint(tmp_path / "two" / "snapshots" / "V02_05_epoch=13.ckpt")
+    for folder in ("one", "two"):
+        prior = load_vposer(tmp_path / folder)
+        network = TargetNetwork(Backbone("resnet18"), prior).train()
+        prediction = network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+        assert prediction.latent is not None
+        assert torch.allclose(prediction.rotations[:, 1:], prior.decode(prediction.latent), atol=1e-6)
+        assert not prior.training
+        assert not any(value.requires_grad for value in prior.parameters())
+
+
+def test_a_recipe_with_a_prior_that_is_not_there_starts_no_run(desk_project: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "official.toml"
+    recipe.write_text(f'[body]\nweights = "none"\nprior = "{tmp_path / "nowhere"}"\n')
+    before = [run.id for run in Project.open(desk_project).runs()]
+    with pytest.raises(BodyModelError, match="nowhere"):
+        next(run(desk_project, RunOptions(recipe=str(recipe))))
+    assert [run.id for run in Project.open(desk_project).runs()] == before
 
 
 def test_decoded_poses_are_rotations() -> None:
