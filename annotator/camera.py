@@ -72,7 +72,7 @@ class Crop:
         scale = size / float(self.side)
         origin = self.origin
         if scale < 0.5:
-            step = int(1 / scale)
+            step = min(int(1 / scale), *photo.shape[:2])  # a photo may be smaller than its annotations say
             photo, origin, scale = _shrink(photo, origin, step, scale)
         affine = np.array([[scale, 0, -scale * origin[0]], [0, scale, -scale * origin[1]]])
         return cv2.warpAffine(photo, affine, (size, size), flags=cv2.INTER_LINEAR)

@@ -77,6 +77,8 @@ _STORAGE_ERRNOS = {
     errno.EEXIST: "a file stands where a folder is needed",
     errno.EISDIR: "there is a folder of that name",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.ENOENT: "its folder is not there",
+    errno.ELOOP: "its links go round in a circle",
 }
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,16 +78,16 @@ class JobFolder:
             yield
 
     def events(self) -> list[dict[str, Any]]:
-        """All whole lines written so far, oldest first; a half-written last line is left out."""
-        if not self.events_path.exists():
-            return []
-        lines = self.events_path.read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines if line.strip()]
+        """All whole lines written so far, oldest first."""
+        return parsed(self.events_path.read_bytes()) if self.events_path.exists() else []
 
     def append(self, kind: str, **fields: object) -> None:
         """Writes one line at once."""
         line = json.dumps({"v": 1, "t": kind, "time": time.time(), **fields}, separators=(",", ":"))
-        with storage(self.events_path), self.events_path.open("ab") as file:
+        with storage(self.events_path), self.events_path.open("a+b") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else "\n" + line  # a killed worker left half a line
             file.write(line.encode() + b"\n")
 
     def record(self, work: Work, *, on_end: Callable[[str, str], None] | None = None) -> Work:
@@ -146,6 +146,17 @@ def _locked(handle: BinaryIO) -> bool:
         else:
             return True
     return False
+
+
+def parsed(data: bytes) -> list[dict[str, Any]]:
+    """The events of whole lines; what a killed worker or a full disk left half written is passed over."""
+    events: list[dict[str, Any]] = []
+    for line in data.split(b"\n")[:-1]:
+        with suppress(ValueError):
+            event: Any = json.loads(line)
+            if isinstance(event, dict):
+                events.append(event)
+    return events
 
 
 def as_event(progress: Progress) -> dict[str, object]:

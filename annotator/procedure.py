@@ -15,6 +15,7 @@ from annotator.backbone import Backbone, starting_weights
 from annotator.batches import Crops, Draws, cached_crops
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
+from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.losses import Targets, auxiliary_loss, target_loss
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
@@ -72,6 +73,12 @@ class Procedure:
             yield Progress(
                 "Training", message="No auxiliary set: the network learns from 2D alone (the paper's Table 1, 'None')."
             )
+        if not any(len(data.crops.usable) for data in (*auxiliary, *target)):
+            raise RunError("Not one photo of these data sets can be read; put them back or `relink` their image roots.")
+        for data in auxiliary:
+            if not len(data.crops.usable):
+                yield Progress("Training", message=f"No photo of {data.name} can be read; it teaches nothing.")
+        auxiliary = [data for data in auxiliary if len(data.crops.usable)]
         for data in auxiliary:  # line 1
             if self.chain is None:
                 network = self._auxiliary_network()  # line 2

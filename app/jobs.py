@@ -6,7 +6,6 @@ jobs again, and a crash of a worker takes nothing with it.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from annotator.jobfolder import JobFolder
+from annotator.jobfolder import JobFolder, parsed
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 
@@ -97,7 +96,7 @@ class Job:
             text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [json.loads(line) for line in whole.splitlines() if line.strip()]
+        return parsed(whole)
 
     def _take(self, event: dict[str, Any]) -> None:
         self._changed = True

@@ -66,7 +66,7 @@ class Session(QObject):
     def open(self, path: Path) -> bool:
         """Opens a project; False (and a message) if it cannot be."""
         try:
-            project = Project.open(path)
+            project = Project.open(path.resolve())  # workers have another current folder
             if self.project is not None and self.project.path.resolve() == path.resolve():
                 self.close()  # else this window would find the project held by itself
             lock = project.desk_lock()

@@ -154,6 +154,13 @@ def read_arrays(path: Path, *, sparse_only: bool = False) -> dict[str, Any]:
         raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
 
 
+def _holds_objects(path: Path) -> bool:
+    if path.suffix != ".npz":
+        return False
+    with np.load(path, allow_pickle=False) as file:
+        return any(_of_objects(file, key) for key in file.files)
+
+
 def _of_objects(file: Any, key: str) -> bool:
     with file.zip.open(f"{key}.npy") as entry:
         header = npy.read_array_header_1_0 if npy.read_magic(entry) == (1, 0) else npy.read_array_header_2_0
@@ -176,11 +183,13 @@ def content_hash(arrays: Mapping[str, Any]) -> str:
 def verified(root: Path, name: str, gender: str = "neutral") -> bool:
     """Whether this program wrote a model and its contents are still those of the hash it states.
 
+    A file that also holds arrays of objects is never ours: other readers would run what is in them.
+
     Raises:
         BodyModelError: it states a hash, and its contents have another.
     """
     arrays = read_model(root, name, gender)
-    if "hash" not in arrays:
+    if "hash" not in arrays or _holds_objects(model_path(root, name, gender)):
         return False
     if content_hash(arrays) != str(arrays["hash"]):
         path = model_path(root, name, gender)
@@ -266,6 +275,8 @@ def _require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> No
             f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {features}); "
             "fetch it again."
         )
+    if not all(np.isfinite(arrays[key]).all() for key in ("v_template", "shapedirs")):
+        raise BodyModelError(f"{path} holds numbers that are not finite; fetch it again.")
     above = arrays["kintree_table"][0, 1:]
     bounds = [(arrays["f"], count), (above, np.arange(1, layout.joints))]
     bounds += [(arrays[key], len(arrays["f"])) for key in (_FACE_KEYS[0], _CONTOUR_KEYS[0]) if key in arrays]

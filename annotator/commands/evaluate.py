@@ -45,8 +45,8 @@ class Evaluation:
     dataset: str
     people: int
     failed: int
-    error_2d_crop: float
-    error_2d: float
+    error_2d_crop: float | None
+    error_2d: float | None
     mpjpe: float | None = None
     pa_mpjpe: float | None = None
     mpvpe: float | None = None
@@ -67,6 +67,8 @@ def evaluate(
         RunError: a run is unknown, or the truth belongs to another body model.
     """
     project = Project.open(path)
+    if truth is not None and not any(truth.glob("*/body.arrow")):
+        raise RunError(f"{truth} holds no truth (<data set>/body.arrow); give the folder that the demo wrote.")
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
     body = load_body_model(project.body_model_root("smplx"), "smplx")
     results: list[Evaluation] = []
@@ -130,8 +132,8 @@ def _measure(
         dataset=dataset,
         people=len(rows),
         failed=int((~fits.ok).sum()),
-        error_2d_crop=means[0] or 0.0,
-        error_2d=means[1] or 0.0,
+        error_2d_crop=means[0],
+        error_2d=means[1],
         mpjpe=means[2],
         pa_mpjpe=means[3],
         mpvpe=means[4],
@@ -208,7 +210,7 @@ def annotation_seconds(run: Run) -> tuple[float, float | None]:
     The second is None where the run did not measure annotating one by one.
     """
     training = annotating = 0.0
-    one_by_one: float | None = None
+    one_by_one: dict[str, float] = {}  # by stage: a resumed run measures it again
     before: float | None = None
     for event in run.job.events():
         if event["t"] == "hello":
@@ -219,9 +221,10 @@ def annotation_seconds(run: Run) -> tuple[float, float | None]:
             elif event["stage"].startswith("Annotating"):
                 annotating += event["time"] - before
             seconds = event.get("values", {}).get("seconds_batch1")
-            one_by_one = one_by_one if seconds is None else (one_by_one or 0.0) + seconds
+            if seconds is not None:
+                one_by_one[event["stage"]] = seconds
             before = event["time"]
-    return training + annotating, None if one_by_one is None else training + one_by_one
+    return training + annotating, training + sum(one_by_one.values()) if one_by_one else None
 
 
 def _table(results: Sequence[Evaluation]) -> Table:
@@ -242,17 +245,17 @@ def _table(results: Sequence[Evaluation]) -> Table:
             result.run,
             result.dataset,
             f"{result.people:,}",
-            f"{result.error_2d_crop:.1f}",
-            f"{result.error_2d:.1f}",
-            *(
-                "" if value is None else f"{value:.1f}"
-                for value in (result.mpjpe, result.pa_mpjpe, result.mpvpe, result.pa_mpvpe)
-            ),
+            *("" if value is None else f"{value:.1f}" for value in _errors_of(result)),
             "" if result.seconds is None else duration_text(result.seconds),
         )
         for result in results
     )
     return Table("", columns, rows, tuple(_notes(results)))
+
+
+def _errors_of(result: Evaluation) -> tuple[float | None, ...]:
+    joints, vertices = (result.mpjpe, result.pa_mpjpe), (result.mpvpe, result.pa_mpvpe)
+    return (result.error_2d_crop, result.error_2d, *joints, *vertices)
 
 
 def _notes(results: Sequence[Evaluation]) -> list[str]:

@@ -64,13 +64,16 @@ def covering_run(project: Project) -> Run:
     for run in reversed(project.runs()):
         if run.info.annotator != "neuralannot" or run.state != "finished":
             continue
-        fitted = [best_fits(run, name) for name, _ in targets]
-        sizes = [len(fits) if fits is not None else 0 for fits in fitted]
-        if targets and all(size >= info.parts.get("body", 0) for size, (_, info) in zip(sizes, targets, strict=True)):
+        if targets and all(_covers(run, project, name) for name, _ in targets):
             return run
     raise RunError(
         f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`."
     )
+
+
+def _covers(run: Run, project: Project, dataset: str) -> bool:
+    fits = best_fits(run, dataset)
+    return fits is not None and fits.index_of.keys() >= project.samples(dataset, "body").index_of.keys()
 
 
 def best_fits(run: Run, dataset: str) -> Fits | None:
@@ -82,17 +85,25 @@ def best_fits(run: Run, dataset: str) -> Fits | None:
 def _choose(
     project: Project, run: Run, judgements: dict[FitKey, Judgement], keep: Keep
 ) -> tuple[list[ExportTable], dict[str, int]]:
-    left_out = {"the fit failed": 0, "a reviewer rejected it": 0, "no reviewer accepted it": 0}
+    left_out = {
+        "its person is no longer in the data set": 0,
+        "the fit failed": 0,
+        "a reviewer rejected it": 0,
+        "no reviewer accepted it": 0,
+    }
     tables: list[ExportTable] = []
     for name, info in project.datasets().items():
         fits = best_fits(run, name) if info.role == TARGET else None
         if fits is None:
             continue
+        present = project.samples(name, "body").index_of
         rows: list[int] = []
         for row, (key, ok) in enumerate(zip(fits.keys, fits.ok, strict=True)):
             judgement = judgements.get(FitKey(run.id, key, fits.header.part))
             verdict = judgement.verdict if judgement else None
-            if not ok:
+            if key not in present:
+                left_out["its person is no longer in the data set"] += 1
+            elif not ok:
                 left_out["the fit failed"] += 1
             elif keep is Keep.NOT_REJECTED and verdict is Verdict.REJECT:
                 left_out["a reviewer rejected it"] += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from annotator.bodies.files import default_root, load_body_model
+from annotator.bodies.files import default_root, load_body_model, verified
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError, storage
 from annotator.project import BodyModelSource, Project, require_free
@@ -35,6 +35,10 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
         for family, models in FAMILIES.items()
         if (root / family).is_dir()
     }
+    if body_models is not None:
+        for family in hashes:
+            for model in FAMILIES[family]:
+                verified(root, model)
     if "smplx" not in hashes:
         raise BodyModelError(
             f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes."

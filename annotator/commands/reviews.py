@@ -159,6 +159,8 @@ def _checked(place: str, values: dict[str, str]) -> _Line:
         raise ReviewError(
             f"{place}: unknown field {', '.join(map(str, sorted(unknown, key=str)))}; use {', '.join(sorted(_FIELDS))}."
         )
+    if not values.get("verdict"):
+        raise ReviewError(f"{place}: it gives no verdict; use accept, reject or unsure. Nothing was taken in.")
     if not values.get("sample"):
         raise ReviewError(f"{place}: it names no sample; nothing was taken in.")
     return _Line(place, {name: value or "" for name, value in values.items()})
