@@ -125,8 +125,10 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(
             f"There is no recipe '{name}'; use {', '.join(shipped_recipes())} or give a TOML file."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise RecipeError(f"The recipe {path} cannot be read as TOML ({error}); mend the file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} is not TOML ({error}); mend the file.") from error
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} cannot be read ({error.strerror}); check the file.") from error
     return parse_recipe(values, path.stem)
 
 

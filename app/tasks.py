@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 from PySide6.QtGui import QAction
@@ -185,6 +187,11 @@ class _LoadBody(QRunnable):
         try:
             self._bodies.load(self._project)
         except NeuralAnnotError as error:
-            self._failed.emit(str(error))  # type: ignore[attr-defined]
-            return
-        self._loaded.emit()  # type: ignore[attr-defined]
+            self._tell(self._failed, str(error))
+        else:
+            self._tell(self._loaded)
+
+    @staticmethod
+    def _tell(signal: Any, *words: str) -> None:
+        with suppress(RuntimeError):  # the window was closed meanwhile
+            signal.emit(*words)
