@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from annotator.bodies.files import BodyModelData, content_hash, default_root, load_body_model, model_path, read_arrays
+from annotator.bodies.files import (
+    BodyModelData,
+    content_hash,
+    default_root,
+    load_body_model,
+    model_path,
+    read_arrays,
+    verified,
+)
 from annotator.bodies.official import create as official_model
 from annotator.bodies.points import SMPLX_JOINTS
 from annotator.bodies.posing import Poser
@@ -193,3 +201,17 @@ def test_arrays_of_objects_in_an_official_file_are_left_out(tmp_path: Path) -> N
     arrays = read_arrays(model_path(root, "smplx"))
     assert not {"part2num", "joint2num"} & set(arrays)
     assert len(load_body_model(root, "smplx").parents) == 55
+
+
+def test_a_file_with_objects_never_reaches_the_smplx_package(tmp_path: Path) -> None:
+    """Its hash is right, because the hash covers arrays alone; that package would unpickle the rest."""
+    root = spoilt(tmp_path, extra=np.array([{}], dtype=object))
+    assert not verified(root, "smplx")
+    with pytest.raises(BodyModelError, match="not handed to the smplx package"):
+        official_model(root, "smplx")
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    shapes = read_arrays(model_path(default_root(), "smplx"))["shapedirs"] * np.nan
+    with pytest.raises(BodyModelError, match="not finite"):
+        load_body_model(spoilt(tmp_path, shapedirs=shapes), "smplx")

@@ -136,3 +136,12 @@ def read_mpi_sample(folder: Path) -> tuple[np.ndarray, np.ndarray, Camera, Crop]
     camera = Camera(np.array(view["focal"], float), np.array(view["princpt"], float))
     crop = crop_of_box(np.array(person["bbox"]), np.array([image["width"], image["height"]]), drawn=False)
     return joints, camera.project(joints), camera, crop
+
+
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_a_photo_smaller_than_its_annotations_say_is_cut_all_the_same(size: int) -> None:
+    crop = Crop(np.array([10.0, 10.0]), np.array(500.0))
+    cut = crop.cut(np.full((size, size, 3), 200, np.uint8), 64)
+    assert cut.shape == (64, 64, 3)
+    assert (cut == 200).any() == (size > 8)  # less than a pixel of the crop may fall between its pixels
+    assert (cut == 0).any()

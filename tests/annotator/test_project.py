@@ -256,3 +256,12 @@ def test_a_header_survives(tmp_path: Path) -> None:
     camera = {"focal": np.ones((1, 2)), "princpt": np.ones((1, 2)), "transl": np.ones((1, 3))}
     Fits.of(header, ["a/1"], {}, **camera).write(tmp_path / "x")
     assert Fits.read([tmp_path / "x"]).header == header
+
+
+def test_half_a_line_of_events_costs_that_line_alone(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path)
+    job.append("hello", pid=1)
+    with job.events_path.open("ab") as file:
+        file.write(b'{"v":1,"t":"prog')  # killed here
+    job.append("hello", pid=2)
+    assert [event["pid"] for event in job.events()] == [1, 2]
