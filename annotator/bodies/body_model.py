@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import NECK_JOINT, PointMap
-from annotator.bodies.posing import full_pose_parts, rest_pose
+from annotator.bodies.posing import full_pose_parts, parameter_widths, rest_pose, tree_levels
 from annotator.bodies.skinning import QuickMesh
 from annotator.rotations import axis_angle_to_matrix
 
@@ -80,7 +80,7 @@ class BodyModel(nn.Module):
     ) -> None:
         super().__init__()
         self.family, self.parents = data.family, data.parents.tolist()
-        self.levels = _levels(self.parents)
+        self.levels: list[list[int]] = [level.tolist() for level in tree_levels(data.parents)]
         self._widths = full_pose_parts(data.family)
         self._neck = NECK_JOINT.get(data.family, 0)
         self.full, self.contour = vertices, contour
@@ -155,10 +155,7 @@ class BodyModel(nn.Module):
     def _gathered(self, parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Full pose `(..., J, 3)` with the mean hands added, shape and translation."""
         first = next(iter(parameters.values()))
-        components = self.shapes.shape[-1]
-        widths = {**dict(self._widths), "betas": 10, "transl": 3}
-        if components > 10:
-            widths["expression"] = components - 10
+        widths = parameter_widths(self.family)
         for name, values in parameters.items():
             if values.shape[-1] != widths.get(name):
                 raise ValueError(
@@ -169,7 +166,7 @@ class BodyModel(nn.Module):
             return parameters[name] if name in parameters else first.new_zeros(*first.shape[:-1], width)
 
         pose = torch.cat([take(name, width) for name, width in self._widths], dim=-1).unflatten(-1, (-1, 3))
-        shape = [take("betas", 10)] + ([take("expression", components - 10)] if components > 10 else [])
+        shape = [take(name, widths[name]) for name in ("betas", "expression") if name in widths]
         return pose + self.rest_pose, torch.cat(shape, dim=-1), parameters.get("transl")
 
     def _chain(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,10 +233,3 @@ def _contour_vertices(data: BodyModelData) -> np.ndarray:
     if data.landmarks is None or not len(data.landmarks.contour_faces):
         raise ValueError(f"the {data.family} model has no contour")
     return data.landmarks.faces[data.landmarks.contour_faces].astype(np.int64)
-
-
-def _levels(parents: list[int]) -> list[list[int]]:
-    depth = [0] * len(parents)
-    for joint, parent in enumerate(parents):
-        depth[joint] = depth[parent] + 1 if parent >= 0 else 0
-    return [[joint for joint, d in enumerate(depth) if d == level] for level in range(max(depth) + 1)]

@@ -69,7 +69,7 @@ class Poser:
         self._joint_template = body.joint_regressor @ body.v_template
         shapes = self._shapes.reshape(count, -1)
         self._joint_shapes = (body.joint_regressor @ shapes).reshape(len(body.parents), 3, -1)
-        self._levels = _levels(body.parents)
+        self._levels = tree_levels(body.parents)
 
     def pose(self, parameters: Mapping[str, np.ndarray]) -> Posed:
         """Poses people.
@@ -147,7 +147,8 @@ def _take(given: Mapping[str, np.ndarray], name: str, count: int, width: int) ->
     return values
 
 
-def _levels(parents: np.ndarray) -> list[np.ndarray]:
+def tree_levels(parents: np.ndarray) -> list[np.ndarray]:
+    """Joints by their depth in the tree: each level is posed at once, after the one above it."""
     depth = np.zeros(len(parents), int)
     for joint, parent in enumerate(parents):
         depth[joint] = depth[parent] + 1 if parent >= 0 else 0

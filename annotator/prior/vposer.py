@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotator.prior.linear import l2_energy
 from annotator.progress import Progress
 from annotator.rotations import axis_angle_to_matrix, sixd_to_matrix
 
@@ -60,7 +61,7 @@ class VPoser(nn.Module):
 
     def energy(self, z: Tensor) -> Tensor:
         """`(B,)` squared length of the latent; some 32 for natural poses."""
-        return (z**2).sum(dim=-1)
+        return l2_energy(z)
 
 
 class VPoserV2(nn.Module):
@@ -98,7 +99,7 @@ class VPoserV2(nn.Module):
 
     def energy(self, z: Tensor) -> Tensor:
         """`(B,)` squared length of the latent."""
-        return (z**2).sum(dim=-1)
+        return l2_energy(z)
 
 
 PosePrior = VPoser | VPoserV2
