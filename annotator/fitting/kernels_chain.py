@@ -13,10 +13,10 @@ import math
 import numpy as np
 
 from annotator.fitting import layout as at
-from annotator.fitting.compiled import compiled
+from annotator.fitting.compiled import compiled, part
 from annotator.fitting.kernels_decoder import decode, follow
 from annotator.fitting.kernels_rotations import left_jacobian, to_frame, to_rotation
-from annotator.fitting.tiles import add_row, row_16, row_24
+from annotator.fitting.tiles import add_row, copy, three_rows, tile_3x16, tile_3x24, zero
 
 _LATENT, _SHAPES, _WIDE, _ARM = at.LATENT, at.SHAPES, at.SHAPE_PAD, at.ARM_PAD
 
@@ -26,18 +26,15 @@ def pose_joints(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work: np.n
     """Local rotations, levers at rest, and where every joint is and how it is turned."""
     _local_rotations(whole, body, net, work, state)
     rest, long, features = whole[at.POSED_REST], whole[at.REST_LONG], whole[at.FEATURES]
-    for c in range(long):
-        work[rest + c] = body[whole[at.REST] + c]
+    copy(work, rest, body, whole[at.REST], long)
     add_row(work, rest, state, whole[at.SHAPE_START], 1, body, whole[at.REST_SHAPES], long, long, _SHAPES)
     for i in range(features):
         joint, feature = whole[at.LOCAL] + 9 * whole[whole[at.FEATURE_JOINT] + i], whole[at.FEATURE] + 9 * i
-        for c in range(9):
-            work[feature + c] = work[joint + c]
+        copy(work, feature, work, joint, 9)
         for c in range(0, 9, 4):
             work[feature + c] -= 1
     add_row(work, rest, work, whole[at.FEATURE], 1, body, whole[at.REST_FEATURES], long, long, 9 * features)
-    for c in range(9):
-        work[whole[at.TURN] + c] = work[whole[at.LOCAL] + c]
+    copy(work, whole[at.TURN], work, whole[at.LOCAL], 9)
     for c in range(3):
         work[whole[at.PLACE] + c] = work[rest + c] + state[whole[at.TRANSL_START] + c]
     for j in range(1, whole[at.JOINTS]):
@@ -63,14 +60,13 @@ def arm_angle(whole: np.ndarray, body: np.ndarray, state: np.ndarray, joint: int
     return total
 
 
-@compiled
+@part
 def _local_rotations(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarray) -> None:
     """And, for joints that a latent turns, their angular velocity per output of the decoder, kept in `twist` for `joint_rates`."""
     latent = whole[at.POSE_KIND] == _LATENT
     if latent:
         decode(whole, net, work, state)
-    for c in range(9):
-        work[whole[at.LOCAL] + c] = state[whole[at.SIZE] + c]
+    copy(work, whole[at.LOCAL], state, whole[at.SIZE], 9)
     for j in range(1, whole[at.JOINTS]):
         to, b = whole[at.LOCAL] + 9 * j, whole[whole[at.POSE_JOINT] + j]
         if b >= 0 and latent:
@@ -82,8 +78,7 @@ def _local_rotations(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work:
             x, y = arm_angle(whole, body, state, j, 0), arm_angle(whole, body, state, j, 1)
             to_rotation(x, y, arm_angle(whole, body, state, j, 2), work, to)
         else:
-            for c in range(9):
-                work[to + c] = body[whole[at.FIXED] + 9 * j + c]
+            copy(work, to, body, whole[at.FIXED] + 9 * j, 9)
 
 
 @compiled
@@ -91,20 +86,14 @@ def joint_rates(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work: np.n
     """Rates of every joint by pose, articulation and shape, at the state that `pose_joints` saw last."""
     if whole[at.POSE_KIND] == _LATENT:
         follow(whole, net, work, state)
-    pad, shape, bones = whole[at.POSE_PAD], whole[at.SHAPE_PLACE], whole[at.BONE_SHAPES]
-    for c in range(3 * _WIDE):
-        work[shape + c] = body[bones + c]
-    for c in range(6 * pad):
-        work[whole[at.TWIST] + c] = 0
-    for c in range(6 * _ARM):
-        work[whole[at.ARM_TWIST] + c] = 0
+    shape, bones = whole[at.SHAPE_PLACE], whole[at.BONE_SHAPES]
+    copy(work, shape, body, bones, 3 * _WIDE)
+    zero(work, whole[at.TWIST], 6 * whole[at.POSE_PAD])
+    zero(work, whole[at.ARM_TWIST], 6 * _ARM)
     for j in range(1, whole[at.JOINTS]):
         p = whole[whole[at.PARENT] + j]
-        for c in range(3 * _WIDE):
-            work[shape + 3 * j * _WIDE + c] = work[shape + 3 * p * _WIDE + c]
-        for r in range(3):
-            to, turn = shape + (3 * j + r) * _WIDE, whole[at.TURN] + 9 * p + 3 * r
-            row_24(work, to, 0, work, turn, 1, 0, body, bones + 3 * j * _WIDE, _WIDE, 3)
+        own, turn = 3 * j * _WIDE, whole[at.TURN] + 9 * p
+        tile_3x24(work, shape + own, shape + 3 * p * _WIDE, _WIDE, work, turn, 1, 3, body, bones + own, _WIDE, 3)
         if whole[whole[at.POSE_MOVES] + j]:
             _pose_rates(whole, work, state, j, p)
         if whole[whole[at.ARM_CHAIN] + j] >= 0:
@@ -121,64 +110,54 @@ def _lever(whole: np.ndarray, work: np.ndarray, parent: int, joint: int) -> None
     work[frame + 16], work[frame + 17], work[frame + 18] = y, -x, 0
 
 
-@compiled
+@part
 def _pose_rates(whole: np.ndarray, work: np.ndarray, state: np.ndarray, j: int, p: int) -> None:
+    """The twist of a joint; sums begin with the twist above it, or with that of the root, which is zero."""
     pad, frame, b = whole[at.POSE_PAD], whole[at.FRAME], whole[whole[at.POSE_JOINT] + j]
-    own, above = whole[at.TWIST] + 6 * j * pad, whole[at.TWIST] + 6 * p * pad
-    rates = whole[at.POSE_RATES] + 3 * b * pad
+    nothing = whole[at.TWIST]
+    own, above = nothing + 6 * j * pad, nothing + 6 * p * pad
+    rates, angular = whole[at.POSE_RATES] + 3 * b * pad, above + 3 * pad
     if b >= 0 and whole[at.POSE_KIND] == _LATENT:
-        for c in range(24):
-            work[frame + c] = work[own + c]
-        for c in range(3 * pad):
-            work[rates + c] = 0
-        for r in range(3):
-            add_row(work, rates + r * pad, work, frame + 8 * r, 1, work, whole[at.J6] + 6 * b * pad, pad, pad, 6)
+        copy(work, frame, work, own, 24)
+        three_rows(work, rates, nothing, pad, work, frame, 1, 8, work, whole[at.J6] + 6 * b * pad, pad, pad, 6)
     elif b >= 0:
         first = whole[at.POSE_START] + 3 * b
         left_jacobian(float(state[first]), float(state[first + 1]), float(state[first + 2]), work, frame)
-        for c in range(3 * pad):
-            work[rates + c] = 0
+        zero(work, rates, 3 * pad)
         for r in range(3):
             for c in range(3):
                 work[rates + r * pad + 3 * b + c] = work[frame + 8 * r + c]
     _lever(whole, work, p, j)
-    for c in range(6 * pad):
-        work[own + c] = work[above + c]
-    for r in range(3):
-        add_row(work, own + r * pad, work, frame + 8 * r, 1, work, above + 3 * pad, pad, pad, 3)
-        if b >= 0:
-            add_row(work, own + (3 + r) * pad, work, whole[at.TURN] + 9 * p + 3 * r, 1, work, rates, pad, pad, 3)
+    three_rows(work, own, above, pad, work, frame, 1, 8, work, angular, pad, pad, 3)
+    if b >= 0:
+        three_rows(work, own + 3 * pad, angular, pad, work, whole[at.TURN] + 9 * p, 1, 3, work, rates, pad, pad, 3)
+    else:
+        copy(work, own + 3 * pad, work, angular, 3 * pad)
 
 
-@compiled
+@part
 def _arm_rates(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.ndarray, j: int, p: int) -> None:
-    frame, rates = whole[at.FRAME], whole[at.ARM_RATES] + 3 * j * _ARM
-    own, above = whole[at.ARM_TWIST] + 6 * j * _ARM, whole[at.ARM_TWIST] + 6 * p * _ARM
-    inside = whole[whole[at.ARM_CHAIN] + p] >= 0
-    for c in range(6 * _ARM):
-        work[own + c] = work[above + c] if inside else 0
-    if inside:
-        _lever(whole, work, p, j)
-        for r in range(3):
-            row_16(work, own + r * _ARM, 0, work, frame + 8 * r, 1, 0, work, above + 3 * _ARM, _ARM, 3)
+    """The same by the numbers of an articulation; nothing where what is above it hangs on none."""
+    nothing, frame, turn = whole[at.ARM_TWIST], whole[at.FRAME], whole[at.TURN] + 9 * p
+    own, above = nothing + 6 * j * _ARM, nothing
+    rates, parts = whole[at.ARM_RATES] + 3 * j * _ARM, whole[at.ARM_PARTS] + 3 * j * _ARM
+    if whole[whole[at.ARM_CHAIN] + p] >= 0:
+        above += 6 * p * _ARM
+    _lever(whole, work, p, j)
+    angular = above + 3 * _ARM
+    tile_3x16(work, own, above, _ARM, work, frame, 1, 8, work, angular, _ARM, 3)
     if whole[whole[at.ARM_OF] + j] < 0:
+        copy(work, own + 3 * _ARM, work, angular, 3 * _ARM)
         return
     x, y = arm_angle(whole, body, state, j, 0), arm_angle(whole, body, state, j, 1)
     left_jacobian(x, y, arm_angle(whole, body, state, j, 2), work, frame)
-    for c in range(3 * _ARM):
-        work[rates + c] = 0
-    for r in range(3):
-        parts = whole[at.ARM_PARTS] + 3 * j * _ARM
-        row_16(work, rates + r * _ARM, 0, work, frame + 8 * r, 1, 0, body, parts, _ARM, 3)
-    for r in range(3):
-        turn = whole[at.TURN] + 9 * p + 3 * r
-        row_16(work, own + (3 + r) * _ARM, 0, work, turn, 1, 0, work, rates, _ARM, 3)
+    tile_3x16(work, rates, nothing, _ARM, work, frame, 1, 8, body, parts, _ARM, 3)
+    tile_3x16(work, own + 3 * _ARM, angular, _ARM, work, turn, 1, 3, work, rates, _ARM, 3)
 
 
 @compiled
-def turn_root(whole: np.ndarray, work: np.ndarray, state: np.ndarray, x: float, y: float, z: float) -> None:
-    """The root's rotation at the end of a state, turned on the left by an axis-angle."""
-    first, turn = whole[at.SIZE], whole[at.FRAME]
+def turn_root(state: np.ndarray, first: int, x: float, y: float, z: float, work: np.ndarray, turn: int) -> None:
+    """The rotation at `state[first:]`, turned on the left by an axis-angle; `work[turn:]` is room for nine numbers."""
     to_rotation(x, y, z, work, turn)
     for c in range(3):
         a, b, d = float(state[first + c]), float(state[first + 3 + c]), float(state[first + 6 + c])

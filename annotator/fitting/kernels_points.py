@@ -16,8 +16,8 @@ import math
 import numpy as np
 
 from annotator.fitting import layout as at
-from annotator.fitting.compiled import compiled
-from annotator.fitting.tiles import add_row, row_16, row_24
+from annotator.fitting.compiled import compiled, part
+from annotator.fitting.tiles import three_rows, tile_3x16, tile_3x24, zero
 
 FLOOR = 0.05
 """Least curvature of the robust function, as a share of the weight that iterative reweighting would give."""
@@ -83,25 +83,23 @@ def group_rows(
         if weight <= 0.0:
             continue
         first = whole[at.ROWS] + rows * width
-        for i in range(dims * width):
-            work[first + i] = 0
+        zero(work, first, dims * width)
         if bent:
-            for i in range(dims * whole[at.FEATURE_WIDE]):
-                work[whole[at.FEATURE_ROW] + i] = 0
+            zero(work, whole[at.FEATURE_ROW], 3 * whole[at.FEATURE_WIDE])
         weight *= float(people[person, at.DATA_WEIGHT])
         for c in range(dims):
             work[first + c * width + _RESIDUAL] = _direction(whole, body, work, people, person, k, c, weight)
         for t in range(whole[whole[at.POINT_FIRST] + k], whole[whole[at.POINT_FIRST] + k + 1]):
             _attachment(whole, body, work, group, t, first, width)
+        if bent:
+            _correctives(whole, work, group, first, width)
         for c in range(dims):
-            if bent:
-                _correctives(whole, work, group, c, first + c * width)
             _carried_columns(whole, work, anchor, k, c, first + c * width + _POSE_AT)
         rows += dims
     return rows
 
 
-@compiled
+@part
 def _direction(
     whole: np.ndarray, body: np.ndarray, work: np.ndarray, people: np.ndarray, person: int, k: int, c: int, weight: float
 ) -> float:
@@ -126,13 +124,14 @@ def _direction(
     return weight * weight * slope * r / root
 
 
-@compiled
+@part
 def _attachment(
     whole: np.ndarray, body: np.ndarray, work: np.ndarray, group: int, t: int, first: int, width: int
 ) -> None:
     """Adds one attachment's columns of shape, articulation and, in a group without an anchor, of the pose.
 
-    `factors[:9]` are what a motion of its joint adds: along its velocity, its angular velocity, and in its own frame.
+    `factors[:9]` are what a motion of its joint adds: along its velocity, its angular velocity, and in its own frame. The
+    third row is nothing in 2D; it falls on the next point's first, which is emptied later.
     """
     j, w = whole[whole[at.AT_JOINT] + t], body[whole[at.AT_WEIGHT] + t]
     turn, lever = whole[at.TURN] + 9 * j, whole[at.POSED_REST] + 3 * whole[at.JOINTS] + 3 * t
@@ -140,32 +139,28 @@ def _attachment(
     lever_x = work[turn] * a + work[turn + 1] * b + work[turn + 2] * c
     lever_y = work[turn + 3] * a + work[turn + 4] * b + work[turn + 5] * c
     lever_z = work[turn + 6] * a + work[turn + 7] * b + work[turn + 8] * c
-    pad, wide = whole[at.POSE_PAD], whole[at.FEATURE_WIDE]
-    moved, turned = whole[at.SHAPE_PLACE] + 3 * j * _WIDE, whole[at.TWIST] + 6 * j * pad
-    dense = whole[whole[at.GROUP_ANCHOR] + group] < 0 and pad > 0
-    armed = whole[whole[at.GROUP_ARM] + group] >= 0 and whole[whole[at.ARM_CHAIN] + j] >= 0
-    solid, bent = whole[whole[at.AT_SOLID] + t], whole[whole[at.AT_FEATURES] + t]
     for i in range(whole[at.DIMS]):
-        f, row = whole[at.FACTORS] + i, first + i * width
+        f = whole[at.FACTORS] + i
         x, y, z = work[f + 27], work[f + 30], work[f + 33]
         work[f], work[f + 3], work[f + 6] = w * x, w * y, w * z
         work[f + 9] = lever_y * z - lever_z * y
         work[f + 12] = lever_z * x - lever_x * z
         work[f + 15] = lever_x * y - lever_y * x
-        row_24(work, row + _SHAPE_AT, 0, work, f, 3, 0, work, moved, _WIDE, 3)
-        if solid:
-            for r in range(3):
-                work[f + 18 + 3 * r] = work[turn + r] * x + work[turn + 3 + r] * y + work[turn + 6 + r] * z
-            shapes = whole[at.AT_SHAPES] + 3 * t * _WIDE
-            row_24(work, row + _SHAPE_AT, 0, work, f + 18, 3, 0, body, shapes, _WIDE, 3)
-        if bent >= 0:
-            to, parts = whole[at.FEATURE_ROW] + i * wide, whole[at.FEATURE_PARTS] + bent
-            long = _feature_width(whole, group)
-            add_row(work, to, work, f + 18, 3, body, parts, long, long, 3)
-        if armed:
-            row_16(work, row, 0, work, f, 3, 0, work, whole[at.ARM_TWIST] + 6 * j * _ARM, _ARM, 6)
-        if dense:
-            add_row(work, row + _POSE_AT, work, f, 3, work, turned, pad, pad, 6)
+        for r in range(3):
+            work[f + 18 + 3 * r] = work[turn + r] * x + work[turn + 3 + r] * y + work[turn + 6 + r] * z
+    f, shape, pad = whole[at.FACTORS], first + _SHAPE_AT, whole[at.POSE_PAD]
+    tile_3x24(work, shape, shape, width, work, f, 3, 1, work, whole[at.SHAPE_PLACE] + 3 * j * _WIDE, _WIDE, 3)
+    if whole[whole[at.AT_SOLID] + t]:
+        tile_3x24(work, shape, shape, width, work, f + 18, 3, 1, body, whole[at.AT_SHAPES] + 3 * t * _WIDE, _WIDE, 3)
+    bent = whole[whole[at.AT_FEATURES] + t]
+    if bent >= 0:
+        to, wide, long = whole[at.FEATURE_ROW], whole[at.FEATURE_WIDE], _feature_width(whole, group)
+        three_rows(work, to, to, wide, work, f + 18, 3, 1, body, whole[at.FEATURE_PARTS] + bent, long, long, 3)
+    if whole[whole[at.GROUP_ARM] + group] >= 0 and whole[whole[at.ARM_CHAIN] + j] >= 0:
+        tile_3x16(work, first, first, width, work, f, 3, 1, work, whole[at.ARM_TWIST] + 6 * j * _ARM, _ARM, 6)
+    if whole[whole[at.GROUP_ANCHOR] + group] < 0:
+        pose = first + _POSE_AT
+        three_rows(work, pose, pose, width, work, f, 3, 1, work, whole[at.TWIST] + 6 * j * pad, pad, pad, 6)
 
 
 @compiled
@@ -175,30 +170,31 @@ def _feature_width(whole: np.ndarray, group: int) -> int:
     return (9 * (whole[first + 1] - whole[first]) + 7) // 8 * 8
 
 
-@compiled
-def _correctives(whole: np.ndarray, work: np.ndarray, group: int, c: int, row: int) -> None:
-    """Adds what the turning of joints does through the correctives, from `feature_row[c]`."""
+@part
+def _correctives(whole: np.ndarray, work: np.ndarray, group: int, row: int, width: int) -> None:
+    """Adds what the turning of joints does through the correctives, from `feature_row`."""
     first, pad = whole[whole[at.GROUP_FEATURES] + group], whole[at.POSE_PAD]
-    feature, f = whole[at.FEATURE_ROW] + c * whole[at.FEATURE_WIDE], whole[at.FACTORS] + 36 + c
     for i in range(whole[whole[at.GROUP_FEATURES] + group + 1] - first):
         j = whole[whole[at.GROUP_FEATURE_JOINT] + first + i]
-        local = whole[at.LOCAL] + 9 * j
-        x = y = z = 0.0
-        for col in range(3):
-            u, v, w = work[feature + 9 * i + col], work[feature + 9 * i + col + 3], work[feature + 9 * i + col + 6]
-            p, q, r = work[local + col], work[local + 3 + col], work[local + 6 + col]
-            x += q * w - r * v
-            y += r * u - p * w
-            z += p * v - q * u
-        work[f], work[f + 3], work[f + 6] = x, y, z
-        b = whole[whole[at.POSE_JOINT] + j]
+        for c in range(whole[at.DIMS]):
+            feature, f = whole[at.FEATURE_ROW] + c * whole[at.FEATURE_WIDE] + 9 * i, whole[at.FACTORS] + 36 + c
+            x = y = z = 0.0
+            for col in range(3):
+                local = whole[at.LOCAL] + 9 * j + col
+                u, v, w = work[feature + col], work[feature + col + 3], work[feature + col + 6]
+                x += work[local + 3] * w - work[local + 6] * v
+                y += work[local + 6] * u - work[local] * w
+                z += work[local] * v - work[local + 3] * u
+            work[f], work[f + 3], work[f + 6] = x, y, z
+        b, arm, f = whole[whole[at.POSE_JOINT] + j], whole[whole[at.ARM_OF] + j], whole[at.FACTORS] + 36
         if b >= 0 and whole[whole[at.GROUP_ANCHOR] + group] < 0:
-            add_row(work, row + _POSE_AT, work, f, 3, work, whole[at.POSE_RATES] + 3 * b * pad, pad, pad, 3)
-        elif whole[whole[at.ARM_OF] + j] >= 0 and whole[whole[at.ARM_OF] + j] == whole[whole[at.GROUP_ARM] + group]:
-            row_16(work, row, 0, work, f, 3, 0, work, whole[at.ARM_RATES] + 3 * j * _ARM, _ARM, 3)
+            pose, rates = row + _POSE_AT, whole[at.POSE_RATES] + 3 * b * pad
+            three_rows(work, pose, pose, width, work, f, 3, 1, work, rates, pad, pad, 3)
+        elif arm >= 0 and arm == whole[whole[at.GROUP_ARM] + group]:
+            tile_3x16(work, row, row, width, work, f, 3, 1, work, whole[at.ARM_RATES] + 3 * j * _ARM, _ARM, 3)
 
 
-@compiled
+@part
 def _carried_columns(whole: np.ndarray, work: np.ndarray, anchor: int, k: int, c: int, to: int) -> None:
     """The anchor's twist, or root and translation where there is no anchor."""
     about, point, f = whole[at.PLACE] + 3 * max(anchor, 0), whole[at.POINT] + 3 * k, whole[at.FACTORS] + 27 + c

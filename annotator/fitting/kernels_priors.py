@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from annotator.fitting import layout as at
-from annotator.fitting.compiled import compiled
+from annotator.fitting.compiled import compiled, part
 from annotator.fitting.kernels_rotations import axis_angle, inverse_left_jacobian_row
-from annotator.fitting.tiles import add_product
+from annotator.fitting.tiles import add_product, zero
 
 _LATENT, _AXIS_ANGLE, _ARM = at.LATENT, at.AXIS_ANGLE, at.ARM_PAD
 
@@ -76,7 +76,7 @@ def _mixture(whole: np.ndarray, body: np.ndarray, state: np.ndarray) -> tuple[in
     return best, least
 
 
-@compiled
+@part
 def _add_mixture(
     whole: np.ndarray, body: np.ndarray, state: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
@@ -107,7 +107,7 @@ def _bending(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.nd
     return float(body[whole[at.BEND_WEIGHT]]) * math.exp(2.0 * float(body[whole[at.BEND_SIGN] + i]) * angle)
 
 
-@compiled
+@part
 def _add_bending(
     whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
@@ -123,8 +123,7 @@ def _add_bending(
         x, y, z = axis_angle(work, whole[at.LOCAL] + 9 * whole[whole[at.BEND_ROW] + i])
         u, v, w = inverse_left_jacobian_row(x, y, z, axis)
         rates, root = whole[at.POSE_RATES] + 3 * b * pad, 2.0 * math.sqrt(value)
-        for c in range(core):
-            work[carrier + i * core + c] = 0
+        zero(work, carrier + i * core, core)
         for c in range(whole[at.POSE]):
             rate = u * work[rates + c] + v * work[rates + pad + c] + w * work[rates + 2 * pad + c]
             gradient[to + c] += 2.0 * sign * value * rate

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from annotator.fitting import layout as at
-from annotator.fitting.compiled import compiled
+from annotator.fitting.compiled import compiled, part
 from annotator.fitting.kernels_chain import joint_rates, pose_joints, turn_root
 from annotator.fitting.kernels_points import group_rows, points_value
 from annotator.fitting.kernels_priors import add_priors, priors_value
-from annotator.fitting.tiles import add_gram, add_product, add_row
+from annotator.fitting.tiles import add_gram, add_product, add_row, copy, zero
 
 _ANCHORED, _POSE_AT, _SHAPE_AT, _SHAPES, _RESIDUAL, _ARM = (
     *(at.ANCHORED, at.POSE_AT, at.SHAPE_AT, at.SHAPES, at.RESIDUAL, at.ARM),
@@ -45,13 +45,12 @@ def retract(task: at.Task, work: np.ndarray, state: np.ndarray, step: np.ndarray
     """`moved` becomes `state` after `step`."""
     whole = task.whole
     first, root = whole[at.FIRST], whole[at.ROOT_START]
-    for i in range(whole[at.SIZE] + 9):
-        moved[i] = state[i]
+    copy(moved, 0, state, 0, whole[at.SIZE] + 9)
     for i in range(first, whole[at.LAST]):
         if i < root or i >= whole[at.TRANSL_START]:
             moved[i] += step[i - first]
     to = root - first
-    turn_root(whole, work, moved, float(step[to]), float(step[to + 1]), float(step[to + 2]))
+    turn_root(moved, whole[at.SIZE], float(step[to]), float(step[to + 1]), float(step[to + 2]), work, whole[at.FRAME])
 
 
 @compiled
@@ -61,8 +60,7 @@ def _add_group(
     """The Gram matrix of a group's rows, added where its columns belong."""
     anchor, arm, origin = whole[whole[at.GROUP_ANCHOR] + group], whole[whole[at.GROUP_ARM] + group], whole[at.FIRST]
     width, gram = _ANCHORED if anchor >= 0 else whole[at.DENSE_WIDTH], whole[at.GRAM]
-    for i in range(width * width):
-        work[gram + i] = 0
+    zero(work, gram, width * width)
     add_gram(work, gram, width, work, whole[at.ROWS], width, 0 if arm >= 0 else 8, width, rows)
     shape, core, count = whole[at.SHAPE_START] - origin, whole[at.POSE_START] - origin, 0
     if anchor < 0:
@@ -94,7 +92,7 @@ def _add_group(
         _carry(whole, work, anchor, arm, matrix, gradient)
 
 
-@compiled
+@part
 def _carry(whole: np.ndarray, work: np.ndarray, anchor: int, arm: int, matrix: np.ndarray, gradient: np.ndarray) -> None:
     """The six columns of the anchor's twist become those of pose, root and translation: T' (G T), T' g and so on."""
     _carrier(whole, work, anchor)
@@ -104,8 +102,7 @@ def _carry(whole: np.ndarray, work: np.ndarray, anchor: int, arm: int, matrix: n
         row = gram + (_POSE_AT + i) * _ANCHORED + _POSE_AT
         for j in range(i):
             work[row + j] = work[gram + (_POSE_AT + j) * _ANCHORED + _POSE_AT + i]
-        for c in range(pad):
-            work[carried + i * pad + c] = 0
+        zero(work, carried + i * pad, pad)
         add_row(work, carried + i * pad, work, row, 1, work, carrier, pad, pad, 6)
     add_row(gradient, core, work, gram + _RESIDUAL * _ANCHORED + _POSE_AT, 1, work, carrier, pad, pad, 6)
     add_product(matrix, core * ld + core, ld, work, carrier, pad, 1, work, carried, pad, pad, pad, 6)
@@ -116,14 +113,14 @@ def _carry(whole: np.ndarray, work: np.ndarray, anchor: int, arm: int, matrix: n
         add_product(matrix, to * ld + core, ld, work, gram + _POSE_AT, 1, _ANCHORED, work, carrier, pad, _ARM, pad, 6)
 
 
-@compiled
+@part
 def _carrier(whole: np.ndarray, work: np.ndarray, anchor: int) -> None:
     """Velocity and angular velocity of the anchor per number of pose, root and translation, `(6, core)`."""
     pad, core, count, to = whole[at.POSE_PAD], whole[at.CORE_PAD], whole[at.POSE], whole[at.CARRIER]
     twist, place, about = whole[at.TWIST] + 6 * anchor * pad, whole[at.PLACE] + 3 * anchor, whole[at.PLACE]
+    zero(work, to, 6 * core)
     for r in range(6):
-        for c in range(core):
-            work[to + r * core + c] = work[twist + r * pad + c] if c < count else 0
+        copy(work, to + r * core, work, twist + r * pad, count)
     x, y, z = work[place] - work[about], work[place + 1] - work[about + 1], work[place + 2] - work[about + 2]
     root = to + count
     work[root + 1], work[root + 2] = z, -y

@@ -137,7 +137,7 @@ NET = (
     "b2",
     "w3t",  # (H, 128) by input unit
     "b3",
-    "m0",  # (H, P) W2 D1 W1
+    "m0",  # (P, H) W2 D1 W1, by number of the latent
     "j0",  # (128, P) W3 D2 W2 D1 W1
     "h10",  # the layers before their rectifiers
     "h20",
@@ -153,9 +153,10 @@ _AFTER_BODY = _AFTER_TABLES + len(BODY)
 
 WORK = (
     # the decoder, where its Jacobian stands and (next) where it was evaluated last
-    *("latent", "change", "h1", "h2", "s1", "s2", "h1_next", "h2_next", "s1_next", "s2_next", "activation", "out"),
-    "m",  # (H, P)
+    *("latent", "h2", "s1", "s2"),
+    "m",  # (P, H)
     "j6",  # (128, P)
+    *("change", "h1_next", "h2_next", "s1_next", "s2_next", "activation", "out"),
     *("flips_hidden", "flips_out", "flips_latent"),  # (64 + 4, H), (64 + 4, 128), (64 + 4, P)
     # the body
     "frame",  # (3, 8)
@@ -182,8 +183,8 @@ WORK = (
 _AFTER_NET = _AFTER_BODY + len(NET)
 # fmt: off
 (
-    AT_LATENT, CHANGE, H1, H2, S1, S2, H1_NEXT, H2_NEXT, S1_NEXT, S2_NEXT, ACTIVATION, DECODED,
-    M, J6, FLIPS_HIDDEN, FLIPS_OUT, FLIPS_LATENT,
+    AT_LATENT, H2, S1, S2, M, J6,
+    CHANGE, H1_NEXT, H2_NEXT, S1_NEXT, S2_NEXT, ACTIVATION, DECODED, FLIPS_HIDDEN, FLIPS_OUT, FLIPS_LATENT,
     FRAME, LOCAL, TURN, PLACE, POSED_REST, FEATURE, POSE_RATES, TWIST, ARM_RATES, ARM_TWIST, SHAPE_PLACE,
     POINT, RESIDUALS, FACTORS, FEATURE_ROW, ROWS, GRAM, CARRIER, CARRIED,
 ) = range(_AFTER_NET, _AFTER_NET + len(WORK))
@@ -196,6 +197,10 @@ HEAD = WORK_LONG + 1
 
 FOCAL, CENTER, DATA_WEIGHT, TARGETS = 0, 2, 4, 5
 """Focal length (2), centre (2), data weight, then four numbers a point: px or metres (3) and confidence."""
+
+
+MEMORY = CHANGE
+"""What of `work`, from its beginning on, the decoder needs to remember between the stages of a fit."""
 
 
 class Task(NamedTuple):
@@ -249,7 +254,7 @@ def _work_sizes(sizes: dict[str, int], tables: dict[str, np.ndarray]) -> list[in
     rotations = int(tables["pose_joint"].max()) + 1
     long = {
         **dict.fromkeys(("latent", "change"), pad + 8),
-        **dict.fromkeys(("h1", "h2", "s1", "s2", "h1_next", "h2_next", "s1_next", "s2_next", "activation"), hidden),
+        **dict.fromkeys(("h2", "s1", "s2", "h1_next", "h2_next", "s1_next", "s2_next", "activation"), hidden),
         **{"out": OUT, "m": hidden * pad, "j6": OUT * pad},
         **{"flips_hidden": (FLIPS + 4) * hidden, "flips_out": (FLIPS + 4) * OUT, "flips_latent": (FLIPS + 4) * pad},
         **{"frame": 24, "local": 9 * joints, "turn": 9 * joints, "place": 3 * joints},

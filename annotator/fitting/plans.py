@@ -218,7 +218,7 @@ def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
     return {
         **{"slope": np.array([slope, 1.0]), "w1": w1, "w1t": w1.T, "b1": b1, "w2t": w2.T, "b2": b2},
         **{"w3t": np.pad(w3.T, ((0, 0), (0, more))), "b3": np.pad(b3, (0, more))},
-        **{"m0": m, "j0": np.pad(j, ((0, more), (0, 0))), "h10": b1, "h20": h2},
+        **{"m0": m.T, "j0": np.pad(j, ((0, more), (0, 0))), "h10": b1, "h20": h2},
     }
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from annotator.fitting.compiled import compiled
-from annotator.fitting.tiles import subtract_gram
+from annotator.fitting.compiled import compiled, part
+from annotator.fitting.tiles import add_product, copy, subtract_gram, zero
 
 CONVERGED, EXHAUSTED, NOT_FINITE = 0, 1, 2
 """Why `minimise` stopped: nothing more to gain, no iterations left, a value that is no number."""
@@ -29,7 +29,7 @@ class System(NamedTuple):
     matrix: np.ndarray
     factor: np.ndarray
     gradient: np.ndarray
-    right: np.ndarray
+    panel: np.ndarray
     step: np.ndarray
     moved: np.ndarray
 
@@ -56,87 +56,90 @@ def system(unknowns: int, state: int, dtype: type) -> System:
     size = (unknowns + _PANEL - 1) // _PANEL * _PANEL + 2 * _PANEL
     return System(
         matrix=np.zeros((size, size), dtype),
-        factor=np.zeros((size, size), dtype),
+        factor=np.zeros(size * size, dtype),
         gradient=np.zeros(size, dtype),
-        right=np.zeros(size, dtype),
+        panel=np.zeros(_PANEL * (_PANEL + size), dtype),
         step=np.zeros(size, dtype),
         moved=np.zeros(state, dtype),
     )
 
 
-@compiled
-def minimise(
-    evaluate: Any,
-    linearise: Any,
-    retract: Any,
-    task: Any,
-    scratch: Any,
-    room: System,
-    state: np.ndarray,
-    unknowns: int,
-    limits: Limits,
-) -> tuple[float, int, int]:
-    """Lowers the objective from `state`, which is moved; returns its value, the steps tried and why it stopped."""
-    value = evaluate(task, scratch, state)
-    if not math.isfinite(value):
-        return value, 0, NOT_FINITE
-    linearise(task, scratch, state, room.matrix, room.gradient)
-    damping, growth, small = limits.damping, 2.0, 0
-    for iteration in range(1, limits.iterations + 1):
-        promised = damped_step(room, unknowns, damping, limits.floor)
-        gained = -math.inf
-        if promised > 0.0:
-            retract(task, scratch, state, room.step, room.moved)
-            reached = evaluate(task, scratch, room.moved)
-            if math.isfinite(reached):
-                gained = value - reached
-        if abs(gained) < limits.gain * abs(value):
-            small += 1
-        elif gained > 0.0:
-            small = 0
-        if gained > 0.0:
-            for i in range(len(state)):
-                state[i] = room.moved[i]
-            value = value - gained
-            damping *= max(1.0 / 3.0, 1.0 - (2.0 * gained / promised - 1.0) ** 3)
-            growth = 2.0
-        else:
-            damping *= growth
-            growth *= 2.0
-        if small >= limits.patience or damping > _GREATEST_DAMPING:
-            return value, iteration, CONVERGED
-        if gained > 0.0 and iteration < limits.iterations:
-            linearise(task, scratch, state, room.matrix, room.gradient)
-    return value, limits.iterations, EXHAUSTED
+def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
+    """The solver of one objective, compiled with it.
+
+    Returns:
+        `minimise(task, scratch, room, state, unknowns, limits)`, which lowers the objective from `state`, moves that, and
+        returns the value, the steps tried and why it stopped.
+    """
+
+    @part
+    def minimise(
+        task: Any, scratch: Any, room: System, state: np.ndarray, unknowns: int, limits: Limits
+    ) -> tuple[float, int, int]:
+        value = evaluate(task, scratch, state)
+        if not math.isfinite(value):
+            return value, 0, NOT_FINITE
+        linearise(task, scratch, state, room.matrix, room.gradient)
+        damping, growth, small = limits.damping, 2.0, 0
+        for iteration in range(1, limits.iterations + 1):
+            promised = damped_step(room, unknowns, damping, limits.floor)
+            gained = -math.inf
+            if promised > 0.0:
+                retract(task, scratch, state, room.step, room.moved)
+                reached = evaluate(task, scratch, room.moved)
+                if math.isfinite(reached):
+                    gained = value - reached
+            if abs(gained) < limits.gain * abs(value):
+                small += 1
+            elif gained > 0.0:
+                small = 0
+            if gained > 0.0:
+                for i in range(len(state)):
+                    state[i] = room.moved[i]
+                value = value - gained
+                damping *= max(1.0 / 3.0, 1.0 - (2.0 * gained / promised - 1.0) ** 3)
+                growth = 2.0
+            else:
+                damping *= growth
+                growth *= 2.0
+            if small >= limits.patience or damping > _GREATEST_DAMPING:
+                return value, iteration, CONVERGED
+            if gained > 0.0 and iteration < limits.iterations:
+                linearise(task, scratch, state, room.matrix, room.gradient)
+        return value, limits.iterations, EXHAUSTED
+
+    return minimise
 
 
 @compiled
 def damped_step(room: System, unknowns: int, damping: float, floor: float) -> float:
     """`step` solves (H + damping D) step = -gradient; returns the decrease that the quadratic model promises.
 
-    D is H's diagonal, at least `floor`. 0 where the damped matrix is not positive.
+    D is H's diagonal, at least `floor`. 0 where the damped matrix is not positive. The right-hand side stands in the
+    column behind the matrix, so that factoring carries it along.
     """
     size = (unknowns + _PANEL - 1) // _PANEL * _PANEL
-    matrix, factor = room.matrix, room.factor
+    matrix, factor, ld = room.matrix, room.factor, room.matrix.shape[1]
     for i in range(size):
+        row = i * ld
         for j in range(i, size):
-            factor[i, j] = matrix[i, j]
+            factor[row + j] = matrix[i, j]
+        zero(factor, row + size, _PANEL)
         if i < unknowns:
-            factor[i, i] += damping * max(matrix[i, i], floor)
-            room.right[i] = -room.gradient[i]
+            factor[row + i] += damping * max(matrix[i, i], floor)
+            factor[row + size] = -room.gradient[i]
         else:
-            factor[i, i] = 1
-            room.right[i] = 0
+            factor[row + i] = 1
     for panel in range(0, size, _PANEL):
-        if not _factor_panel(factor, room.right, panel, size):
+        if not _factor_panel(factor, ld, room.panel, panel, size + _PANEL):
             return 0.0
-        subtract_gram(factor, factor.shape[1], panel + _PANEL, size, panel)
+        subtract_gram(factor, ld, panel + _PANEL, size, size + _PANEL, panel)
     for back in range(size):
         i = size - 1 - back
-        rest = room.right[i]
+        rest = factor[i * ld + size]
         for j in range(i + 1, size):
-            rest -= factor[i, j] * room.step[j]
-        room.step[i] = rest / factor[i, i]
+            rest -= factor[i * ld + j] * room.step[j]
+        room.step[i] = rest / factor[i * ld + i]
     promised = 0.0
     for i in range(unknowns):
         s = float(room.step[i])
@@ -144,23 +147,36 @@ def damped_step(room: System, unknowns: int, damping: float, floor: float) -> fl
     return promised
 
 
-@compiled
-def _factor_panel(factor: np.ndarray, right: np.ndarray, panel: int, size: int) -> bool:
-    """Eight rows of the upper Cholesky factor, and the forward substitution that belongs to them."""
-    for p in range(panel, panel + _PANEL):
-        for q in range(panel, p):
-            above = factor[q, p]
-            right[p] -= above * right[q]
-            for j in range(p, size):
-                factor[p, j] -= above * factor[q, j]
-        pivot = factor[p, p]
-        if not pivot > 0.0:
-            return False
-        scale = factor.dtype.type(1.0 / math.sqrt(pivot))
-        right[p] *= scale
-        for j in range(p, size):
-            factor[p, j] *= scale
-    for i in range(panel + _PANEL, size):
-        for p in range(panel, panel + _PANEL):
-            right[i] -= factor[p, i] * right[p]
+@part
+def _factor_panel(factor: np.ndarray, ld: int, room: np.ndarray, panel: int, columns: int) -> bool:
+    """Eight rows of the upper Cholesky factor: the block on the diagonal, whose inverse takes the rest of the rows along.
+
+    `room` holds that inverse, transposed, and behind it a copy of the rows.
+    """
+    corner = panel * ld + panel
+    for p in range(_PANEL):
+        for q in range(p, _PANEL):
+            total = float(factor[corner + p * ld + q])
+            for k in range(p):
+                total -= float(factor[corner + k * ld + p]) * float(factor[corner + k * ld + q])
+            if p == q:
+                if not total > 0.0:
+                    return False
+                factor[corner + p * ld + p] = math.sqrt(total)
+            else:
+                factor[corner + p * ld + q] = total / float(factor[corner + p * ld + p])
+    zero(room, 0, _PANEL * _PANEL)
+    for p in range(_PANEL):  # row p of the inverse of the lower factor, at room[k, p]
+        diagonal = 1.0 / float(factor[corner + p * ld + p])
+        room[p * _PANEL + p] = diagonal
+        for k in range(p):
+            total = 0.0
+            for q in range(k, p):
+                total += float(factor[corner + q * ld + p]) * float(room[k * _PANEL + q])
+            room[k * _PANEL + p] = -total * diagonal
+    wide, rows = columns - panel - _PANEL, _PANEL * _PANEL
+    for p in range(_PANEL):
+        copy(room, rows + p * wide, factor, corner + p * ld + _PANEL, wide)
+        zero(factor, corner + p * ld + _PANEL, wide)
+    add_product(factor, corner + _PANEL, ld, room, 0, _PANEL, 1, room, rows, wide, _PANEL, wide, _PANEL)
     return True

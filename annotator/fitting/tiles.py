@@ -4,9 +4,10 @@ numba's own loops reach a third of the processor's arithmetic here and BLAS call
 of C is written directly in LLVM's vector instructions: as many rows and columns as registers hold, one pass over the
 depth. No compiler but numba's is needed. Without numba the same products are numpy's.
 
-Arrays are C-contiguous and addressed by the number of their first element, so a tile may lie anywhere in them:
+Arrays are C-contiguous and addressed by the number of their first element, so a tile may lie anywhere in them; what it
+is added to may lie elsewhere in C, which saves copies:
 
-    C[c0 + i ldc + j] += sum over k of X[x0 + k xk + i xi] Y[y0 + k ldy + j]
+    C[c0 + i ldc + j] = C[d0 + i ldc + j] + sum over k of X[x0 + k xk + i xi] Y[y0 + k ldy + j]
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def _plain_tile(rows: int, columns: int, sign: float) -> Tile:
     def tile(
         c: np.ndarray,
         c0: int,
+        d0: int,
         ldc: int,
         x: np.ndarray,
         x0: int,
@@ -41,9 +43,9 @@ def _plain_tile(rows: int, columns: int, sign: float) -> Tile:
             return
         size = c.itemsize
         strided = np.lib.stride_tricks.as_strided
-        into = strided(c.reshape(-1)[c0:], (rows, columns), (ldc * size, size))
+        into, base = (strided(c.reshape(-1)[at:], (rows, columns), (ldc * size, size)) for at in (c0, d0))
         left = strided(x.reshape(-1)[x0:], (depth, rows), (xk * size, xi * size))
-        into += sign * (left.T @ strided(y.reshape(-1)[y0:], (depth, columns), (ldy * size, size)))
+        into[:] = base + sign * (left.T @ strided(y.reshape(-1)[y0:], (depth, columns), (ldy * size, size)))
 
     return tile
 
@@ -57,7 +59,7 @@ def _vector_tile(rows: int, columns: int, sign: float) -> Any:
     word, lane = ir.IntType(64), ir.IntType(32)
 
     def fill(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        (c, c0, ldc, x, x0, xk, xi, y, y0, ldy, depth) = args
+        (c, c0, d0, ldc, x, x0, xk, xi, y, y0, ldy, depth) = args
         element = signature.args[0].dtype
         scalar, size = context.get_value_type(element), element.bitwidth // 8
         lanes = 8 if size == 4 else 4
@@ -79,7 +81,7 @@ def _vector_tile(rows: int, columns: int, sign: float) -> Any:
             zeros = ir.Constant(ir.VectorType(lane, lanes), [0] * lanes)
             return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), zeros)
 
-        into, left, right = (pointer(signature.args[i], a) for i, a in ((0, c), (3, x), (7, y)))
+        into, left, right = (pointer(signature.args[i], a) for i, a in ((0, c), (4, x), (8, y)))
         before = builder.block
         loop, after = builder.append_basic_block("tile"), builder.append_basic_block("tiled")
         builder.cbranch(builder.icmp_signed(">", depth, number(0)), loop, after)
@@ -105,22 +107,21 @@ def _vector_tile(rows: int, columns: int, sign: float) -> Any:
         builder.cbranch(builder.icmp_signed("<", following, depth), loop, done)
         builder.position_at_end(done)
         for row in range(rows):
-            start = builder.add(c0, builder.mul(ldc, number(row)))
+            below = builder.mul(ldc, number(row))
             for v in range(count):
-                place = vector_at(into, start, v)
-                old = builder.load(place, align=size)
+                old = builder.load(vector_at(into, builder.add(d0, below), v), align=size)
                 new = builder.fadd(old, more[row][v]) if sign > 0 else builder.fsub(old, more[row][v])
-                builder.store(new, place, align=size)
+                builder.store(new, vector_at(into, builder.add(c0, below), v), align=size)
         builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
     @intrinsic
     def tile(  # type: ignore[no-untyped-def]
-        typingctx, c, c0, ldc, x, x0, xk, xi, y, y0, ldy, depth  # noqa: ANN001
+        typingctx, c, c0, d0, ldc, x, x0, xk, xi, y, y0, ldy, depth  # noqa: ANN001
     ):  # noqa: ANN202
         n = types.int64
-        return types.void(c, n, n, x, n, n, n, y, n, n, n), fill
+        return types.void(c, n, n, n, x, n, n, n, y, n, n, n), fill
 
     return tile
 
@@ -128,9 +129,24 @@ def _vector_tile(rows: int, columns: int, sign: float) -> Any:
 _make: Callable[[int, int, float], Any] = _vector_tile if AVAILABLE else _plain_tile
 _tile_4x16, _tile_4x8 = _make(4, 16, 1.0), _make(4, 8, 1.0)
 _less_4x16, _less_4x8 = _make(4, 16, -1.0), _make(4, 8, -1.0)
-_row_64, _row_32, _row_8 = _make(1, 64, 1.0), _make(1, 32, 1.0), _make(1, 8, 1.0)
-row_16, row_24 = _make(1, 16, 1.0), _make(1, 24, 1.0)
-"""One row of 16 or 24 columns."""
+_row_64, _row_8 = _make(1, 64, 1.0), _make(1, 8, 1.0)
+_tile_3x32, _tile_3x8 = _make(3, 32, 1.0), _make(3, 8, 1.0)
+tile_3x24, tile_3x16 = _make(3, 24, 1.0), _make(3, 16, 1.0)
+"""Three rows, of shape or of an articulation."""
+
+
+@compiled
+def zero(c: np.ndarray, c0: int, count: int) -> None:
+    """Zeros from `c0` on."""
+    for i in range(c0, c0 + count):
+        c[i] = 0
+
+
+@compiled
+def copy(c: np.ndarray, c0: int, x: np.ndarray, x0: int, count: int) -> None:
+    """Numbers from `x0` on to `c0`."""
+    for i in range(count):
+        c[c0 + i] = x[x0 + i]
 
 
 @compiled
@@ -140,12 +156,12 @@ def add_product(
 ) -> None:  # fmt: skip
     """C += X Y; `rows` counts in fours, `columns` in eights."""
     for i in range(0, rows, 4):
-        j = 0
+        j, to, left = 0, c0 + i * ldc, x0 + i * xi
         while j + 16 <= columns:
-            _tile_4x16(c, c0 + i * ldc + j, ldc, x, x0 + i * xi, xk, xi, y, y0 + j, ldy, depth)
+            _tile_4x16(c, to + j, to + j, ldc, x, left, xk, xi, y, y0 + j, ldy, depth)
             j += 16
         if j < columns:
-            _tile_4x8(c, c0 + i * ldc + j, ldc, x, x0 + i * xi, xk, xi, y, y0 + j, ldy, depth)
+            _tile_4x8(c, to + j, to + j, ldc, x, left, xk, xi, y, y0 + j, ldy, depth)
 
 
 @compiled
@@ -154,24 +170,24 @@ def add_gram(
 ) -> None:
     """The upper part of C += X' X for the columns from `start` (a multiple of 8) on; some of what is below may be touched."""
     for i in range(start, columns, 4):
-        j = i // 8 * 8
+        j, to = i // 8 * 8, c0 + i * ldc
         while j + 16 <= columns:
-            _tile_4x16(c, c0 + i * ldc + j, ldc, x, x0 + i, ldx, 1, x, x0 + j, ldx, depth)
+            _tile_4x16(c, to + j, to + j, ldc, x, x0 + i, ldx, 1, x, x0 + j, ldx, depth)
             j += 16
         if j < columns:
-            _tile_4x8(c, c0 + i * ldc + j, ldc, x, x0 + i, ldx, 1, x, x0 + j, ldx, depth)
+            _tile_4x8(c, to + j, to + j, ldc, x, x0 + i, ldx, 1, x, x0 + j, ldx, depth)
 
 
 @compiled
-def subtract_gram(c: np.ndarray, ldc: int, first: int, columns: int, panel: int) -> None:
-    """C -= P' P for rows and columns from `first` on, with the eight rows of C from `panel` on as P."""
-    for i in range(first, columns, 4):
-        j = i // 8 * 8
+def subtract_gram(c: np.ndarray, ldc: int, first: int, last: int, columns: int, panel: int) -> None:
+    """C -= P' P for rows `first` to `last` and columns on to `columns`, with the eight rows of C from `panel` on as P."""
+    for i in range(first, last, 4):
+        j, to, left = i // 8 * 8, i * ldc, panel * ldc
         while j + 16 <= columns:
-            _less_4x16(c, i * ldc + j, ldc, c, panel * ldc + i, ldc, 1, c, panel * ldc + j, ldc, 8)
+            _less_4x16(c, to + j, to + j, ldc, c, left + i, ldc, 1, c, left + j, ldc, 8)
             j += 16
         if j < columns:
-            _less_4x8(c, i * ldc + j, ldc, c, panel * ldc + i, ldc, 1, c, panel * ldc + j, ldc, 8)
+            _less_4x8(c, to + j, to + j, ldc, c, left + i, ldc, 1, c, left + j, ldc, 8)
 
 
 @compiled
@@ -181,11 +197,23 @@ def add_row(
     """One row of C += x Y; `columns` counts in eights."""
     j = 0
     while j + 64 <= columns:
-        _row_64(c, c0 + j, 0, x, x0, xk, 0, y, y0 + j, ldy, depth)
+        _row_64(c, c0 + j, c0 + j, 0, x, x0, xk, 0, y, y0 + j, ldy, depth)
         j += 64
+    while j < columns:
+        _row_8(c, c0 + j, c0 + j, 0, x, x0, xk, 0, y, y0 + j, ldy, depth)
+        j += 8
+
+
+@compiled
+def three_rows(
+    c: np.ndarray, c0: int, d0: int, ldc: int, x: np.ndarray, x0: int, xk: int, xi: int, y: np.ndarray, y0: int, ldy: int,
+    columns: int, depth: int,
+) -> None:  # fmt: skip
+    """Three rows of C = D + X Y; `columns` counts in eights."""
+    j = 0
     while j + 32 <= columns:
-        _row_32(c, c0 + j, 0, x, x0, xk, 0, y, y0 + j, ldy, depth)
+        _tile_3x32(c, c0 + j, d0 + j, ldc, x, x0, xk, xi, y, y0 + j, ldy, depth)
         j += 32
     while j < columns:
-        _row_8(c, c0 + j, 0, x, x0, xk, 0, y, y0 + j, ldy, depth)
+        _tile_3x8(c, c0 + j, d0 + j, ldc, x, x0, xk, xi, y, y0 + j, ldy, depth)
         j += 8
