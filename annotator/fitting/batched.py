@@ -55,7 +55,7 @@ class Settings:
     gain: tuple[float, ...] = (1e-3, 1e-3, 1e-5)
     damping: tuple[float, ...] = (1e-2, 1e-2, 1e-3)
     patience: int = 2
-    floor: float = 1.0
+    floor: float = 0.1
     starts: int = 2
     together: int = 2
     dtype: type = np.float32
@@ -70,7 +70,7 @@ class Settings:
         ]
 
 
-_CAMERA = Limits(iterations=30, gain=1e-6, patience=2, damping=1e-2, floor=1e-6)
+_CAMERA = Limits(iterations=30, gain=1e-6, patience=2, damping=1e-2, floor=1e-9)
 
 
 def fit(

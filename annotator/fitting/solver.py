@@ -2,8 +2,12 @@
 
 The objective is three functions: `evaluate(task, scratch, state) -> value`, `linearise(task, scratch, state, matrix,
 gradient)` (at the state evaluated last; the upper part of a curvature that need not be exact but should be positive) and
-`retract(task, scratch, state, step, moved)`. Damping is lambda times the matrix's own diagonal, led by Nielsen's gain ratio
-(Madsen, Nielsen, Tingleff, Methods for non-linear least squares problems, 2004, section 3.2).
+`retract(task, scratch, state, step, moved)`.
+
+Damping is lambda times the matrix's own diagonal, led by Nielsen's gain ratio (Madsen, Nielsen, Tingleff, Methods for
+non-linear least squares problems, 2004, section 3.2). What the curvature leaves out is learnt from the gradients along the
+way by the secant update of NL2SOL (Dennis, Gay, Welsch, 1981), and counts in a step when it foretold the step before
+better: without it the last percent takes four times as many steps.
 """
 
 from __future__ import annotations
@@ -24,12 +28,18 @@ _PANEL = 8
 
 
 class System(NamedTuple):
-    """Linear system and states of one problem of at most n unknowns; rows are padded to whole panels of eight."""
+    """Linear system and states of one problem of at most n unknowns, padded to whole panels of eight.
+
+    `matrix` `(L, L)` and `gradient` are the objective's; `secant` `(L L,)` is what the gradients add to the matrix.
+    """
 
     matrix: np.ndarray
-    factor: np.ndarray
     gradient: np.ndarray
+    factor: np.ndarray
     panel: np.ndarray
+    secant: np.ndarray
+    before: np.ndarray
+    bent: np.ndarray
     step: np.ndarray
     moved: np.ndarray
 
@@ -41,7 +51,9 @@ class Limits(NamedTuple):
         iterations: most steps tried, rejected ones too.
         gain: a step that gains less than this share of the value is a small one.
         patience: small steps in a row after which it has converged.
-        damping: first lambda. floor: least value of the diagonal that lambda multiplies.
+        damping: first lambda.
+        floor: least value of the diagonal that lambda multiplies, as a share of the diagonal's mean: what hardly moves the
+            objective would otherwise run away.
     """
 
     iterations: int
@@ -56,9 +68,12 @@ def system(unknowns: int, state: int, dtype: type) -> System:
     size = (unknowns + _PANEL - 1) // _PANEL * _PANEL + 2 * _PANEL
     return System(
         matrix=np.zeros((size, size), dtype),
-        factor=np.zeros(size * size, dtype),
         gradient=np.zeros(size, dtype),
+        factor=np.zeros(size * size, dtype),
         panel=np.zeros(_PANEL * (_PANEL + size), dtype),
+        secant=np.zeros(size * size, dtype),
+        before=np.zeros(size, dtype),
+        bent=np.zeros(size, dtype),
         step=np.zeros(size, dtype),
         moved=np.zeros(state, dtype),
     )
@@ -80,22 +95,28 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
         if not math.isfinite(value):
             return value, 0, NOT_FINITE
         linearise(task, scratch, state, room.matrix, room.gradient)
-        damping, growth, small = limits.damping, 2.0, 0
+        zero(room.secant, 0, len(room.secant))
+        damping, growth, small, curved = limits.damping, 2.0, 0, False
         for iteration in range(1, limits.iterations + 1):
-            promised = damped_step(room, unknowns, damping, limits.floor)
-            gained = -math.inf
+            floor = _floor(room, unknowns, limits.floor)
+            promised = damped_step(room, unknowns, damping, floor, curved)
+            if promised <= 0.0 and curved:
+                curved = False
+                promised = damped_step(room, unknowns, damping, floor, False)
+            gained, bend = -math.inf, _bend(room, unknowns)
             if promised > 0.0:
                 retract(task, scratch, state, room.step, room.moved)
                 reached = evaluate(task, scratch, room.moved)
                 if math.isfinite(reached):
                     gained = value - reached
+            straight = promised + (bend if curved else 0.0)
+            curved = abs(straight - bend - gained) < abs(straight - gained)
             if abs(gained) < limits.gain * abs(value):
                 small += 1
             elif gained > 0.0:
                 small = 0
             if gained > 0.0:
-                for i in range(len(state)):
-                    state[i] = room.moved[i]
+                copy(state, 0, room.moved, 0, len(state))
                 value = value - gained
                 damping *= max(1.0 / 3.0, 1.0 - (2.0 * gained / promised - 1.0) ** 3)
                 growth = 2.0
@@ -105,15 +126,74 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
             if small >= limits.patience or damping > _GREATEST_DAMPING:
                 return value, iteration, CONVERGED
             if gained > 0.0 and iteration < limits.iterations:
+                copy(room.before, 0, room.gradient, 0, unknowns)
                 linearise(task, scratch, state, room.matrix, room.gradient)
+                _learn(room, unknowns, 2.0 * bend)
         return value, limits.iterations, EXHAUSTED
 
     return minimise
 
 
 @compiled
-def damped_step(room: System, unknowns: int, damping: float, floor: float) -> float:
-    """`step` solves (H + damping D) step = -gradient; returns the decrease that the quadratic model promises.
+def _floor(room: System, unknowns: int, share: float) -> float:
+    total = 0.0
+    for i in range(unknowns):
+        total += float(room.matrix[i, i])
+    return share * total / unknowns
+
+
+@compiled
+def _bend(room: System, unknowns: int) -> float:
+    """`bent` becomes S step; returns half of step' S step, which the secant's curvature takes off a promise."""
+    ld, total = room.matrix.shape[1], 0.0
+    for i in range(unknowns):
+        along = room.step[0] * room.secant[i * ld]
+        for j in range(1, unknowns):
+            along += room.secant[i * ld + j] * room.step[j]
+        room.bent[i] = along
+        total += 0.5 * float(along) * float(room.step[i])
+    return total
+
+
+@compiled
+def _learn(room: System, unknowns: int, bend: float) -> None:
+    """The secant update of NL2SOL after `step`, sized so that it forgets what no longer holds.
+
+    S becomes that symmetric matrix near it with (H + S) step = change of the gradient. Args: bend: step' S step.
+    """
+    ld, step, bent, before = room.matrix.shape[1], room.step, room.bent, room.before
+    for i in range(unknowns):
+        before[i] = room.gradient[i] - before[i]
+    wanted = along = 0.0
+    missing = room.panel
+    for i in range(unknowns):
+        missing[i] = before[i]
+    for i in range(unknowns):
+        missing[i] -= room.matrix[i, i] * step[i]
+        for j in range(i + 1, unknowns):
+            missing[i] -= room.matrix[i, j] * step[j]
+            missing[j] -= room.matrix[i, j] * step[i]
+    for i in range(unknowns):
+        wanted += float(step[i]) * float(missing[i])
+        along += float(step[i]) * float(before[i])
+    if not along > 0.0:
+        return
+    size = 1.0 if bend == 0.0 else min(1.0, abs(wanted) / abs(bend))
+    over = 0.0
+    for i in range(unknowns):
+        missing[i] -= size * bent[i]
+        over += float(missing[i]) * float(step[i])
+    for i in range(unknowns):
+        kept, first = missing.dtype.type(size), missing.dtype.type(before[i] / along)
+        second = missing.dtype.type((missing[i] - over / along * before[i]) / along)
+        for j in range(unknowns):
+            at = i * ld + j
+            room.secant[at] = kept * room.secant[at] + first * missing[j] + second * before[j]
+
+
+@compiled
+def damped_step(room: System, unknowns: int, damping: float, floor: float, curved: bool) -> float:
+    """`step` solves (H + damping D) step = -gradient, or with H + S if `curved`; returns the decrease that is promised.
 
     D is H's diagonal, at least `floor`. 0 where the damped matrix is not positive. The right-hand side stands in the
     column behind the matrix, so that factoring carries it along.
@@ -124,6 +204,9 @@ def damped_step(room: System, unknowns: int, damping: float, floor: float) -> fl
         row = i * ld
         for j in range(i, size):
             factor[row + j] = matrix[i, j]
+        if curved:
+            for j in range(i, size):
+                factor[row + j] += room.secant[row + j]
         zero(factor, row + size, _PANEL)
         if i < unknowns:
             factor[row + i] += damping * max(matrix[i, i], floor)
