@@ -13,22 +13,24 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera, layout, solver
-from annotator.fitting.evaluate import final_objective
 from annotator.fitting.kernels_fit import Outcome, place_cameras, solve_stage
+from annotator.fitting.objective import BodyPrior
 from annotator.fitting.parameters import Parameters
-from annotator.fitting.plans import Frame, Plan, make_people, make_plan
-from annotator.fitting.problem import Problem
+from annotator.fitting.plans import Frame, Plan, Planner, make_people
+from annotator.fitting.problem import L1, Problem
 from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, Result
 from annotator.fitting.solver import Limits, System
 from annotator.fitting.stages import Stage
-from annotator.fitting.start import depth_guess, mean_points
+from annotator.fitting.start import depth_guess, rigid
 
+TOO_FEW_POINTS = "too few points"
+"""Why a person was not fitted, beside the reasons of `result.py`."""
+_LEAST_POINTS = 3
 _AT_ONCE = 8
 """People that a thread takes at a time."""
 _STOPS = {solver.CONVERGED: CONVERGED, solver.EXHAUSTED: EXHAUSTED, solver.NOT_FINITE: NOT_FINITE}
@@ -76,7 +78,7 @@ _CAMERA = Limits(iterations=30, gain=1e-6, patience=2, damping=1e-2, floor=1e-9)
 def fit(
     problem: Problem,
     body: BodyModelData,
-    prior: Any,
+    prior: BodyPrior,
     stages: Sequence[Stage],
     start: Parameters | None = None,
     settings: Settings | None = None,
@@ -88,16 +90,65 @@ def fit(
         stages: the published schedule.
         start: warm start; the camera's own start otherwise.
     """
-    chosen = settings or Settings()
-    frame = Frame.of(body, prior)
-    used = tuple(stages)[min(chosen.skip, len(stages) - 1) :]
-    shared = _Shared.of(problem, body, prior, used, frame, chosen)
-    states, outcome = _run(shared, problem, start)
-    before = start if start is not None else _zeros(problem, frame)
-    parameters = frame.to_parameters(states, before)
-    judged = final_objective(parameters, problem, body, prior, used[-1])
-    stop = tuple(_STOPS[reason] for reason in outcome.stops.tolist())
-    return Result(parameters, judged.objective, judged.terms, outcome.tried, stop)
+    return Batched(body, prior, stages, problem, settings).fit(problem, start)
+
+
+class Batched:
+    """Fits people whose points, body model and residuals are those of `like`; what they share is made once."""
+
+    def __init__(
+        self,
+        body: BodyModelData,
+        prior: BodyPrior,
+        stages: Sequence[Stage],
+        like: Problem,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        planner = Planner(body, prior, like.point_map(body), like.group, like.outline)
+        self.frame = planner.frame
+        used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
+        rho = 0.0 if like.robust == L1 else like.rho
+        self.plans = [
+            planner.plan(stage, in_3d=like.in_3d, free_translation=like.free_translation, rho=rho, dtype=self.settings.dtype)
+            for stage in used
+        ]
+        self.limits = self.settings.limits(len(used))
+        self.rest, self.root = planner.mean_points()
+        arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
+        self._terms = (*layout.TERMS, *arms)
+
+    def fit(self, problem: Problem, start: Parameters | None = None) -> Result:
+        """Fits N people; one who cannot be fitted keeps his start."""
+        begin = start if start is not None else self._guess(problem)
+        states = self.frame.to_states(begin).astype(self.settings.dtype)
+        outcome = _outcome(len(problem))
+        stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
+        sound = np.flatnonzero(stop == "")
+        shared = _Shared.of(self, problem)
+        _run(shared, sound, states, outcome, cold=start is None and not problem.in_3d)
+        stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
+        parameters = self.frame.to_parameters(states, begin)
+        terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
+        return Result(parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist()))
+
+    def _guess(self, problem: Problem) -> Parameters:
+        """The mean pose and shape; in 3D placed on the anchors."""
+        zeros = Parameters.zeros(len(problem), problem.model, latent=self.frame.pose_kind == layout.LATENT)
+        if problem.joints is None:
+            return zeros
+        joints = np.where(np.isfinite(problem.joints), problem.joints, 0.0)
+        orient, transl = rigid(self.rest, joints, problem.anchor_weights, self.root)
+        return zeros.replaced(global_orient=orient, transl=transl)
+
+
+def _reason(problem: Problem, person: int) -> str:
+    """Why a person cannot be fitted; empty if he can."""
+    target = problem.pixels if problem.joints is None else problem.joints
+    if not (np.isfinite(target[person]).all() and np.isfinite(problem.confidence[person]).all()):
+        return NOT_FINITE
+    counted = (problem.confidence[person] > 0).sum()
+    return "" if counted >= _LEAST_POINTS else TOO_FEW_POINTS
 
 
 @dataclass(frozen=True)
@@ -119,16 +170,14 @@ class _Shared:
     depth: np.ndarray
 
     @classmethod
-    def of(
-        cls, problem: Problem, body: BodyModelData, prior: Any, stages: Sequence[Stage], frame: Frame, chosen: Settings
-    ) -> _Shared:
-        dtype = chosen.dtype
-        plans = [make_plan(problem, body, prior, stage, frame, dtype) for stage in stages]
-        rest, root = mean_points(problem, body, prior)
-        depth = np.zeros(len(problem)) if problem.in_3d else depth_guess(problem, rest)
-        arrays = (rest - root, root, problem.anchor_weights, depth)
+    def of(cls, batched: Batched, problem: Problem) -> _Shared:
+        dtype = batched.settings.dtype
+        depth = np.zeros(len(problem)) if problem.in_3d else depth_guess(problem, batched.rest)
+        arrays = (batched.rest - batched.root, batched.root, problem.anchor_weights, depth)
         columns = [np.ascontiguousarray(array, dtype) for array in arrays]
-        return cls(plans, chosen.limits(len(plans)), frame, chosen, make_people(problem, dtype), *columns)
+        return cls(
+            batched.plans, batched.limits, batched.frame, batched.settings, make_people(problem, dtype), *columns
+        )
 
 
 class _Room:
@@ -142,26 +191,21 @@ class _Room:
         self.camera: System = solver.system(kernels_camera.UNKNOWNS, kernels_camera.STATE, dtype)
 
 
-def _run(shared: _Shared, problem: Problem, start: Parameters | None) -> tuple[np.ndarray, Outcome]:
-    """`(N, size + 9)` states, by whichever thread is free; which one changes nothing."""
-    local, count = threading.local(), len(problem)
-    begin = shared.frame.to_states(start if start is not None else _zeros(problem, shared.frame))
-    states = begin.astype(shared.settings.dtype)
-    outcome = _outcome(count)
-    cold = start is None and not problem.in_3d
+def _run(shared: _Shared, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool) -> None:
+    """Moves the states of some people, by whichever thread is free; which one changes nothing."""
+    local = threading.local()
 
     def work(first: int) -> None:
         if not hasattr(local, "room"):
             local.room = _Room(shared)
-        who = np.arange(first, min(first + _AT_ONCE, count))
+        who = people[first : first + _AT_ONCE]
         found, reached = _fit_some(shared, local.room, who, states[who], cold=cold)
         states[who] = found
         for mine, all_ in zip(reached, outcome, strict=True):
             all_[who] = mine
 
     with ThreadPoolExecutor(shared.settings.threads or len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(work, range(0, count, _AT_ONCE)))
-    return states, outcome
+        list(pool.map(work, range(0, len(people), _AT_ONCE)))
 
 
 def _fit_some(
@@ -178,11 +222,11 @@ def _fit_some(
             plan.whole, plan.body, plan.net, shared.people, rows, limits, room.work, room.system, states, memory, stage == 0, outcome
         )  # fmt: skip
         if count > 1 and stage + 1 == min(shared.settings.together, len(shared.plans)):
-            values = outcome.values.reshape(len(who), count)
+            values = outcome.terms.sum(axis=1).reshape(len(who), count)
             best = np.arange(len(who)) * count + np.where(np.isfinite(values), values, np.inf).argmin(axis=1)
             tried = outcome.tried.reshape(len(who), count).sum(axis=1)
             rows, states, memory, count = who, states[best], memory[best], 1
-            outcome = Outcome(outcome.values[best], tried, outcome.stops[best])
+            outcome = Outcome(tried, outcome.stops[best], outcome.terms[best])
     return states, outcome
 
 
@@ -226,9 +270,5 @@ def _turns() -> np.ndarray:
     return np.stack([turn.as_matrix().ravel() for turn in (*around, *tipped, *lying)])
 
 
-def _zeros(problem: Problem, frame: Frame) -> Parameters:
-    return Parameters.zeros(len(problem), problem.model, latent=frame.pose_kind == layout.LATENT)
-
-
 def _outcome(count: int) -> Outcome:
-    return Outcome(np.zeros(count), np.zeros(count, np.int64), np.zeros(count, np.int64))
+    return Outcome(np.zeros(count, np.int64), np.zeros(count, np.int64), np.full((count, 8), np.nan))

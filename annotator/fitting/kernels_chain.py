@@ -19,6 +19,7 @@ from annotator.fitting.kernels_rotations import left_jacobian, to_frame, to_rota
 from annotator.fitting.tiles import add_row, copy, three_rows, tile_3x16, tile_3x24, zero
 
 _LATENT, _SHAPES, _WIDE, _ARM = at.LATENT, at.SHAPES, at.SHAPE_PAD, at.ARM_PAD
+_SIDES, _OUTLINE_ROOM = at.SIDES, at.OUTLINE_ROOM
 
 
 @compiled
@@ -47,6 +48,47 @@ def pose_joints(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work: np.n
             work[place + r] = work[whole[at.PLACE] + 3 * p + r] + a * x + b * y + c * z
             for k in range(3):
                 work[turn + 3 * r + k] = a * work[local + k] + b * work[local + 3 + k] + c * work[local + 6 + k]
+    if whole[at.NECK] >= 0:
+        _outline(whole, body, work, state)
+
+
+@part
+def _outline(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.ndarray) -> None:
+    """The row of the face's outline that the neck's yaw shows, and the levers of its points."""
+    neck, count = whole[at.TURN] + 9 * whole[at.NECK], whole[at.OUTLINE]
+    across = math.sqrt(float(work[neck]) ** 2 + float(work[neck + 3]) ** 2)
+    yaw = math.degrees(math.atan2(float(work[neck + 6]), across))
+    degrees = int(math.floor(min(max(yaw, -_SIDES), _SIDES) + 0.5))
+    row = degrees if degrees >= 0 else _SIDES - degrees
+    work[whole[at.OUTLINE_ROW]] = row
+    bends = whole[whole[at.GROUP_FEATURES] + whole[at.OUTLINE_GROUP]]
+    count_bends = whole[whole[at.GROUP_FEATURES] + whole[at.OUTLINE_GROUP] + 1] - bends
+    wide = (9 * count_bends + 7) // 8 * 8
+    for o in range(count):
+        first = whole[whole[at.OUTLINE_FIRST] + row * count + o]
+        for t in range(first, whole[whole[at.OUTLINE_FIRST] + row * count + o + 1]):
+            lever = whole[at.OUTLINE_LEVER] + 3 * (o * _OUTLINE_ROOM + t - first)
+            for c in range(3):
+                shapes, parts = whole[at.AT_SHAPES] + (3 * t + c) * _WIDE, whole[whole[at.AT_FEATURES] + t]
+                total = float(body[whole[at.AT_LEVER] + 3 * t + c])
+                for i in range(_SHAPES):
+                    total += float(body[shapes + i]) * float(state[whole[at.SHAPE_START] + i])
+                if parts >= 0:
+                    for i in range(9 * count_bends):
+                        local = whole[at.LOCAL] + 9 * whole[whole[at.GROUP_FEATURE_JOINT] + bends + i // 9] + i % 9
+                        turned = float(work[local]) - (1.0 if i % 9 % 4 == 0 else 0.0)
+                        total += float(body[whole[at.FEATURE_PARTS] + parts + c * wide + i]) * turned
+                work[lever + c] = total
+
+
+@compiled
+def lever_of(whole: np.ndarray, work: np.ndarray, point: int) -> tuple[int, int, int]:
+    """First and last attachment of a point, and where the levers of these begin in `work`."""
+    o, first = whole[whole[at.POINT_OUTLINE] + point], whole[at.POINT_FIRST] + point
+    if o < 0:
+        return whole[first], whole[first + 1], whole[at.POSED_REST] + 3 * (whole[at.JOINTS] + whole[first])
+    first = whole[at.OUTLINE_FIRST] + int(work[whole[at.OUTLINE_ROW]]) * whole[at.OUTLINE] + o
+    return whole[first], whole[first + 1], whole[at.OUTLINE_LEVER] + 3 * o * _OUTLINE_ROOM
 
 
 @compiled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +30,11 @@ _minimise_fit = minimiser(evaluate, linearise, retract)
 
 
 class Outcome(NamedTuple):
-    """Of M fits, `(M,)` each: the objective reached, steps tried so far, and why the solver stopped."""
+    """Of M fits: `(M,)` steps tried so far and why the solver stopped, `(M, 8)` terms of the objective that it reached."""
 
-    values: np.ndarray
     tried: np.ndarray
     stops: np.ndarray
+    terms: np.ndarray
 
 
 @entry(kernels_camera, kernels_chain, kernels_rotations, layout, solver, tiles)
@@ -90,8 +91,13 @@ def solve_stage(
                 work[c] = memory[i, c]
         task = layout.Task(whole, body, net, people, who[i])
         value, tried, stop = _minimise_fit(task, work, room, states[i], unknowns, limits)
-        outcome.values[i] = value
         outcome.tried[i] += tried
         outcome.stops[i] = stop
+        for c in range(outcome.terms.shape[1]):
+            outcome.terms[i, c] = np.nan
+        if math.isfinite(value):
+            evaluate(task, work, states[i])
+            for c in range(outcome.terms.shape[1]):
+                outcome.terms[i, c] = work[whole[layout.TERM] + c]
         for c in range(memory.shape[1]):
             memory[i, c] = work[c]

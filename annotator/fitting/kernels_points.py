@@ -17,6 +17,7 @@ import numpy as np
 
 from annotator.fitting import layout as at
 from annotator.fitting.compiled import compiled, part
+from annotator.fitting.kernels_chain import lever_of
 from annotator.fitting.tiles import three_rows, tile_3x16, tile_3x24, zero
 
 FLOOR = 0.05
@@ -33,12 +34,12 @@ def points_value(
     """Places the points, after `pose_joints`, and gives the data term; infinite where one that counts is behind the camera."""
     rho = float(body[whole[at.RHO]])
     squared_rho, total = rho * rho, 0.0
-    levers = whole[at.POSED_REST] + 3 * whole[at.JOINTS]
     for k in range(whole[at.POINTS]):
         x = y = z = 0.0
-        for t in range(whole[whole[at.POINT_FIRST] + k], whole[whole[at.POINT_FIRST] + k + 1]):
+        first, last, levers = lever_of(whole, work, k)
+        for t in range(first, last):
             j, w = whole[whole[at.AT_JOINT] + t], float(body[whole[at.AT_WEIGHT] + t])
-            turn, place, lever = whole[at.TURN] + 9 * j, whole[at.PLACE] + 3 * j, levers + 3 * t
+            turn, place, lever = whole[at.TURN] + 9 * j, whole[at.PLACE] + 3 * j, levers + 3 * (t - first)
             a, b, c = float(work[lever]), float(work[lever + 1]), float(work[lever + 2])
             x += w * work[place] + work[turn] * a + work[turn + 1] * b + work[turn + 2] * c
             y += w * work[place + 1] + work[turn + 3] * a + work[turn + 4] * b + work[turn + 5] * c
@@ -89,8 +90,9 @@ def group_rows(
         weight *= float(people[person, at.DATA_WEIGHT])
         for c in range(dims):
             work[first + c * width + _RESIDUAL] = _direction(whole, body, work, people, person, k, c, weight)
-        for t in range(whole[whole[at.POINT_FIRST] + k], whole[whole[at.POINT_FIRST] + k + 1]):
-            _attachment(whole, body, work, group, t, first, width)
+        begin, end, levers = lever_of(whole, work, k)
+        for t in range(begin, end):
+            _attachment(whole, body, work, group, t, levers + 3 * (t - begin), first, width)
         if bent:
             _correctives(whole, work, group, first, width)
         for c in range(dims):
@@ -126,7 +128,7 @@ def _direction(
 
 @part
 def _attachment(
-    whole: np.ndarray, body: np.ndarray, work: np.ndarray, group: int, t: int, first: int, width: int
+    whole: np.ndarray, body: np.ndarray, work: np.ndarray, group: int, t: int, lever: int, first: int, width: int
 ) -> None:
     """Adds one attachment's columns of shape, articulation and, in a group without an anchor, of the pose.
 
@@ -134,7 +136,7 @@ def _attachment(
     third row is nothing in 2D; it falls on the next point's first, which is emptied later.
     """
     j, w = whole[whole[at.AT_JOINT] + t], body[whole[at.AT_WEIGHT] + t]
-    turn, lever = whole[at.TURN] + 9 * j, whole[at.POSED_REST] + 3 * whole[at.JOINTS] + 3 * t
+    turn = whole[at.TURN] + 9 * j
     a, b, c = work[lever], work[lever + 1], work[lever + 2]
     lever_x = work[turn] * a + work[turn + 1] * b + work[turn + 2] * c
     lever_y = work[turn + 3] * a + work[turn + 4] * b + work[turn + 5] * c

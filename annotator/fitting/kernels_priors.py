@@ -11,23 +11,35 @@ from annotator.fitting.compiled import compiled, part
 from annotator.fitting.kernels_rotations import axis_angle, inverse_left_jacobian_row
 from annotator.fitting.tiles import add_product, zero
 
-_LATENT, _AXIS_ANGLE, _ARM = at.LATENT, at.AXIS_ANGLE, at.ARM_PAD
+_LATENT, _AXIS_ANGLE, _ARM, _BETAS = at.LATENT, at.AXIS_ANGLE, at.ARM_PAD, at.SHAPES // 2
 
 
 @compiled
 def priors_value(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.ndarray) -> float:
-    """Shape, pose, articulations and bending, after `pose_joints`."""
-    total = 0.0
-    for i in range(whole[at.SHAPE_START], whole[at.ROOT_START]):
-        total += float(body[whole[at.PRIOR] + i]) * float(state[i]) * float(state[i])
+    """Pose, bending, shape, expression and articulations, after `pose_joints`; each is kept in `terms` too."""
+    term, total = whole[at.TERM] + 1, 0.0
+    work[term] = _mixture(whole, body, state)[1] + _squares(whole, body, state, whole[at.POSE_START], whole[at.POSE])
+    work[term + 1] = 0
+    for i in range(whole[at.BENDS]):
+        work[term + 1] += _bending(whole, body, work, state, i)
+    for i in range(2):
+        work[term + 2 + i] = _squares(whole, body, state, whole[at.SHAPE_START] + i * _BETAS, _BETAS)
     for a in range(whole[at.ARMS]):
-        first, prior = whole[whole[at.ARM_START] + a], whole[at.ARM_PRIOR] + a * _ARM * _ARM
+        first, prior, value = whole[whole[at.ARM_START] + a], whole[at.ARM_PRIOR] + a * _ARM * _ARM, 0.0
         for i in range(whole[whole[at.ARM_WIDTH] + a]):
             for j in range(whole[whole[at.ARM_WIDTH] + a]):
-                total += float(state[first + i]) * float(body[prior + i * _ARM + j]) * float(state[first + j])
-    total += _mixture(whole, body, state)[1]
-    for i in range(whole[at.BENDS]):
-        total += _bending(whole, body, work, state, i)
+                value += float(state[first + i]) * float(body[prior + i * _ARM + j]) * float(state[first + j])
+        work[term + 4 + a] = value
+    for i in range(4 + whole[at.ARMS]):
+        total += float(work[term + i])
+    return total
+
+
+@compiled
+def _squares(whole: np.ndarray, body: np.ndarray, state: np.ndarray, first: int, count: int) -> float:
+    total = 0.0
+    for i in range(first, first + count):
+        total += float(body[whole[at.PRIOR] + i]) * float(state[i]) * float(state[i])
     return total
 
 

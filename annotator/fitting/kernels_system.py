@@ -21,6 +21,7 @@ def evaluate(task: at.Task, work: np.ndarray, state: np.ndarray) -> float:
     """The objective."""
     pose_joints(task.whole, task.body, task.net, work, state)
     data = points_value(task.whole, task.body, work, task.people, task.person)
+    work[task.whole[at.TERM]] = data
     return data + priors_value(task.whole, task.body, work, state)
 
 

@@ -39,6 +39,12 @@ ANCHORED = POSE_AT + 6
 
 NO_POSE, LATENT, AXIS_ANGLE = 0, 1, 2
 """Values of `whole[POSE_KIND]`."""
+OUTLINE_ROOM = 16
+"""Most attachments of a point of the face's outline."""
+SIDES = 39
+"""Rows of the outline on each side of the frontal one, one a degree of the neck's yaw."""
+TERMS = ("points", "body_prior", "bending", "shape", "expression")
+"""Terms of the objective; those of the articulations follow."""
 FLIPS = 64
 """Units of a layer whose sign may change before the decoder's Jacobian is made anew."""
 OUT = 128
@@ -51,13 +57,14 @@ SIZES = (
     *("dims", "pose", "pose_pad", "core_pad", "pose_kind", "hidden"),  # dims: 2 px or 3 metres
     *("shape_at", "pose_at", "root_at", "transl_at", "size", "first", "last"),  # of the state
     *("rest_long", "dense_width", "feature_wide"),
+    *("neck", "outline", "outline_group"),  # joint whose yaw chooses the outline (-1: none is), its points, their group
 )
 # fmt: off
 (
     JOINTS, POINTS, GROUPS, ARMS, FEATURES, BENDS, COMPONENTS,
     DIMS, POSE, POSE_PAD, CORE_PAD, POSE_KIND, HIDDEN,
     SHAPE_START, POSE_START, ROOT_START, TRANSL_START, SIZE, FIRST, LAST,
-    REST_LONG, DENSE_WIDTH, FEATURE_WIDE,
+    REST_LONG, DENSE_WIDTH, FEATURE_WIDE, NECK, OUTLINE, OUTLINE_GROUP,
 ) = range(len(SIZES))
 # fmt: on
 
@@ -72,7 +79,9 @@ TABLES = (
     "feature_joint",  # (C,) joints whose rotation changes attachments
     "point_row",  # (K,) row among the people's points
     "point_first",  # (K + 1,) into attachments
-    "at_joint",  # (A,)
+    "point_outline",  # (K,) place in the face's outline, -1 for all other points
+    "outline_first",  # (79 * 17 + 1,) into attachments, by row of the outline
+    "at_joint",  # (A,) the outline's behind those of the other points
     "at_solid",  # (A,) 0 for a point on the joint itself
     "at_features",  # (A,) start in feature_parts of (3, padded width), -1 if none
     "group_first",  # (G + 1,) into points
@@ -88,7 +97,8 @@ TABLES = (
 )
 # fmt: off
 (
-    PARENT, POSE_JOINT, POSE_MOVES, ARM_OF, ARM_CHAIN, FEATURE_JOINT, POINT_ROW, POINT_FIRST,
+    PARENT, POSE_JOINT, POSE_MOVES, ARM_OF, ARM_CHAIN, FEATURE_JOINT, POINT_ROW, POINT_FIRST, POINT_OUTLINE,
+    OUTLINE_FIRST,
     AT_JOINT, AT_SOLID, AT_FEATURES, GROUP_FIRST, GROUP_ANCHOR, GROUP_ARM, GROUP_FEATURES, GROUP_FEATURE_JOINT,
     ARM_START, ARM_WIDTH, BEND_JOINT, BEND_ROW, BEND_AXIS,
 ) = range(len(SIZES), len(SIZES) + len(TABLES))
@@ -104,6 +114,7 @@ BODY = (
     "rest_shapes",  # (20, L)
     "rest_features",  # (9 C, L)
     "bone_shapes",  # (J, 3, 24)
+    "at_lever",  # (A, 3)
     "at_shapes",  # (A, 3, 24)
     "at_weight",  # (A,)
     "feature_parts",  # (3, padded width) each
@@ -120,7 +131,7 @@ BODY = (
 _AFTER_TABLES = len(SIZES) + len(TABLES)
 # fmt: off
 (
-    FIXED, ARM_MEAN, ARM_PARTS, REST, REST_SHAPES, REST_FEATURES, BONE_SHAPES, AT_SHAPES, AT_WEIGHT,
+    FIXED, ARM_MEAN, ARM_PARTS, REST, REST_SHAPES, REST_FEATURES, BONE_SHAPES, AT_LEVER, AT_SHAPES, AT_WEIGHT,
     FEATURE_PARTS, POINT_WEIGHT, ARM_PRIOR, PRIOR, MIXTURE_MEAN, MIXTURE_PRECISION, MIXTURE_CONSTANT,
     BEND_SIGN, BEND_WEIGHT, RHO,
 ) = range(_AFTER_TABLES, _AFTER_TABLES + len(BODY))
@@ -170,6 +181,8 @@ WORK = (
     "arm_rates",  # (J, 3, 16)
     "arm_twist",  # (J, 6, 16)
     "shape_place",  # (J, 3, 24) velocity by shape
+    *("outline_row", "outline_lever"),  # (1,), (17, 16, 3)
+    "terms",  # (8,) of the objective, in the order of TERMS
     # its points
     "point",  # (K, 3)
     "residual",  # (K, 3)
@@ -186,6 +199,7 @@ _AFTER_NET = _AFTER_BODY + len(NET)
     AT_LATENT, H2, S1, S2, M, J6,
     CHANGE, H1_NEXT, H2_NEXT, S1_NEXT, S2_NEXT, ACTIVATION, DECODED, FLIPS_HIDDEN, FLIPS_OUT, FLIPS_LATENT,
     FRAME, LOCAL, TURN, PLACE, POSED_REST, FEATURE, POSE_RATES, TWIST, ARM_RATES, ARM_TWIST, SHAPE_PLACE,
+    OUTLINE_ROW, OUTLINE_LEVER, TERM,
     POINT, RESIDUALS, FACTORS, FEATURE_ROW, ROWS, GRAM, CARRIER, CARRIED,
 ) = range(_AFTER_NET, _AFTER_NET + len(WORK))
 # fmt: on
@@ -260,6 +274,7 @@ def _work_sizes(sizes: dict[str, int], tables: dict[str, np.ndarray]) -> list[in
         **{"frame": 24, "local": 9 * joints, "turn": 9 * joints, "place": 3 * joints},
         **{"posed_rest": sizes["rest_long"], "feature": 9 * sizes["features"], "pose_rates": rotations * 3 * pad},
         **{"twist": joints * 6 * pad, "arm_rates": joints * 3 * ARM_PAD, "arm_twist": joints * 6 * ARM_PAD},
+        **{"outline_row": 1, "outline_lever": 3 * OUTLINE_ROOM * sizes["outline"], "terms": 8},
         **{"shape_place": joints * 3 * SHAPE_PAD, "point": 3 * points, "residual": 3 * points, "factors": 48},
         **{"feature_row": 3 * sizes["feature_wide"], "rows": (3 * points + 8) * width, "gram": (width + 8) * width},
         **{"carrier": 8 * core, "carried": 8 * core},

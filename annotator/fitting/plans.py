@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scipy import sparse
+
 from annotator.bodies.files import BodyModelData
+from annotator.bodies.points import NECK_JOINT, PointMap
+from annotator.bodies.posing import axis_angle_to_matrix, rest_pose
 from annotator.fitting import layout
+from annotator.fitting.attachments import attach, rest_joints
 from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPES
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
-from annotator.fitting.problem import L1, Problem
-from annotator.fitting.reduced import Arm, arms_of, reduce_body
+from annotator.fitting.problem import Problem
+from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
 
@@ -134,57 +139,120 @@ class Plan:
         return int(self.whole[layout.WORK_LONG])
 
 
-def make_plan(problem: Problem, body: BodyModelData, prior: object, stage: Stage, frame: Frame, dtype: type) -> Plan:
-    """The body and the weights of one stage, for the points that weigh anything in it."""
-    weights = np.array([1.0, stage.hand_points, stage.face_points])[problem.group]
-    labelled = (problem.confidence > 0).any(axis=0)
-    still = [arm.name.endswith("_hand") and stage.hand_points == 0 for arm in frame.arms]
-    rows = np.flatnonzero((weights > 0) & labelled)
-    bends = _BENDING if frame.pose_kind != layout.NO_POSE else ()
-    bend = np.array([index // 3 for index, _ in bends], np.int64)
-    reduced = reduce_body(
-        body,
-        problem.point_map(body),
-        rows,
-        arms=frame.arms,
-        still=still,
-        pose_joints=frame.pose_joints,
-        extra=frame.pose_joints[bend],
-    )
-    mixture = prior if isinstance(prior, GaussianMixture) and frame.pose_kind == layout.AXIS_ANGLE else None
-    row_of = {joint: row for row, joint in enumerate(reduced.joint_of.tolist())}
-    tables = reduced.tables | {
-        "arm_at": frame.arm_at,
-        "arm_width": np.array([arm.width for arm in frame.arms], np.int64),
-        "bend_joint": bend,
-        "bend_row": np.array([row_of[joint] for joint in frame.pose_joints[bend].tolist()], np.int64),
-        "bend_axis": np.array([index % 3 for index, _ in bends], np.int64),
-    }
-    numbers = reduced.numbers | {
-        "point_weight": weights[reduced.tables["point_row"]],
-        "arm_prior": _arm_priors(frame, stage),
-        "prior": _squares(frame, stage, mixture=mixture is not None),
-        **_mixture_arrays(mixture, stage),
-        "bend_sign": np.array([sign for _, sign in bends]),
-        "bend_weight": np.array([stage.bending]),
-        "rho": np.array([0.0 if problem.robust == L1 else problem.rho]),
-    }
-    net = _decoder_arrays(prior)
-    sizes = frame.sizes() | {
-        "joints": len(reduced.joint_of),
-        "points": len(rows),
-        "groups": len(tables["group_anchor"]),
-        "features": len(tables["feature_joint"]),
-        "bends": len(bends),
-        "components": len(numbers["mixture_constant"]),
-        "dims": 3 if problem.in_3d else 2,
-        "hidden": len(net["b1"]),
-        "first": _first_free(frame, still),
-        "last": frame.size if problem.free_translation else frame.transl_at,
-        "rest_long": len(numbers["rest"]),
-        "feature_wide": eights(9 * int(np.diff(tables["group_features"]).max(initial=0))),
-    }
-    return Plan(*layout.pack(sizes, tables, numbers, net, dtype))
+class Planner:
+    """Makes the plans of a body: what they share is looked up once.
+
+    Args:
+        names: of the points, and `outline` their rows of the face's outline, as `Problem` has them.
+    """
+
+    def __init__(
+        self, body: BodyModelData, prior: object, points: PointMap, groups: np.ndarray, outline: Sequence[int]
+    ) -> None:
+        self.body, self.prior, self.groups = body, prior, groups
+        self.frame = Frame.of(body, prior)
+        self.tree = Articulated.of(body, self.frame.arms, self.frame.pose_joints)
+        self._points, self._slots = attach(body, points), np.array(outline, np.int64)
+        self._outline = attach(body, outline_map(body)) if len(outline) else None
+        self._net = _decoder_arrays(prior)
+
+    def plan(self, stage: Stage, *, in_3d: bool, free_translation: bool, rho: float, dtype: type) -> Plan:
+        """The body and the weights of one stage, for the points that weigh anything in it.
+
+        Args:
+            rho: where Geman-McClure bends; 0 for the plain distance.
+        """
+        frame, tree, mixture = self.frame, self.tree, self.prior
+        weights = np.array([1.0, stage.hand_points, stage.face_points])[self.groups]
+        still = [arm.name.endswith("_hand") and stage.hand_points == 0 for arm in frame.arms]
+        rows = np.flatnonzero(weights > 0)
+        slots = np.flatnonzero(np.isin(rows, self._slots)) if self._outline is not None else np.zeros(0, np.int64)
+        bends = _BENDING if frame.pose_kind != NO_POSE else ()
+        bend = np.array([index // 3 for index, _ in bends], np.int64)
+        bent_joints = frame.pose_joints[bend]
+        outline = self._outline if len(slots) else None
+        reduced = reduce_body(tree, self._points.take(rows), outline, slots, still=still, extra=bent_joints)
+        if not isinstance(mixture, GaussianMixture) or frame.pose_kind != AXIS_ANGLE:
+            mixture = None
+        number = {joint: row for row, joint in enumerate(reduced.joint_of.tolist())}
+        outline_group = int(reduced.tables.pop("outline_group")[0])
+        tables = reduced.tables | {
+            "point_row": rows[reduced.tables["point_row"]],
+            "arm_at": frame.arm_at,
+            "arm_width": np.array([arm.width for arm in frame.arms], np.int64),
+            "bend_joint": bend,
+            "bend_row": np.array([number[joint] for joint in bent_joints.tolist()], np.int64),
+            "bend_axis": np.array([index % 3 for index, _ in bends], np.int64),
+        }
+        numbers = reduced.numbers | {
+            "point_weight": weights[tables["point_row"]],
+            "arm_prior": _arm_priors(frame, stage),
+            "prior": _squares(frame, stage, mixture=mixture is not None),
+            **_mixture_arrays(mixture, stage),
+            "bend_sign": np.array([sign for _, sign in bends]),
+            "bend_weight": np.array([stage.bending]),
+            "rho": np.array([rho]),
+        }
+        sizes = frame.sizes() | {
+            "joints": len(reduced.joint_of),
+            "points": len(rows),
+            "groups": len(tables["group_anchor"]),
+            "features": len(tables["feature_joint"]),
+            "bends": len(bends),
+            "components": len(numbers["mixture_constant"]),
+            "dims": 3 if in_3d else 2,
+            "hidden": len(self._net["b1"]),
+            "first": _first_free(frame, still),
+            "last": frame.size if free_translation else frame.transl_at,
+            "rest_long": len(numbers["rest"]),
+            "feature_wide": eights(9 * int(np.diff(tables["group_features"]).max(initial=0))),
+            "neck": number[NECK_JOINT[self.body.family]] if outline is not None else -1,
+            "outline": len(slots),
+            "outline_group": max(outline_group, 0),
+        }
+        return Plan(*layout.pack(sizes, tables, numbers, self._net, dtype))
+
+    def mean_points(self) -> tuple[np.ndarray, np.ndarray]:
+        """The mean pose and shape at the origin: `(K, 3)` points and the `(3,)` root joint about which it turns, metres."""
+        body = self.body
+        local = axis_angle_to_matrix(rest_pose(body)).astype(np.float64)
+        if self.frame.pose_kind == LATENT:
+            local[self.frame.pose_joints] = _mean_rotations(self._net)
+        turns, places = local.copy(), rest_joints(body)[0]
+        rest = places.copy()
+        for joint in np.argsort(self.tree.depth, kind="stable").tolist():
+            above = int(body.parents[joint])
+            if above >= 0:
+                turns[joint] = turns[above] @ local[joint]
+                places[joint] = places[above] + turns[above] @ (rest[joint] - rest[above])
+        feature = (local[1:] - np.eye(3)).ravel()
+        points = self._points
+        levers = points.lever + points.lever_features @ feature
+        moved = np.einsum("nab,nb->na", turns[points.joint], levers) + points.weight[:, None] * places[points.joint]
+        sums = np.concatenate([np.zeros((1, 3)), np.cumsum(moved, axis=0)])
+        return sums[points.first[1:]] - sums[points.first[:-1]], places[0]
+
+
+def outline_map(body: BodyModelData) -> PointMap:
+    """Every row of the table of the face's outline, one after the other."""
+    assert body.landmarks is not None
+    corners = body.landmarks.faces[body.landmarks.contour_faces].reshape(-1, 3)
+    weights = body.landmarks.contour_bary.reshape(-1, 3)
+    rows = np.repeat(np.arange(len(corners)), 3)
+    shape = (len(corners), len(body.v_template))
+    on_vertices = sparse.csr_array((weights.ravel(), (rows, corners.ravel())), shape=shape)
+    return PointMap(np.zeros((len(corners), len(body.parents))), on_vertices)
+
+
+def _mean_rotations(net: dict[str, np.ndarray]) -> np.ndarray:
+    """`(21, 3, 3)` what the decoder makes of the latent zero."""
+    slope = net["slope"][0]
+    out = net["w3t"].T @ (np.where(net["h20"] < 0, slope, 1.0) * net["h20"]) + net["b3"]
+    six = out[:126].reshape(21, 3, 2)
+    x = six[..., 0] / np.linalg.norm(six[..., 0], axis=-1, keepdims=True)
+    y = six[..., 1] - (x * six[..., 1]).sum(-1, keepdims=True) * x
+    y /= np.linalg.norm(y, axis=-1, keepdims=True)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
 def make_people(problem: Problem, dtype: type) -> np.ndarray:

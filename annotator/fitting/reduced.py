@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.points import PointMap
 from annotator.bodies.posing import axis_angle_to_matrix, rest_pose
+from annotator.fitting.attachments import Attachments, rest_joints
 from annotator.fitting.layout import ARM, ARM_PAD, SHAPE_PAD, SHAPES
 
 _FEW = 4
@@ -26,7 +26,7 @@ class Arm:
     """An articulation: numbers that turn some joints by axis-angle = mean + parts x numbers.
 
     Attributes:
-        joints: that it turns. parts: `(joints, 3, width)`.
+        joints: that it turns; the first hangs on the joint that carries it. parts: `(joints, 3, width)`.
     """
 
     name: str
@@ -68,245 +68,213 @@ class Reduced:
     numbers: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Articulated:
+    """A body's tree and what turns its joints, whatever the stage.
+
+    Attributes:
+        parents, depth: `(J,)`. arms: its articulations. pose_joints: that the pose turns, in its order.
+        turned_by, chain: `(J,)` the articulation that turns a joint, or it or one above it; -1 if none.
+        above: `(J, J)` bool: whether the second joint is the first or hangs below it.
+    """
+
+    body: BodyModelData
+    arms: tuple[Arm, ...]
+    pose_joints: np.ndarray
+    turned_by: np.ndarray
+    chain: np.ndarray
+    depth: np.ndarray
+    above: np.ndarray
+
+    @classmethod
+    def of(cls, body: BodyModelData, arms: tuple[Arm, ...], pose_joints: np.ndarray) -> Articulated:
+        """From the body model's tree."""
+        count = len(body.parents)
+        above = np.eye(count, dtype=bool)
+        for joint in range(count):
+            parent = int(body.parents[joint])
+            while parent >= 0:
+                above[parent, joint] = True
+                parent = int(body.parents[parent])
+        turned_by = np.full(count, -1)
+        chain = np.full(count, -1)
+        for which, arm in enumerate(arms):
+            turned_by[list(arm.joints)] = which
+            chain[above[list(arm.joints)].any(axis=0)] = which
+        return cls(body, arms, pose_joints, turned_by, chain, above.sum(axis=0) - 1, above)
+
+    def anchor(self, which: int) -> int:
+        """The joint that an articulation hangs on; the root where no pose moves it."""
+        return int(self.body.parents[self.arms[which].joints[0]]) if len(self.pose_joints) else 0
+
+    def with_ancestors(self, joints: np.ndarray) -> np.ndarray:
+        """Joints and all above them, by depth and number, so that parents come first."""
+        found = np.flatnonzero(self.above[:, joints].any(axis=1))
+        return found[np.lexsort((found, self.depth[found]))]
+
+
 def reduce_body(
-    body: BodyModelData,
-    points: PointMap,
-    rows: np.ndarray,
+    tree: Articulated,
+    attached: Attachments,
+    outline: Attachments | None,
+    slots: np.ndarray,
     *,
-    arms: Sequence[Arm],
     still: Sequence[bool],
-    pose_joints: np.ndarray,
     extra: np.ndarray,
 ) -> Reduced:
-    """A body reduced to some rows of its points.
+    """A body reduced to some points.
 
     Args:
-        rows: of `points` that are evaluated.
+        attached: of the points. outline: of every row of the face's outline, in rows of `len(slots)` points.
+        slots: which of the points are the outline's.
         still: of each articulation, whether its numbers are not varied.
-        pose_joints: joints that the pose turns.
         extra: joints whose local rotation is needed beside those that carry points.
     """
-    attached = _Attachments.of(body, points, rows)
-    features = attached.feature_joints()
-    keep = _with_ancestors(body.parents, np.concatenate([attached.joint, features, extra, [0]]).astype(int))
+    body = tree.body
+    candidates = attached if outline is None else _joined(attached, outline)
+    bends = candidates.bends()
+    features = np.flatnonzero(bends.any(axis=0))
+    keep = tree.with_ancestors(np.concatenate([candidates.joint, features, extra, [0]]).astype(int))
     number = np.full(len(body.parents), -1)
     number[keep] = np.arange(len(keep))
-    above = body.parents[keep]
-    order, groups = _groups(body, attached, arms, still, pose_joints)
-    attached = attached.sorted(order)
-    rest = rest_pose(body).astype(np.float64)
-    turned_by = np.full(len(body.parents), -1)
-    parts = np.zeros((len(body.parents), 3, ARM_PAD))
-    for which, arm in enumerate(arms):
-        turned_by[list(arm.joints)] = which
-        parts[list(arm.joints), :, : arm.width] = arm.parts
-    chain = turned_by.copy()
-    for joint in np.argsort(_depth(body.parents)):
-        if chain[joint] < 0 and body.parents[joint] >= 0:
-            chain[joint] = chain[body.parents[joint]]
-    moving = np.array([which >= 0 and not still[which] for which in chain])
+    order, groups = _groups(tree, attached, still, outline, slots)
+    attached = attached.take(order)
+    whole = attached if outline is None else _joined(attached, outline)
+    moving = np.array([which >= 0 and not still[which] for which in tree.chain])
     pose_row = np.full(len(body.parents), -1)
-    pose_row[pose_joints] = np.arange(len(pose_joints))
-    joint_template = body.joint_regressor.astype(np.float64) @ body.v_template.astype(np.float64)
-    joint_shapes = _shapes(body.joint_regressor.astype(np.float64) @ _flat_shapes(body), len(body.parents))
-    root = above < 0
-    bones = joint_template[keep] - np.where(root[:, None], 0.0, joint_template[above])
-    bone_shapes = joint_shapes[keep] - np.where(root[:, None, None], 0.0, joint_shapes[above])
-    long = -(-3 * (len(keep) + len(attached.joint)) // 64) * 64
-    group_tables, feature_parts = _grouped(attached, groups, number)
+    pose_row[tree.pose_joints] = np.arange(len(tree.pose_joints))
+    of_slots = _group_of(groups, int(np.flatnonzero(order == slots[0])[0])) if outline is not None else -1
+    group_tables, feature_parts = _grouped(whole, len(attached), groups, of_slots, number)
+    above, root = body.parents[keep], body.parents[keep] < 0
+    places, of_outline = np.argsort(order), np.full(len(order), -1)
+    of_outline[places[slots]] = np.arange(len(slots)) if outline is not None else -1
     tables = {
         "parent": np.where(root, -1, number[above]),
         "pose_joint": pose_row[keep],
-        "pose_moves": np.isin(keep, _with_ancestors(body.parents, _carriers(attached, groups, extra))).astype(np.int64),
-        "arm": turned_by[keep],
-        "arm_chain": np.where(moving, chain, -1)[keep],
+        "pose_moves": np.isin(keep, tree.with_ancestors(_carriers(whole, groups, extra))).astype(np.int64),
+        "arm": tree.turned_by[keep],
+        "arm_chain": np.where(moving, tree.chain, -1)[keep],
         "feature_joint": number[features],
-        "point_row": rows[order],
+        "point_row": order,
         "point_first": attached.first,
-        "at_joint": number[attached.joint],
-        "at_solid": attached.solid.astype(np.int64),
+        "point_outline": of_outline,
+        "outline_group": np.array([of_slots]),
+        "outline_first": len(attached) + outline.first if outline is not None else np.zeros(0, np.int64),
+        "at_joint": number[whole.joint],
+        "at_solid": whole.solid.astype(np.int64),
         **group_tables,
     }
+    rest = rest_pose(body).astype(np.float64)
+    parts = np.zeros((len(body.parents), 3, ARM_PAD))
+    for arm in tree.arms:
+        parts[list(arm.joints), :, : arm.width] = arm.parts
+    joint_template, joint_shapes = rest_joints(body)
+    bones = joint_template[keep] - np.where(root[:, None], 0.0, joint_template[above])
+    bone_shapes = joint_shapes[keep] - np.where(root[:, None, None], 0.0, joint_shapes[above])
+    long = -(-3 * (len(keep) + len(attached)) // 64) * 64
+    by_shape = [_padded([bone_shapes[..., c], attached.lever_shapes[..., c]], long) for c in range(SHAPES)]
     numbers = {
-        "fixed": axis_angle_to_matrix(rest[keep]).astype(np.float64).reshape(-1, 9),
+        "fixed": axis_angle_to_matrix(rest[keep]).astype(np.float64),
         "arm_mean": rest[keep],
         "arm_parts": parts[keep],
-        "rest": _padded([bones, attached.rest(joint_template)], long),
-        "rest_shapes": np.stack(
-            [
-                _padded([bone_shapes[..., c], attached.rest_shapes(joint_shapes)[..., c]], long)
-                for c in range(SHAPES)
-            ]
-        ),
-        "bone_shapes": _wide(bone_shapes),
-        "at_shapes": _wide(attached.rest_shapes(joint_shapes)),
+        "rest": _padded([bones, attached.lever], long),
+        "rest_shapes": np.stack(by_shape),
         "rest_features": _rest_features(attached, features, len(keep), long),
-        "at_weight": attached.weight,
+        "bone_shapes": _wide(bone_shapes),
+        "at_lever": whole.lever,
+        "at_shapes": _wide(whole.lever_shapes),
+        "at_weight": whole.weight,
         "feature_parts": feature_parts,
     }
     return Reduced(keep, tables, numbers)
 
 
 @dataclass(frozen=True)
-class _Attachments:
-    """Points as sums over joints; see `kernels_points.py`.
+class _Group:
+    """Points whose rows have the same columns.
 
     Attributes:
-        first: `(K + 1,)`. joint, weight, solid: `(A,)`.
-        levers: `(A, 3)` weighted rest vertices, without the joint's place. shapes: `(A, 3, 20)`.
-        features: `(A, 3, 9 (J - 1))` of the pose correctives.
+        count: of points. anchor: the joint that carries them, or -1. arm: their articulation, or -1.
+        joints: whose rotation changes any of them.
     """
-
-    first: np.ndarray
-    joint: np.ndarray
-    weight: np.ndarray
-    solid: np.ndarray
-    levers: np.ndarray
-    shapes: np.ndarray
-    features: np.ndarray
-
-    @classmethod
-    def of(cls, body: BodyModelData, points: PointMap, rows: np.ndarray) -> _Attachments:
-        on_vertices = points.vertex_weights[rows].tocsr()
-        used = np.unique(on_vertices.indices)
-        skin = body.weights[used].toarray().astype(np.float64)
-        columns = (3 * used[:, None] + np.arange(3)).ravel()
-        correctives = body.posedirs[:, columns].toarray().astype(np.float64).reshape(-1, len(used), 3)
-        template = body.v_template[used].astype(np.float64)
-        shapes = _flat_shapes(body)[used].reshape(len(used), 3, -1)
-        found: list[tuple[int, float, bool, np.ndarray, np.ndarray, np.ndarray]] = []
-        first = [0]
-        for row, of_joints in enumerate(points.joint_weights[rows]):
-            start, end = on_vertices.indptr[row : row + 2]
-            at = np.searchsorted(used, on_vertices.indices[start:end])
-            shares = on_vertices.data[start:end].astype(np.float64)
-            blended = shares[:, None] * skin[at]
-            for joint in np.flatnonzero((blended != 0).any(axis=0) | (of_joints != 0)):
-                share = blended[:, joint]
-                found.append(
-                    (
-                        *(int(joint), float(share.sum() + of_joints[joint]), bool((share != 0).any())),
-                        *(share @ template[at], np.tensordot(share, shapes[at], 1)),
-                        np.tensordot(share, correctives[:, at], (0, 1)).T,
-                    )
-                )
-            first.append(len(found))
-        joint, weight, solid, levers, rest_shapes, features = zip(*found, strict=True) if found else ((),) * 6
-        width = len(body.posedirs.indptr) - 1
-        return cls(
-            np.array(first),
-            np.array(joint, np.int64),
-            np.array(weight, np.float64),
-            np.array(solid, bool),
-            np.array(levers, np.float64).reshape(-1, 3),
-            _first_twenty(np.array(rest_shapes, np.float64).reshape(len(found), 3, -1)),
-            np.array(features, np.float64).reshape(len(found), 3, width),
-        )
-
-    def vertex_share(self) -> np.ndarray:
-        """`(A,)` the weight of vertices alone: a joint's own place needs no lever."""
-        return np.where(self.solid, self.weight, 0.0)
-
-    def rest(self, joint_template: np.ndarray) -> np.ndarray:
-        """`(A, 3)` levers in the joint's frame at the mean shape."""
-        return self.levers - self.vertex_share()[:, None] * joint_template[self.joint]
-
-    def rest_shapes(self, joint_shapes: np.ndarray) -> np.ndarray:
-        """`(A, 3, 20)` how they change with shape."""
-        return self.shapes - self.vertex_share()[:, None, None] * joint_shapes[self.joint]
-
-    def feature_joints(self) -> np.ndarray:
-        """Joints whose rotation changes any attachment."""
-        blocks = (self.features != 0).reshape(len(self.joint), 3, -1, 9).any(axis=(0, 1, 3))
-        return np.flatnonzero(blocks) + 1
-
-    def of_point(self, point: int) -> slice:
-        """The attachments of a point."""
-        return slice(self.first[point], self.first[point + 1])
-
-    def sorted(self, order: np.ndarray) -> _Attachments:
-        """The same with the points in another order."""
-        rows = [np.arange(self.first[p], self.first[p + 1]) for p in order]
-        taken = np.concatenate([np.zeros(0, int), *rows]).astype(int)
-        counts = np.array([len(row) for row in rows], int)
-        columns = (self.joint, self.weight, self.solid, self.levers, self.shapes, self.features)
-        return _Attachments(np.concatenate([[0], np.cumsum(counts)]), *(column[taken] for column in columns))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Points whose rows have the same columns: how many, the joint that carries them or -1, and their articulation or -1."""
 
     count: int
     anchor: int
     arm: int
+    joints: np.ndarray
 
 
 def _groups(
-    body: BodyModelData,
-    attached: _Attachments,
-    arms: Sequence[Arm],
-    still: Sequence[bool],
-    pose_joints: np.ndarray,
+    tree: Articulated, attached: Attachments, still: Sequence[bool], outline: Attachments | None, slots: np.ndarray
 ) -> tuple[np.ndarray, list[_Group]]:
-    """An order of the points, and the groups that they fall into one after the other."""
-    count = len(attached.first) - 1
+    """An order of the points, and the groups that they fall into one after the other.
+
+    Points of the outline belong together: any of them may come to be what any row of the outline is.
+    """
+    count, all_bends = len(attached.first) - 1, attached.bends()
+    carried = np.stack(
+        [np.bincount(attached.joint[attached.of_point(p)], minlength=len(tree.depth)) > 0 for p in range(count)]
+    ).reshape(count, len(tree.depth))
+    bent = np.stack([all_bends[attached.of_point(p)].any(axis=0) for p in range(count)]).reshape(carried.shape)
+    if outline is not None:
+        carried[slots] = np.bincount(outline.joint, minlength=len(tree.depth)) > 0
+        bent[slots] = outline.bends().any(axis=0)
     arm_of = np.full(count, -1)
-    bent_by_pose = np.zeros(count, bool)
-    for point in range(count):
-        rows = attached.of_point(point)
-        bent = (attached.features[rows] != 0).reshape(-1, 3, len(body.parents) - 1, 9).any(axis=(0, 1, 3))
-        bent_by_pose[point] = np.isin(np.flatnonzero(bent) + 1, pose_joints).any()
-        for which, arm in enumerate(arms):
-            touched = [j for j in attached.joint[rows] if _below(body.parents, j, arm.joints)]
-            bends = np.isin(np.flatnonzero(bent) + 1, arm.joints).any()
-            if (touched or bends) and not still[which]:
-                arm_of[point] = which
     anchored = np.full(count, -1)
-    for which, arm in enumerate(arms):
-        anchor = int(body.parents[arm.joints[0]]) if len(pose_joints) else 0
-        for point in range(count):
-            inside = all(_below(body.parents, j, (anchor,)) for j in attached.joint[attached.of_point(point)])
-            if inside and not bent_by_pose[point] and arm_of[point] in (-1, which) and anchored[point] < 0:
-                anchored[point] = which
-        if (anchored == which).sum() < _FEW and len(pose_joints):
-            anchored[anchored == which] = -1
+    for which in range(len(tree.arms)):
+        own = np.zeros(len(tree.depth), bool)
+        own[list(tree.arms[which].joints)] = True
+        touched = carried[:, tree.chain == which].any(axis=1) | bent[:, own].any(axis=1)
+        if not still[which]:
+            arm_of[touched] = which
+        below = tree.above[tree.anchor(which)]
+        inside = ~carried[:, ~below].any(axis=1) & ~bent[:, tree.pose_joints].any(axis=1)
+        inside &= (anchored < 0) & np.isin(arm_of, (-1, which))
+        if inside.sum() >= _FEW or not len(tree.pose_joints):
+            anchored[inside] = which
     order: list[int] = []
     groups: list[_Group] = []
-    for which, arm in enumerate(arms):
-        members = np.flatnonzero(anchored == which)
-        if len(members):
-            anchor = int(body.parents[arm.joints[0]]) if len(pose_joints) else 0
-            order += members.tolist()
-            groups.append(_Group(len(members), anchor, -1 if still[which] else which))
-    for which in range(-1, len(arms)):
-        members = np.flatnonzero((anchored < 0) & (arm_of == which))
-        if len(members):
-            order += members.tolist()
-            groups.append(_Group(len(members), -1, which))
+
+    def add(members: np.ndarray, anchor: int, arm: int) -> None:
+        if members.any():
+            order.extend(np.flatnonzero(members).tolist())
+            groups.append(_Group(int(members.sum()), anchor, arm, np.flatnonzero(bent[members].any(axis=0))))
+
+    for which in range(len(tree.arms)):
+        add(anchored == which, tree.anchor(which), -1 if still[which] else which)
+    for which in range(-1, len(tree.arms)):
+        add((anchored < 0) & (arm_of == which), -1, which)
     return np.array(order, np.int64), groups
 
 
+def _group_of(groups: Sequence[_Group], place: int) -> int:
+    """The group that a point lies in, by its place in the order."""
+    return int(np.searchsorted(np.cumsum([group.count for group in groups]), place, side="right"))
+
+
 def _grouped(
-    attached: _Attachments, groups: Sequence[_Group], number: np.ndarray
+    whole: Attachments, count: int, groups: Sequence[_Group], of_outline: int, number: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """The tables of groups, and the correctives of attachments in the order of their group's joints."""
+    """The tables of groups, and the correctives of attachments in the order of their group's joints.
+
+    Attachments from `count` on are those of the face's outline, which belong to group `of_outline`.
+    """
     first = np.concatenate([[0], np.cumsum([group.count for group in groups])]).astype(np.int64)
-    at = np.full(len(attached.joint), -1)
-    joints: list[int] = []
+    at = np.full(len(whole), -1)
     starts, flat, length = [0], [np.zeros(0)], 0
-    for group, start in zip(groups, first, strict=False):
-        rows = slice(attached.first[start], attached.first[start + group.count])
-        blocks = attached.features[rows].reshape(rows.stop - rows.start, 3, -1, 9)
-        own = np.flatnonzero((blocks != 0).any(axis=(0, 1, 3)))
-        wide = -(-9 * len(own) // 8) * 8
-        for row in range(rows.start, rows.stop):
-            block = blocks[row - rows.start][:, own].reshape(3, -1)
-            if (block != 0).any():
+    joints: list[int] = []
+    for which, (group, start) in enumerate(zip(groups, first.tolist(), strict=False)):
+        rows = np.arange(whole.first[start], whole.first[start + group.count])
+        if which == of_outline:
+            rows = np.concatenate([rows, np.arange(count, len(whole))])
+        blocks = whole.lever_features[rows].reshape(len(rows), 3, -1, 9)[:, :, group.joints - 1].reshape(len(rows), 3, -1)
+        wide = -(-blocks.shape[2] // 8) * 8
+        for row, block in zip(rows.tolist(), blocks, strict=True):
+            if block.any():
                 at[row] = length
                 flat.append(np.pad(block, ((0, 0), (0, wide - block.shape[1]))).ravel())
                 length += 3 * wide
-        joints += number[own + 1].tolist()
+        joints += number[group.joints].tolist()
         starts.append(len(joints))
     tables = {
         "group_first": first,
@@ -319,75 +287,31 @@ def _grouped(
     return tables, np.concatenate(flat)
 
 
-def _rest_features(attached: _Attachments, features: np.ndarray, joints: int, long: int) -> np.ndarray:
+def _rest_features(attached: Attachments, features: np.ndarray, joints: int, long: int) -> np.ndarray:
     """`(9 C, L)` what each number of a joint's rotation adds to the attachments at rest."""
     chosen = (9 * (features[:, None] - 1) + np.arange(9)).ravel()
     out = np.zeros((len(chosen), long))
-    parts = attached.features[:, :, chosen]
-    out[:, 3 * joints : 3 * joints + parts.shape[0] * 3] = np.moveaxis(parts, 2, 0).reshape(len(chosen), -1)
+    parts = attached.lever_features[:, :, chosen]
+    out[:, 3 * joints : 3 * joints + 3 * len(parts)] = np.moveaxis(parts, 2, 0).reshape(len(chosen), 3 * len(parts))
     return out
 
 
-def _carriers(attached: _Attachments, groups: Sequence[_Group], extra: np.ndarray) -> np.ndarray:
-    """Joints whose rates by the pose are asked for: anchors, what carries points without one, and `extra`."""
-    joints = [extra.astype(int)]
-    start = 0
+def _carriers(attached: Attachments, groups: Sequence[_Group], extra: np.ndarray) -> np.ndarray:
+    """Joints whose rates by the pose are asked for: anchors, what carries or bends points without one, and `extra`."""
+    joints, start = [extra.astype(int)], 0
     for group in groups:
         if group.anchor >= 0:
             joints.append(np.array([group.anchor]))
         else:
-            joints.append(attached.joint[attached.first[start] : attached.first[start + group.count]])
-        if group.anchor < 0:
-            rows = slice(attached.first[start], attached.first[start + group.count])
-            bent = (attached.features[rows] != 0).reshape(rows.stop - rows.start, 3, -1, 9).any(axis=(0, 1, 3))
-            joints.append(np.flatnonzero(bent) + 1)
+            joints += [attached.joint[attached.first[start] : attached.first[start + group.count]], group.joints]
         start += group.count
     return np.concatenate(joints).astype(int)
 
 
-def _below(parents: np.ndarray, joint: int, above: Sequence[int]) -> bool:
-    """Whether a joint is one of `above` or hangs below one."""
-    while joint >= 0:
-        if joint in above:
-            return True
-        joint = int(parents[joint])
-    return False
-
-
-def _with_ancestors(parents: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """Joints and all above them, ascending by depth and number, so that parents come first."""
-    found: set[int] = set()
-    for joint in joints.tolist():
-        while joint >= 0 and joint not in found:
-            found.add(joint)
-            joint = int(parents[joint])  # noqa: PLW2901 - climbs the tree
-    depth = _depth(parents)
-    return np.array(sorted(found, key=lambda j: (depth[j], j)), np.int64)
-
-
-def _depth(parents: np.ndarray) -> np.ndarray:
-    depth = np.zeros(len(parents), int)
-    for joint in range(len(parents)):
-        above = int(parents[joint])
-        while above >= 0:
-            depth[joint] += 1
-            above = int(parents[above])
-    return depth
-
-
-def _flat_shapes(body: BodyModelData) -> np.ndarray:
-    """`(V, 3 S)` betas and expression."""
-    shapes = np.concatenate([body.shapedirs, body.exprdirs], axis=2).astype(np.float64)
-    return shapes.reshape(len(shapes), -1)
-
-
-def _shapes(flat: np.ndarray, count: int) -> np.ndarray:
-    return _first_twenty(flat.reshape(count, 3, -1))
-
-
-def _first_twenty(shapes: np.ndarray) -> np.ndarray:
-    """`(..., S)` padded to betas and expression; a model without expression has zeros there."""
-    return np.concatenate([shapes, np.zeros((*shapes.shape[:-1], SHAPES - shapes.shape[-1]))], axis=-1)
+def _joined(one: Attachments, other: Attachments) -> Attachments:
+    """The attachments of both, one after the other; `first` is that of the first."""
+    names = ("joint", "weight", "solid", "lever", "lever_shapes", "lever_features")
+    return Attachments(one.first, *(np.concatenate([getattr(one, n), getattr(other, n)]) for n in names))
 
 
 def _wide(shapes: np.ndarray) -> np.ndarray:
