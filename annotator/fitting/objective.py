@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.fitting.parameters import HAND_COMPONENTS
-from annotator.fitting.problem import HAND, L1, Problem
+from annotator.fitting.problem import FACE_GROUP, HAND_GROUP, L1, Problem
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, HandPca, PosePrior, l2_energy
 from annotator.rotations import matrix_to_axis_angle
@@ -172,8 +172,8 @@ class Objective(nn.Module):
             "focal": problem.focal,
             "center": problem.center,
             "data_weight": problem.data_weight,
-            "is_hand": problem.group == HAND,
-            "is_face": problem.group > HAND,
+            "is_hand": problem.group == HAND_GROUP,
+            "is_face": problem.group == FACE_GROUP,
         }
         for name, values in arrays.items():
             self.register_buffer(name, torch.as_tensor(values, dtype=torch.float64), persistent=False)

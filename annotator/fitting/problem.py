@@ -14,7 +14,7 @@ from annotator.bodies.points import CONTOUR_START, PointMap
 from annotator.errors import BodyModelError
 from annotator.skeleton import FACE, SKELETONS
 
-BODY, HAND, FACE_GROUP = 0, 1, 2
+BODY_GROUP, HAND_GROUP, FACE_GROUP = 0, 1, 2
 """Values of `Problem.group`."""
 RHO_PX = 100.0
 """Where the robust function of pixels bends, as published."""
@@ -75,14 +75,14 @@ class Problem:
     def anchor_weights(self) -> np.ndarray:
         """`(N, K)` 1 for the points that start the camera, else 0: the anchors that are seen.
 
-        Where fewer than three are, every seen point of the anchors' group: a person cut off at the waist would otherwise
+        Where fewer than three are, every seen point of the first group: a person cut off at the waist would otherwise
         keep the orientation that he starts with, head down.
         """
         anchors = np.zeros(len(self.names), bool)
         anchors[list(self.anchors)] = True
         wanted = self.seen & anchors
         enough = wanted.sum(axis=1, keepdims=True) >= ENOUGH_ANCHORS
-        others = self.seen & (self.group == self.group[list(self.anchors)].min())
+        others = self.seen & (self.group == self.group.min())
         return np.where(enough, wanted, others).astype(np.float64)
 
     def take(self, rows: np.ndarray | slice) -> Problem:
