@@ -50,6 +50,38 @@ class Attachments:
         columns = (self.joint, self.weight, self.solid, self.lever, self.lever_shapes, self.lever_features)
         return Attachments(first, *(column[taken] for column in columns))
 
+    def folded(self, tree: np.ndarray, onto: np.ndarray, bones: np.ndarray, bone_shapes: np.ndarray) -> Attachments:
+        """The same with joints that nothing turns taken as parts of what they hang on.
+
+        Args:
+            tree: `(J,)` joints by depth, deepest first. onto: `(J,)` what a joint that nothing turns hangs on, -1 for others.
+            bones, bone_shapes: `(J, 3)` and `(J, 3, S)` from there to the joint, at rest.
+        """
+        joint, lever, shapes, solid = self.joint.copy(), self.lever.copy(), self.lever_shapes.copy(), self.solid.copy()
+        for j in tree[onto[tree] >= 0].tolist():
+            rows = joint == j
+            lever[rows] += self.weight[rows, None] * bones[j]
+            shapes[rows] += self.weight[rows, None, None] * bone_shapes[j]
+            joint[rows], solid[rows] = onto[j], True
+        point = np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+        pairs, to = np.unique(np.stack([point, joint]), axis=1, return_inverse=True)
+        to = to.ravel()
+
+        def summed(values: np.ndarray) -> np.ndarray:
+            out = np.zeros((pairs.shape[1], *values.shape[1:]))
+            np.add.at(out, to, values)
+            return out
+
+        return Attachments(
+            np.searchsorted(pairs[0], np.arange(len(self.first))).astype(np.int64),
+            pairs[1].astype(np.int64),
+            summed(self.weight),
+            summed(solid.astype(np.float64)) > 0,
+            summed(lever),
+            summed(shapes),
+            summed(self.lever_features),
+        )
+
     def bends(self) -> np.ndarray:
         """`(A, J)` bool: joints whose rotation changes an attachment."""
         blocks = (self.lever_features != 0).reshape(len(self), 3, -1, 9).any(axis=(1, 3))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -48,6 +48,7 @@ class Settings:
             first damping; of the last stages, the first entry for all before them.
         patience: small steps in a row that end a stage. floor: see `solver.Limits`.
         starts: orientations that are followed. together: stages after which the best of them goes on alone.
+        upright: whether the camera's start tries only people who stand upright and face it.
         dtype: of the solver; float32 is twice as quick.
         threads: 0 for one a processor.
     """
@@ -60,6 +61,7 @@ class Settings:
     floor: float = 0.1
     starts: int = 2
     together: int = 2
+    upright: bool = False
     dtype: type = np.float32
     threads: int = 0
 
@@ -72,7 +74,15 @@ class Settings:
         ]
 
 
-_CAMERA = Limits(iterations=30, gain=1e-6, patience=2, damping=1e-2, floor=1e-9)
+SETTINGS: Mapping[str, Settings] = {
+    "smplx": Settings(),
+    "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1),
+    "mano_right": Settings(skip=0, patience=1),
+    "mano_left": Settings(skip=0, patience=1),
+    "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
+}
+"""By body model. Hands need all their stages, faces only the last and one orientation."""
+_CAMERA = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
 def fit(
@@ -104,7 +114,7 @@ class Batched:
         like: Problem,
         settings: Settings | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = settings or SETTINGS[like.model]
         planner = Planner(body, prior, like.point_map(body), like.group, like.outline)
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
@@ -232,7 +242,7 @@ def _fit_some(
 
 def _started(shared: _Shared, room: _Room, who: np.ndarray, states: np.ndarray) -> np.ndarray:
     """`(n, S, size + 9)` the best minima of the camera's objective that differ; the best one again where there are fewer."""
-    turns, frame = _turns().astype(states.dtype), shared.frame
+    turns, frame = _turns(upright=shared.settings.upright).astype(states.dtype), shared.frame
     tried = len(turns)
     cameras = np.zeros((len(who) * tried, kernels_camera.STATE), states.dtype)
     cameras[:, 3:] = np.tile(turns, (len(who), 1))
@@ -240,33 +250,40 @@ def _started(shared: _Shared, room: _Room, who: np.ndarray, states: np.ndarray) 
     place_cameras(
         shared.rest, shared.root, shared.weight, shared.depth, shared.people, np.repeat(who, tried), _CAMERA, room.camera, cameras, values
     )  # fmt: skip
-    cameras, values = cameras.reshape(len(who), tried, -1), np.where(np.isfinite(values), values, np.inf).reshape(-1, tried)
+    cameras, values = cameras.reshape(len(who), tried, -1), values.reshape(len(who), tried)
+    chosen = _distinct(cameras[..., 3:].astype(np.float64), values, shared.settings.starts)
+    best = np.take_along_axis(cameras, chosen[..., None], axis=1)
     out = np.repeat(states[:, None], shared.settings.starts, axis=1)
-    for person in range(len(who)):
-        chosen = _distinct(cameras[person, :, 3:].astype(np.float64), values[person], shared.settings.starts)
-        out[person, :, frame.transl_at : frame.size] = cameras[person, chosen, :3]
-        out[person, :, frame.size :] = cameras[person, chosen, 3:]
+    out[:, :, frame.transl_at : frame.size], out[:, :, frame.size :] = best[..., :3], best[..., 3:]
     return out
 
 
-def _distinct(turns: np.ndarray, values: np.ndarray, count: int) -> list[int]:
-    """Rows of the `count` best values whose orientations differ; the best again where there are fewer."""
-    chosen: list[int] = []
-    for row in np.argsort(values, kind="stable").tolist():
-        cosine = 0.5 * ((turns[chosen] * turns[row]).sum(axis=1) - 1)
-        if not (cosine > _SAME).any():
-            chosen.append(row)
-    return (chosen + [chosen[0]] * count)[:count]
+def _distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """`(n, count)` rows of the best values whose orientations differ; the best again where there are fewer.
+
+    Args:
+        turns: `(n, T, 9)` rotations. values: `(n, T)`.
+    """
+    left, chosen = np.where(np.isfinite(values), values, np.inf), np.zeros((len(values), count), np.int64)
+    for column in range(count):
+        best = left.argmin(axis=1)
+        none = np.isinf(left.min(axis=1)) & (column > 0)
+        chosen[:, column] = np.where(none, chosen[:, 0], best)
+        same = np.take_along_axis(turns, chosen[:, column, None, None], axis=1)
+        left = np.where(0.5 * ((turns * same).sum(axis=2) - 1) > _SAME, np.inf, left)
+    return chosen
 
 
-def _turns() -> np.ndarray:
-    """`(T, 9)` orientations: upright people seen from four sides, and people who lie or bend that way."""
+def _turns(*, upright: bool) -> np.ndarray:
+    """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright from the front."""
     from scipy.spatial.transform import Rotation
 
-    upright = Rotation.from_euler("x", 180, degrees=True)
-    around = [upright * Rotation.from_euler("y", angle, degrees=True) for angle in (0, 90, 180, 270)]
-    tipped = [Rotation.from_euler("x", angle, degrees=True) * around[0] for angle in (-70, 70)]
-    lying = [Rotation.from_euler("z", angle, degrees=True) * around[0] for angle in (-90, 90)]
+    front = Rotation.from_euler("x", 180, degrees=True)
+    if upright:
+        return front.as_matrix().reshape(1, 9)
+    around = [front * Rotation.from_euler("y", angle, degrees=True) for angle in (0, 90, 180, 270)]
+    tipped = [Rotation.from_euler("x", angle, degrees=True) * front for angle in (-70, 70)]
+    lying = [Rotation.from_euler("z", angle, degrees=True) * front for angle in (-90, 90)]
     return np.stack([turn.as_matrix().ravel() for turn in (*around, *tipped, *lying)])
 
 

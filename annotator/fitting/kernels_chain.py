@@ -67,17 +67,19 @@ def _outline(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.nd
     for o in range(count):
         first = whole[whole[at.OUTLINE_FIRST] + row * count + o]
         for t in range(first, whole[whole[at.OUTLINE_FIRST] + row * count + o + 1]):
-            lever = whole[at.OUTLINE_LEVER] + 3 * (o * _OUTLINE_ROOM + t - first)
+            lever, parts = whole[at.OUTLINE_LEVER] + 3 * (o * _OUTLINE_ROOM + t - first), whole[whole[at.AT_FEATURES] + t]
             for c in range(3):
-                shapes, parts = whole[at.AT_SHAPES] + (3 * t + c) * _WIDE, whole[whole[at.AT_FEATURES] + t]
-                total = float(body[whole[at.AT_LEVER] + 3 * t + c])
+                shapes = whole[at.AT_SHAPES] + (3 * t + c) * _WIDE
+                total = body[whole[at.AT_LEVER] + 3 * t + c]
                 for i in range(_SHAPES):
-                    total += float(body[shapes + i]) * float(state[whole[at.SHAPE_START] + i])
+                    total += body[shapes + i] * state[whole[at.SHAPE_START] + i]
                 if parts >= 0:
-                    for i in range(9 * count_bends):
-                        local = whole[at.LOCAL] + 9 * whole[whole[at.GROUP_FEATURE_JOINT] + bends + i // 9] + i % 9
-                        turned = float(work[local]) - (1.0 if i % 9 % 4 == 0 else 0.0)
-                        total += float(body[whole[at.FEATURE_PARTS] + parts + c * wide + i]) * turned
+                    for i in range(count_bends):
+                        local = whole[at.LOCAL] + 9 * whole[whole[at.GROUP_FEATURE_JOINT] + bends + i]
+                        part = whole[at.FEATURE_PARTS] + parts + c * wide + 9 * i
+                        total -= body[part] + body[part + 4] + body[part + 8]
+                        for k in range(9):
+                            total += body[part + k] * work[local + k]
                 work[lever + c] = total
 
 

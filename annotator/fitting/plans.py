@@ -152,8 +152,8 @@ class Planner:
         self.body, self.prior, self.groups = body, prior, groups
         self.frame = Frame.of(body, prior)
         self.tree = Articulated.of(body, self.frame.arms, self.frame.pose_joints)
-        self._points, self._slots = attach(body, points), np.array(outline, np.int64)
-        self._outline = attach(body, outline_map(body)) if len(outline) else None
+        self._points, self._slots = self.tree.folded(attach(body, points)), np.array(outline, np.int64)
+        self._outline = self.tree.folded(attach(body, outline_map(body))) if len(outline) else None
         self._net = _decoder_arrays(prior)
 
     def plan(self, stage: Stage, *, in_3d: bool, free_translation: bool, rho: float, dtype: type) -> Plan:

@@ -107,6 +107,16 @@ class Articulated:
         """The joint that an articulation hangs on; the root where no pose moves it."""
         return int(self.body.parents[self.arms[which].joints[0]]) if len(self.pose_joints) else 0
 
+    def folded(self, attached: Attachments) -> Attachments:
+        """Attachments to joints that no fit ever turns (FLAME's head and eyes), moved to the joint that they hang on."""
+        parents = self.body.parents
+        turned = np.isin(np.arange(len(parents)), self.pose_joints) | (self.turned_by >= 0) | (parents < 0)
+        turned |= rest_pose(self.body).any(axis=1)
+        joints, shapes = rest_joints(self.body)
+        deepest_first = np.argsort(-self.depth, kind="stable")
+        onto = np.where(turned, -1, parents)
+        return attached.folded(deepest_first, onto, joints - joints[parents], shapes - shapes[parents])
+
     def with_ancestors(self, joints: np.ndarray) -> np.ndarray:
         """Joints and all above them, by depth and number, so that parents come first."""
         found = np.flatnonzero(self.above[:, joints].any(axis=1))
