@@ -49,7 +49,7 @@ class Limits(NamedTuple):
 
     Attributes:
         iterations: most steps tried, rejected ones too.
-        gain: a step that gains less than this share of the value is a small one.
+        gain: a step that gains less than this share of the value, or of 1, is a small one.
         patience: small steps in a row after which it has converged.
         damping: first lambda.
         floor: least value of the diagonal that lambda multiplies, as a share of the diagonal's mean: what hardly moves the
@@ -111,7 +111,7 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
                     gained = value - reached
             straight = promised + (bend if curved else 0.0)
             curved = abs(straight - bend - gained) < abs(straight - gained)
-            if abs(gained) < limits.gain * abs(value):
+            if abs(gained) < limits.gain * max(abs(value), 1.0):
                 small += 1
             elif gained > 0.0:
                 small = 0
