@@ -61,7 +61,9 @@ def first_guess(problem: Problem, body: BodyModelData, prior: object) -> Paramet
     if problem.joints is None:
         depth = depth_guess(problem, rest)
         orient = np.tile(_TURNED.get(problem.model, (0.0, 0.0, 0.0)), (len(problem), 1))
-        return guess.replaced(global_orient=orient, transl=np.stack([np.zeros_like(depth), np.zeros_like(depth), depth], axis=1))
+        return guess.replaced(
+            global_orient=orient, transl=np.stack([np.zeros_like(depth), np.zeros_like(depth), depth], axis=1)
+        )
     orient, transl = rigid(rest, problem.joints, problem.anchor_weights, root)
     return guess.replaced(global_orient=orient, transl=transl)
 
