@@ -23,14 +23,13 @@ from annotator.fitting.problem import (
     RHO_PX,
     Problem,
     outline_rows,
-    point_map,
 )
 from annotator.sample import Samples
 from annotator.skeleton import COCO_WHOLEBODY, FACE, Skeleton
 
 BODY25 = (
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
-    *("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("mid_hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
     *("right_eye", "left_eye", "right_ear", "left_ear"),
     *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
 )
@@ -39,6 +38,8 @@ WHOLE_POINTS = (*BODY25, *COCO_WHOLEBODY.points[91:], *FACE.points[17:])
 """The 118 points of a whole body without the outline of the face."""
 IGNORED = ("neck", "right_hip", "left_hip")
 """Points of OpenPose that the data term leaves out, as every published settings file does; its middle of the hips counts."""
+_OPENPOSE = ("openpose", "body25")
+"""How the names of its skeletons begin."""
 
 PUBLISHED_FOCAL = 5000.0
 SIDE_VIEW_PX = 25.0
@@ -46,7 +47,7 @@ LEAST_POINTS = 3
 
 _TORSO = ("right_hip", "left_hip", "right_shoulder", "left_shoulder")
 _KNUCKLES = ("index1", "middle1", "ring1", "pinky1")
-_CORNERS, _CHIN = ("right_face36", "left_face45"), "face8"
+_CORNERS, _CHIN = ("right_face36", "left_face36"), "face8"
 _ANCHORS: Mapping[str, tuple[str, ...]] = {"mano": ("wrist", *_KNUCKLES), "flame": (*_CORNERS, _CHIN)}
 _EDGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "mano": tuple(("wrist", knuckle) for knuckle in _KNUCKLES),
@@ -82,22 +83,16 @@ def people_of(samples: Samples, body: BodyModelData, fitting: Fitting) -> tuple[
     """
     skeleton = samples.joint_skeleton if fitting.in_3d else samples.skeleton
     assert skeleton is not None, "samples without joints are not fitted in 3D"
-    names = point_names(skeleton, body)
+    published = published_names(skeleton, body.family)
+    names = published or skeleton.points
     targets, given = _targets(samples, skeleton, names, in_3d=fitting.in_3d)
-    present = _present(body, names)
-    seen = (given > 0) & present
-    reasons = tuple(_reason(target, row, mask) for target, row, mask in zip(targets, given, seen, strict=True))
-    sound = np.array([not reason for reason in reasons], bool)[:, None]
-    seen &= sound
-    targets = np.where(seen[..., None], targets, 0.0)
-    counted = ~np.isin(names, IGNORED) if skeleton.name.startswith("openpose") else np.ones(len(names), bool)
     focal, center = _camera(samples, fitting)
     problem = Problem(
         model=model_of(body),
         names=names,
-        pixels=np.zeros((len(samples), len(names), 2)) if fitting.in_3d else targets,
-        confidence=np.where(seen & counted, given, 0.0),
-        seen=seen,
+        pixels=np.zeros((len(samples), len(names), 2)),
+        confidence=given,
+        seen=given > 0,
         group=groups(names, body.family),
         focal=focal,
         center=center,
@@ -107,10 +102,18 @@ def people_of(samples: Samples, body: BodyModelData, fitting: Fitting) -> tuple[
         edges=edge_rows(names, body.family),
         outline=outline_rows(names) if body.landmarks is not None and len(body.landmarks.contour_faces) else (),
         free_translation=fitting.in_3d or body.family in _ANCHORS,
-        joints=targets if fitting.in_3d else None,
         robust=fitting.robust if fitting.in_3d else GEMAN_MCCLURE,
         rho=fitting.rho_3d if fitting.in_3d else RHO_PX,
+        skeleton="" if published else skeleton.name,
     )
+    seen = problem.seen & problem.point_map(body).present
+    reasons = tuple(_reason(target, row, mask) for target, row, mask in zip(targets, given, seen, strict=True))
+    sound = np.array([not reason for reason in reasons], bool)[:, None]
+    seen &= sound
+    targets = np.where(seen[..., None], targets, 0.0)
+    counted = ~np.isin(names, IGNORED) if skeleton.name.startswith(_OPENPOSE) else np.ones(len(names), bool)
+    placed = {"joints" if fitting.in_3d else "pixels": targets}
+    problem = replace(problem, confidence=np.where(seen & counted, given, 0.0), seen=seen, **placed)
     return replace(problem, side_view=side_views(problem)), reasons
 
 
@@ -119,18 +122,14 @@ def model_of(body: BodyModelData) -> str:
     return f"{body.family}_{body.side}" if body.side else body.family
 
 
-def point_names(skeleton: Skeleton, body: BodyModelData) -> tuple[str, ...]:
-    """The points that samples of a skeleton are fitted with.
+def published_names(skeleton: Skeleton, family: str) -> tuple[str, ...]:
+    """The published points, where they are all that a skeleton has; empty where it has others, which are then taken as they are.
 
-    The published ones where the skeleton has no others (but for the outline of a whole body's face, which the published
-    settings leave out), else its own.
+    The outline of a whole body's face is left out, as in the published settings.
     """
-    if body.family not in ("smplx", "smpl"):
-        return skeleton.points
-    known = {*WHOLE_POINTS, *FACE.points}
-    if not known.issuperset(skeleton.points):
-        return skeleton.points
-    return WHOLE_POINTS if body.family == "smplx" else BODY25
+    if family not in ("smplx", "smpl") or not {*WHOLE_POINTS, *FACE.points}.issuperset(skeleton.points):
+        return ()
+    return WHOLE_POINTS if family == "smplx" else BODY25
 
 
 def groups(names: tuple[str, ...], family: str) -> np.ndarray:
@@ -167,11 +166,6 @@ def side_views(problem: Problem) -> np.ndarray:
 
 def _rows(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(names.index(name) for name in wanted if name in names)
-
-
-def _present(body: BodyModelData, names: tuple[str, ...]) -> np.ndarray:
-    """`(K,)` bool: the body model has the point; of the outline, that it has the table of it."""
-    return point_map(body, names).present
 
 
 def _targets(

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from scipy import sparse
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import CONTOUR_START, PointMap
 from annotator.errors import BodyModelError
-from annotator.skeleton import FACE, SKELETONS
+from annotator.skeleton import COCO_WHOLEBODY, FACE
 
 BODY_GROUP, HAND_GROUP, FACE_GROUP = 0, 1, 2
 """Values of `Problem.group`."""
@@ -43,6 +44,7 @@ class Problem:
         joints: `(N, K, 3)` metres in camera space where the target is 3D (then pixels count for nothing), or None.
         robust: "geman_mcclure" or "l1", of each coordinate of a residual.
         rho: where Geman-McClure bends, in px or metres.
+        skeleton: whose points they are, where they lie in the body as that skeleton has them; empty for the published ones.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Problem:
     joints: np.ndarray | None = None
     robust: str = GEMAN_MCCLURE
     rho: float = RHO_PX
+    skeleton: str = ""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -94,35 +97,45 @@ class Problem:
         """Where the points lie on a body model; the outline as the frontal face shows it.
 
         Raises:
-            BodyModelError: the body model has no point of some name.
+            BodyModelError: the body model has no such points.
         """
-        return point_map(body, self.names)
+        if not self.skeleton:
+            return published_map(body, self.names)
+        if self.skeleton not in body.points:
+            raise BodyModelError(
+                f"A {body.family} body model has no points {self.skeleton}; it cannot be fitted to them."
+            )
+        return body.points[self.skeleton]
 
 
 _PER_PERSON = (*("pixels", "confidence", "seen", "focal", "center", "data_weight", "side_view", "joints"),)
 assert set(_PER_PERSON) < {field.name for field in fields(Problem)}
 
 
-def point_map(body: BodyModelData, names: tuple[str, ...]) -> PointMap:
-    """The rows of a body's point maps by the names of the points.
+def published_map(body: BodyModelData, names: tuple[str, ...]) -> PointMap:
+    """Where the points that the published program fits lie: joints of the model, vertices that the smplx package names, landmarks.
 
     Raises:
-        BodyModelError: the body model has no point of some name.
+        BodyModelError: there is no point of some name.
     """
-    import scipy.sparse
+    whole, count = body.points[COCO_WHOLEBODY.name], len(body.parents)
+    of_joints: list[np.ndarray] = []
+    of_vertices: list[sparse.csr_array] = []
+    for name in names:
+        if name in COCO_WHOLEBODY.index_of:
+            row = COCO_WHOLEBODY.index_of[name]
+            of_joints.append(whole.joint_weights[row])
+            of_vertices.append(whole.vertex_weights[[row]])
+        elif name in _JOINTS:
+            of_joints.append(np.eye(count, dtype=np.float32)[_JOINTS[name]])
+            of_vertices.append(sparse.csr_array((1, len(body.v_template)), dtype=np.float32))
+        else:
+            raise BodyModelError(f"A body has no point called '{name}'; it cannot be fitted to it.")
+    return PointMap(np.stack(of_joints), sparse.csr_array(sparse.vstack(of_vertices)))
 
-    where: dict[str, tuple[str, int]] = {}
-    for skeleton in body.points:
-        for row, name in enumerate(SKELETONS[skeleton].points if skeleton in SKELETONS else ()):
-            where.setdefault(name, (skeleton, row))
-    if unknown := [name for name in names if name not in where]:
-        raise BodyModelError(
-            f"A {body.family} body model has no point called '{unknown[0]}'; it cannot be fitted to it."
-        )
-    rows = [where[name] for name in names]
-    joint_weights = np.stack([body.points[skeleton].joint_weights[row] for skeleton, row in rows])
-    vertex_weights = [body.points[skeleton].vertex_weights[[row]] for skeleton, row in rows]
-    return PointMap(joint_weights, scipy.sparse.csr_array(scipy.sparse.vstack(vertex_weights)))
+
+_JOINTS = {"neck": 12, "mid_hip": 0}
+"""Joints of SMPL and SMPL-X by OpenPose's names for them, beside those that COCO-WholeBody names too."""
 
 
 def outline_rows(names: tuple[str, ...]) -> tuple[int, ...]:

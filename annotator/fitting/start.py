@@ -14,6 +14,8 @@ from annotator.fitting.parameters import Parameters
 from annotator.fitting.problem import Problem
 
 _LEAST_PX = 1.0
+_TURNED = {"flame": (np.pi, 0.0, 0.0)}
+"""Orientations before the camera stage, axis-angle; none for the others, as published: a face is upright and looks this way."""
 
 
 def depth_guess(problem: Problem, rest: np.ndarray) -> np.ndarray:
@@ -58,7 +60,10 @@ def first_guess(problem: Problem, body: BodyModelData, prior: object) -> Paramet
     guess = Parameters.zeros(len(problem), problem.model, latent=hasattr(prior, "decode"))
     if problem.joints is None:
         depth = depth_guess(problem, rest)
-        return guess.replaced(transl=np.stack([np.zeros_like(depth), np.zeros_like(depth), depth], axis=1))
+        orient = np.tile(_TURNED.get(problem.model, (0.0, 0.0, 0.0)), (len(problem), 1))
+        return guess.replaced(
+            global_orient=orient, transl=np.stack([np.zeros_like(depth), np.zeros_like(depth), depth], axis=1)
+        )
     orient, transl = rigid(rest, problem.joints, problem.anchor_weights, root)
     return guess.replaced(global_orient=orient, transl=transl)
 
