@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from annotator.commands.table import duration_text
+from annotator.commands.table import Table, duration_text
 from annotator.jobfolder import JobFolder, as_event
 from annotator.progress import Progress, Stopped
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Display = Callable[[Progress], None]
+Said = Generator[Progress, None, Table | None] | Table
+"""What a command gives: work that ends with what there is to say, or that at once."""
 
 
 class Show(StrEnum):
@@ -30,6 +32,26 @@ class Show(StrEnum):
     BAR = "bar"
     JSON = "json"
     NONE = "none"
+
+
+def tell(said: Said, show: Show, *, job: Path | None = None) -> int:
+    """Drives what a command gave and prints what it has to say; the exit status.
+
+    Args:
+        job: folder that keeps the traces of a command that the desk started.
+    """
+    table = said if isinstance(said, Table) else drive(said, show, job=job)
+    say(table, show)
+    return 1 if table is not None and table.lack else 0
+
+
+def say(table: Table | None, show: Show) -> None:
+    """Prints a table; where stdout is for JSON lines alone, a person reads it on stderr."""
+    if table is None:
+        return
+    print(table.text(), file=sys.stderr if show is Show.JSON else sys.stdout)
+    if table.lack:
+        print(table.lack, file=sys.stderr)
 
 
 def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = None) -> T | None:

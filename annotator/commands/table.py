@@ -12,12 +12,14 @@ class Table:
 
     Attributes:
         notes: sentences to print under the table.
+        lack: what a person has to mend, in one sentence for stderr; the command then ends with status 1.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    lack: str = ""
 
     def text(self) -> str:
         """The table as lines of text."""
@@ -27,6 +29,11 @@ class Table:
             lines += [_line(self.columns, widths), "  ".join("-" * width for width in widths)]
             lines += [_line(row, widths) for row in self.rows]
         return "\n".join([*lines, *self.notes])
+
+
+def sentences(*notes: str) -> Table:
+    """A table of nothing but what there is to say."""
+    return Table("", (), (), notes)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
