@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import inspect
+import io
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -15,6 +19,7 @@ from cyclopts import App, Group, Parameter
 from annotator.commands.drive import Said, Show, drive, say, tell
 from annotator.commands.table import sentences
 from annotator.errors import NeuralAnnotError, ProjectError
+from annotator.outside import exists, short
 
 app = App(
     name="main.py",
@@ -60,8 +65,9 @@ def desk(project: Path | None = None) -> int:
     """Open the desk, on PROJECT if it is given."""
     from app.application import open_desk
 
-    if project is not None and not project.exists():
-        raise ProjectError(f"There is neither a project nor a command called {project}; see `main.py --help`.")
+    if project is not None and not exists(project):
+        name = short(str(project))
+        raise ProjectError(f"There is neither a project nor a command called {name}; see `main.py --help`.")
     return open_desk(project)
 
 
@@ -328,14 +334,33 @@ def main(words: list[str] | None = None) -> int:
     words = _arguments(sys.argv[1:] if words is None else words)
     try:
         result: Any = app(words, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
     except cyclopts.CycloptsError:
         return 2
     except NeuralAnnotError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        print(f"The path {short(str(error.filename))} leads nowhere: {error.strerror}; give another.", file=sys.stderr)
+        return 1
     return result if isinstance(result, int) else 0
 
 
-if __name__ == "__main__":
+def _prepare() -> None:
     faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
+    if not sys.warnoptions and "PYTHONWARNINGS" not in os.environ:
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for processes that this one starts
+        warnings.simplefilter("ignore")  # what libraries tell programmers; what a person should know is a message
+
+
+if __name__ == "__main__":
+    _prepare()
     sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -13,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from annotator.commands.table import Table, duration_text
+from annotator.commands.table import Table
 from annotator.jobfolder import JobFolder, as_event
-from annotator.progress import Progress, Stopped
+from annotator.progress import Lines, Progress, Stopped
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -106,37 +105,11 @@ def _display(show: Show) -> Generator[Display, None, None]:
         with _Bars() as bars:
             yield bars.show
     else:
-        yield _Lines().show
+        yield Lines(lambda line: print(line, file=sys.stderr, flush=True)).show
 
 
 def _print_json(progress: Progress) -> None:
     print(json.dumps({"v": 1, "t": "progress", **as_event(progress)}), flush=True)
-
-
-class _Lines:
-    """Progress where there is no terminal: a line when a stage begins, ends, or ten seconds have passed."""
-
-    def __init__(self) -> None:
-        self._stage, self._began, self._last = "", 0.0, 0.0
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.stage != self._stage:
-            self._stage, self._began, self._last = progress.stage, now, 0.0
-        if progress.message:
-            print(progress.message, file=sys.stderr, flush=True)
-        ended = progress.total > 0 and progress.done >= progress.total
-        if progress.total and (ended or now - self._last >= 10):
-            self._last = now
-            print(_line(progress, now - self._began), file=sys.stderr, flush=True)
-
-
-def _line(progress: Progress, seconds: float) -> str:
-    rate = progress.done / seconds if seconds > 0.5 else 0.0
-    text = f"{progress.stage}: {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
-    if rate and progress.done < progress.total:
-        return f"{text}, {rate:,.1f}/s, {duration_text((progress.total - progress.done) / rate)} left"
-    return f"{text}, {duration_text(seconds)}"
 
 
 class _Bars:
