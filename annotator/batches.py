@@ -41,16 +41,25 @@ class Crops:
         return np.flatnonzero([not reason for reason in self.reasons])
 
 
-def cached_crops(project: Project, samples: Samples, dataset: str, size: int) -> Generator[Progress, None, Crops]:
+def cached_crops(
+    project: Project, samples: Samples, dataset: str, size: int, *, some: bool = False
+) -> Generator[Progress, None, Crops]:
     """The crops of `samples`, from the cache where they are still true, else decoded now in parallel.
+
+    Args:
+        some: `samples` are not all of the data set. They get a file of their own, filled from that of the whole.
 
     Photos that are missing or cannot be decoded leave their sample without a crop, with the reason.
     """
     folder = project.cache / "crops"
-    stem = f"{dataset}-{samples.part}-{size}"
-    images_path, index_path = folder / f"{stem}.npy", folder / f"{stem}.arrow"
     ids, counts = _identities(project, samples, size)
+    whole = folder / f"{dataset}-{samples.part}-{size}"
+    digest = hashlib.sha1("".join(ids).encode(), usedforsecurity=False).hexdigest()[:12]
+    stem = whole.with_name(f"{whole.name}-{digest}") if some else whole
+    images_path, index_path = stem.with_name(f"{stem.name}.npy"), stem.with_name(f"{stem.name}.arrow")
     old = _read_index(index_path, images_path)
+    if old is None and some:
+        old = _read_index(whole.with_name(f"{whole.name}.arrow"), whole.with_name(f"{whole.name}.npy"))
     if old is not None and old.ids == [_with_count(i, c, old.counts.get(i)) for i, c in zip(ids, counts, strict=True)]:
         return Crops(old.images, old.reasons)
     with storage(images_path):

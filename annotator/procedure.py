@@ -51,7 +51,7 @@ class Procedure:
     """Everything that the steps share.
 
     Attributes:
-        data: names of the data sets. chain: the first run of the chain, whose auxiliary fits a later round reuses.
+        data: names of the data sets. keys: of the samples used; empty for all. chain: the first run of the chain, whose auxiliary fits a later round reuses.
         before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
     """
 
@@ -61,6 +61,7 @@ class Procedure:
     body: BodyModelData
     device: torch.device
     data: tuple[str, ...]
+    keys: frozenset[str] = frozenset()
     chain: Run | None = None
     before: Run | None = None
     verdicts: Mapping[str, Verdict] | None = None
@@ -100,7 +101,9 @@ class Procedure:
         for name, info in self.project.datasets().items():
             if name in self.data and info.role == role:
                 samples = self.project.samples(name, PART)
-                crops = yield from cached_crops(self.project, samples, name, self.recipe.input_px)
+                if self.keys:
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
+                crops = yield from cached_crops(self.project, samples, name, self.recipe.input_px, some=bool(self.keys))
                 taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
                 opened.append(DataSet(name, samples, crops, taught))
         return opened
