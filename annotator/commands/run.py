@@ -12,7 +12,9 @@ from pathlib import Path
 
 from annotator.annotators import ANNOTATORS
 from annotator.bodies.files import BodyModelData, load_body_model
+from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.table import bytes_text
 from annotator.errors import RunError, UnknownNameError
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
@@ -242,7 +244,15 @@ def _work(project: Project, current: Run, device: str) -> Work:
         before=before,
         verdicts=_verdicts(current),
     )
+    yield from _trimmed(project)
     yield from procedure.algorithm1()
+    yield from _trimmed(project)
+
+
+def _trimmed(project: Project) -> Work:
+    if freed := trim_cache(project):
+        limit = bytes_text(round(project.cache_bytes))
+        yield Progress("Starting", message=f"Removed {bytes_text(freed)} from the cache, whose limit is {limit}.")
 
 
 def _verdicts(current: Run) -> Mapping[str, Verdict]:
