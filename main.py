@@ -151,11 +151,12 @@ def relink(project: Path, *changes: str) -> Said:
 def run(
     project: Path,
     *,
-    annotator: str = "neuralannot",
+    annotator: str | None = None,
     data: str = "",
+    samples: str = "",
     parts: str = "",
-    recipe: str = "paper",
-    round: int = 1,
+    recipe: str | None = None,
+    round: int | None = None,
     source: Annotated[str, Parameter(name="--from")] = "",
     resume: Annotated[
         str | None, Parameter(help="Id of the run to go on with; without one the newest.", consume_multiple=False)
@@ -166,12 +167,13 @@ def run(
 
     Parameters
     ----------
-    annotator: neuralannot.
+    annotator: neuralannot, the default.
     data: Names of data sets, with commas; default all.
+    samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
     parts: body.
-    recipe: paper, demo, demo-full, tiny, or a TOML file.
-    round: 1, or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one.
+    recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
+    round: 1 (the default), or the round to train on the verdicts of the one before.
+    source: The run of the round before; default the newest finished one that has a fit of everybody.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -180,6 +182,7 @@ def run(
     options = RunOptions(
         annotator=annotator,
         data=_names(data),
+        samples=samples,
         parts=_names(parts),
         recipe=recipe,
         round=round,
@@ -236,6 +239,7 @@ def export(
     out: Path,
     *,
     run: str | None = None,
+    data: str = "",
     verdict: str = "not-rejected",
 ) -> Said:
     """Write fits to a file that other training code loads, with a manifest beside it.
@@ -244,6 +248,7 @@ def export(
     ----------
     format: neuralannot.
     run: Id; default the newest finished run that covers every target sample.
+    data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.
     """
     from annotator.commands.export import Keep
@@ -251,7 +256,7 @@ def export(
 
     if verdict not in set(Keep):
         raise cyclopts.ValidationError(msg=f"--verdict should be one of {', '.join(Keep)}.")
-    return work(project, format, out, run_id=run, keep=Keep(verdict))
+    return work(project, format, out, run_id=run, data=_names(data), keep=Keep(verdict))
 
 
 @command(reviews_app, "import")

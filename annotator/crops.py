@@ -53,16 +53,22 @@ class Crops:
         return np.flatnonzero([not reason for reason in self.reasons])
 
 
-def cached_crops(project: Project, samples: Samples, dataset: str, size: int) -> Generator[Progress, None, Crops]:
+def cached_crops(
+    project: Project, samples: Samples, dataset: str, size: int, *, some: bool = False
+) -> Generator[Progress, None, Crops]:
     """The crops of `samples` at `size` px, from the cache where they are still true, else decoded now in parallel.
+
+    Args:
+        some: `samples` are not all of the data set. They get pages of their own, filled from those of the whole.
 
     Photos that are missing or cannot be decoded leave their sample without a crop, with the reason.
 
     Raises:
         StorageError: the disk has no room for them.
     """
-    folder = project.cache / "crops" / f"{dataset}-{samples.part}-{size}"
     wanted = _identities(project, samples, size)
+    whole = project.cache / "crops" / f"{dataset}-{samples.part}-{size}"
+    folder = whole.with_name(f"{whole.name}-{_digest(wanted)}") if some else whole
     starts = range(0, len(wanted), PAGE)
     paths = [folder / f"{number:05d}.arrow" for number in range(len(starts))]
     beyond = sorted(set(folder.glob("[0-9]*.arrow")) - set(paths))  # of a table that was longer
@@ -73,7 +79,8 @@ def cached_crops(project: Project, samples: Samples, dataset: str, size: int) ->
         if page is None or not page.holds(wanted[start : start + PAGE])
     ]
     if stale:
-        old = _Old([page for page in (*there, *(_read_page(path, size) for path in beyond)) if page is not None])
+        others = [*beyond, *sorted(whole.glob("[0-9]*.arrow"))] if some else beyond
+        old = _Old([page for page in (*there, *(_read_page(path, size) for path in others)) if page is not None])
         missing = sum(old.find(one) is None for number in stale for one in _of_page(wanted, number))
         yield Progress(_STAGE, message=_estimate(folder, missing, size))
         cutter = _Cutter(project, samples, size)
@@ -155,6 +162,10 @@ def _identities(project: Project, samples: Samples, size: int) -> list[_Identity
         name = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         out.append(_Identity(name, counts[root, image]))
     return out
+
+
+def _digest(wanted: Sequence[_Identity]) -> str:
+    return hashlib.sha1("".join(one.name for one in wanted).encode(), usedforsecurity=False).hexdigest()[:12]
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------------

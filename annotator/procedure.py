@@ -52,7 +52,8 @@ class Procedure:
     """Everything that the steps share.
 
     Attributes:
-        data: names of the data sets. chain: the first run of the chain, whose auxiliary fits a later round reuses.
+        data: names of the data sets. keys: of the samples used; empty for all.
+        chain: the first run of the chain, whose auxiliary fits a later round reuses.
         before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
     """
 
@@ -62,6 +63,7 @@ class Procedure:
     body: BodyModelData
     device: torch.device
     data: tuple[str, ...]
+    keys: frozenset[str] = frozenset()
     chain: Run | None = None
     before: Run | None = None
     verdicts: Mapping[str, Verdict] | None = None
@@ -101,6 +103,8 @@ class Procedure:
         for name, info in self.project.datasets().items():
             if name in self.data and info.role == role:
                 samples = self.project.samples(name, PART)
+                if self.keys:
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
                 crops = yield from self._crops(samples, name)
                 taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
                 opened.append(DataSet(name, samples, crops, taught))
@@ -108,7 +112,7 @@ class Procedure:
 
     def _crops(self, samples: Samples, name: str) -> Generator[Progress, None, Crops]:
         if self.recipe.crop_cache:
-            return (yield from cached_crops(self.project, samples, name, self.recipe.input_px))
+            return (yield from cached_crops(self.project, samples, name, self.recipe.input_px, some=bool(self.keys)))
         return (yield from decoded_crops(self.project, samples, self.recipe.input_px))
 
     def _fits_of(self, name: str) -> Fits:

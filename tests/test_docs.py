@@ -186,7 +186,7 @@ def wrong_with(words: list[str]) -> str:
 def test_a_wrong_command_is_found() -> None:
     assert wrong_with(["queue", "P"])
     assert wrong_with(["reviews", "export", "P"])
-    assert wrong_with(["run", "P", "--samples", "x"])
+    assert wrong_with(["run", "P", "--people", "x"])
     assert not wrong_with(["run", "P", "--resume"])
     assert not wrong_with(["P"])
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from annotator.commands.export import covering_run
+from annotator.commands.choosing import covering_run
 from annotator.commands.table import Table
 from annotator.errors import ReviewError
 from annotator.project import Project

@@ -168,3 +168,15 @@ def test_one_size_is_no_other(project: Project) -> None:
     small = done(cached_crops(project, project.samples("wild", "body"), "wild", 32))
     assert small.take(EVERYBODY).shape == (COUNT, 32, 32, 3)
     assert sorted(path.name for path in (project.cache / "crops").iterdir()) == ["wild-body-32", "wild-body-64"]
+
+
+def test_some_people_have_pages_of_their_own_filled_from_those_of_all(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, there = cached(project).take(EVERYBODY), stamps(project)
+    rows = [8, 1, 4]
+    some = project.samples("wild", "body").take(rows)
+    monkeypatch.setattr(module, "read_image", lambda path: pytest.fail(f"{path} was decoded again"))
+    crops = done(cached_crops(project, some, "wild", SIZE, some=True))
+    assert np.array_equal(crops.take(np.arange(3)), before[rows])
+    assert stamps(project) == there
