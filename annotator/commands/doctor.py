@@ -198,10 +198,11 @@ def _screen() -> Iterator[Check]:
 
 
 def _body() -> Iterator[Check]:
-    from annotator.bodies.files import LAYOUTS, default_root, load_body_model
+    from annotator.bodies.files import load_body_model
+    from annotator.bodies.layouts import OPEN_BODY, default_root
 
     try:
-        bodies = {name: load_body_model(default_root(), name) for name in LAYOUTS}
+        bodies = {name: load_body_model(default_root(), name) for name in OPEN_BODY}
     except NeuralAnnotError as error:
         yield Check("Open body", False, str(error), "git checkout resources/open_body")
         return

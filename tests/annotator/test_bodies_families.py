@@ -18,7 +18,6 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import (
-    LAYOUTS,
     BodyModelData,
     content_hash,
     default_root,
@@ -28,6 +27,7 @@ from annotator.bodies.files import (
     read_model,
     verified,
 )
+from annotator.bodies.layouts import OPEN_BODY
 from annotator.bodies.official import create as official_model
 from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
 from annotator.bodies.points import HAND_POINTS, MANO_VERTICES, SMPL_JOINTS, SMPL_VERTICES, SMPLX_VERTICES
@@ -39,7 +39,7 @@ from annotator.fit import PARAMETERS
 from annotator.skeleton import COCO_WHOLEBODY, FACE, HAND, HUMAN36M
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = tuple(LAYOUTS)
+MODELS = OPEN_BODY
 
 
 @pytest.fixture(scope="module")
