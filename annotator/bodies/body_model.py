@@ -197,7 +197,9 @@ class BodyModel(nn.Module):
             blend=self.blend,
             skin=Rows.of(self.skin.numpy()),
             of_joints=Rows.of(self.joint_weights.numpy()),
-            of_vertices=Rows.of(sparse.csr_array((of_vertices.data, places, of_vertices.indptr), shape=(len(self.point_weights), used))),
+            of_vertices=Rows.of(
+                sparse.csr_array((of_vertices.data, places, of_vertices.indptr), shape=(len(self.point_weights), used))
+            ),
             plain=self._plainly,
         )
 

@@ -208,5 +208,3 @@ def _by_the_plain_way(plain: Plain, local: Tensor, shape: Tensor, grads: tuple[A
         [out for out, _ in wanted], [local, shape], [grad for _, grad in wanted], create_graph=True, allow_unused=True
     )
     return tuple(found)
-
-

@@ -20,6 +20,7 @@ from annotator.bodies.layouts import (
     DYNAMIC_EMBEDDING,
     FACE_KEYS,
     LAYOUTS,
+    OPEN_BODY,
     SPARSE_POSEDIRS,
     STATIC_EMBEDDING,
     Layout,
@@ -35,6 +36,7 @@ from annotator.errors import BodyModelError
 
 __all__ = [
     "LAYOUTS",
+    "OPEN_BODY",
     "BodyModelData",
     "content_hash",
     "default_root",

@@ -55,7 +55,7 @@ def to_matrices_backward(vectors, of_matrices, of_vectors):
     """Gradients `(N, 9)` of rotations -> `(N, 3)` of axis-angle."""
     for n in range(len(vectors)):
         x, y, z = float(vectors[n, 0]), float(vectors[n, 1]), float(vectors[n, 2])
-        c, a, b, da, db = _coefficients(x * x + y * y + z * z)
+        _, a, b, da, db = _coefficients(x * x + y * y + z * z)
         g = of_matrices[n]
         twist_x, twist_y, twist_z = g[7] - g[5], g[2] - g[6], g[3] - g[1]
         along_x = 2 * g[0] * x + (g[1] + g[3]) * y + (g[2] + g[6]) * z
@@ -110,21 +110,27 @@ def chain(local, rest, parents, turned, placed, transforms, inputs, first):
 
 
 @_compiled
+def _transforms_backward(rest, turned, of_transforms, of_turned, of_placed, of_rest):
+    """Gradients of one person's transforms: those of `rest` are begun, those of the other two added to."""
+    for joint in range(len(rest)):
+        r, t = rest[joint], turned[joint]
+        g, gt, gp, gr = of_transforms[joint], of_turned[joint], of_placed[joint], of_rest[joint]
+        for k in range(3):
+            gr[k] = -(g[3] * t[k] + g[7] * t[3 + k] + g[11] * t[6 + k])
+        for i in range(3):
+            gp[i] += g[4 * i + 3]
+            for k in range(3):
+                gt[3 * i + k] += g[4 * i + k] - g[4 * i + 3] * r[k]
+
+
+@_compiled
 def chain_backward(
     local, rest, parents, turned, of_turned, of_placed, of_transforms, of_inputs, first, of_local, of_rest
 ):
     """Gradients of what `chain` makes -> of `local` and `rest`; `of_turned` and `of_placed` are used up."""
     for person in range(len(local)):
-        for joint in range(len(parents)):
-            r, t = rest[person, joint], turned[person, joint]
-            g, gt, gp = of_transforms[person, joint], of_turned[person, joint], of_placed[person, joint]
-            gr = of_rest[person, joint]
-            for k in range(3):
-                gr[k] = -(g[3] * t[k] + g[7] * t[3 + k] + g[11] * t[6 + k])
-            for i in range(3):
-                gp[i] += g[4 * i + 3]
-                for k in range(3):
-                    gt[3 * i + k] += g[4 * i + k] - g[4 * i + 3] * r[k]
+        given = rest[person], turned[person], of_transforms[person]
+        _transforms_backward(*given, of_turned[person], of_placed[person], of_rest[person])
         for joint in range(len(parents) - 1, 0, -1):
             above = parents[joint]
             m, r, s = local[person, joint], rest[person, joint], rest[person, above]
@@ -137,9 +143,7 @@ def chain_backward(
                     gu[3 * i + k] += (
                         gt[3 * i] * m[3 * k] + gt[3 * i + 1] * m[3 * k + 1] + gt[3 * i + 2] * m[3 * k + 2]
                     ) + gp[i] * (r[k] - s[k])
-                    gm[3 * i + k] = (
-                        u[i] * gt[k] + u[3 + i] * gt[3 + k] + u[6 + i] * gt[6 + k] + feature[3 * i + k]
-                    )
+                    gm[3 * i + k] = u[i] * gt[k] + u[3 + i] * gt[3 + k] + u[6 + i] * gt[6 + k] + feature[3 * i + k]
                 bone = u[i] * gp[0] + u[3 + i] * gp[1] + u[6 + i] * gp[2]
                 of_rest[person, joint, i] += bone
                 of_rest[person, above, i] -= bone

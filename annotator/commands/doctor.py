@@ -198,8 +198,7 @@ def _screen() -> Iterator[Check]:
 
 
 def _body() -> Iterator[Check]:
-    from annotator.bodies.files import load_body_model
-    from annotator.bodies.layouts import OPEN_BODY, default_root
+    from annotator.bodies.files import OPEN_BODY, default_root, load_body_model
 
     try:
         bodies = {name: load_body_model(default_root(), name) for name in OPEN_BODY}

@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import (
+    OPEN_BODY,
     BodyModelData,
     content_hash,
     default_root,
@@ -27,7 +28,6 @@ from annotator.bodies.files import (
     read_model,
     verified,
 )
-from annotator.bodies.layouts import OPEN_BODY
 from annotator.bodies.official import create as official_model
 from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
 from annotator.bodies.points import HAND_POINTS, MANO_VERTICES, SMPL_JOINTS, SMPL_VERTICES, SMPLX_VERTICES
