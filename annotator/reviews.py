@@ -183,7 +183,7 @@ def _of_row(row: dict[str, Any]) -> ReviewEvent:
         row["reviewer"],
         row["undone"],
         row["id"],
-        datetime.fromisoformat(row["time"]),
+        datetime.fromisoformat(row["time"]).astimezone(UTC),
     )
 
 

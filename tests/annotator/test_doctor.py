@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from annotator.backbone import starting_weights
 from annotator.commands import doctor
 from annotator.commands.doctor import PAPER_WEIGHTS, Check, checkpoints, cuda_check
+from annotator.errors import RunError
 
 
 def screen(monkeypatch: pytest.MonkeyPatch, display: str) -> Check:
@@ -74,6 +76,8 @@ def test_weights_that_are_missing_or_damaged_say_which_file_goes_where(
     damaged = next(doctor._weights())
     assert "is damaged" in damaged.found
     assert damaged.mend.startswith(f"rm {file} && ")
+    with pytest.raises(RunError, match="could not be fetched or read"):
+        starting_weights("resnet50", "imagenet")
     monkeypatch.setattr(doctor, "_head_of_sha256", lambda _file: "11ad3fa6")
     assert next(doctor._weights()).ok
 
