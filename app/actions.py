@@ -87,8 +87,8 @@ def key_text(action: Action) -> str:
     return QKeySequence(action.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if action.keys else ""
 
 
-def build(owner: QWidget) -> Mapping[str, QAction]:
-    """A QAction for every row, calling the method of `owner` that has its id."""
+def build(owner: QWidget, handlers: object) -> Mapping[str, QAction]:
+    """A QAction of `owner` for every row, calling the method of `handlers` that has its id."""
     made: dict[str, QAction] = {}
     for row in ACTIONS:
         action = QAction(row.title, owner)
@@ -97,7 +97,7 @@ def build(owner: QWidget) -> Mapping[str, QAction]:
         action.setCheckable(row.checkable)
         action.setAutoRepeat(row.repeats)
         action.setToolTip(f"{row.title} ({key_text(row)})" if row.keys else row.title)
-        action.triggered.connect(getattr(owner, row.id))
+        action.triggered.connect(getattr(handlers, row.id))
         owner.addAction(action)
         made[row.id] = action
     return made

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
-from PySide6.QtCore import QByteArray, QEvent, QObject, QSettings, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QKeyEvent
+from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QApplication,
     QLabel,
-    QLineEdit,
     QMainWindow,
-    QPlainTextEdit,
     QSplitter,
     QStackedWidget,
     QVBoxLayout,
@@ -20,10 +14,12 @@ from PySide6.QtWidgets import (
 )
 
 from annotator.runs import FINISHED
-from annotator.verdict import REASONS, Verdict
+from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
+from app.handlers import Handlers
 from app.jobs import Job, Jobs
+from app.keyboard import Keyboard
 from app.panels.details import DetailsPanel
 from app.panels.jobs import JobsPanel
 from app.panels.photo import PhotoPanel
@@ -56,8 +52,8 @@ class MainWindow(QMainWindow):
         self.session, self.jobs = session, jobs
         self._bodies, self._photos = Bodies(), Photos()
         self.tasks = Tasks(session, jobs, self)
-        self._add_reason_methods()
-        self.actions_by_id = table.build(self)
+        self.handlers = Handlers(self, session, self.tasks)
+        self.actions_by_id = table.build(self, self.handlers)
         self._dressed = False
         self.people = SampleList(session)
         self.photo = PhotoPanel(session, self._photos, self._bodies)
@@ -138,9 +134,7 @@ class MainWindow(QMainWindow):
         self.solid.view.painted.connect(self.solid_painted)
         self.tasks.body_loaded.connect(self._body_came)
         self.tasks.body_failed.connect(self._load_last)
-        app = QApplication.instance()
-        assert app is not None
-        app.installEventFilter(self)
+        self._keyboard = Keyboard(lambda held: self.photo.view.set_mesh_visible(not held), self)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
@@ -210,6 +204,12 @@ class MainWindow(QMainWindow):
         parts = (self.tasks, self.people, self.photo.view, self.solid.view)
         return all(part.settled for part in parts)
 
+    def show_jobs(self, shown: bool) -> None:
+        """Opens or closes the drawer of jobs."""
+        self.jobs_panel.setVisible(shown)
+        if shown:
+            self._drawer.setSizes([max(self._drawer.height() - 260, 300), 260])
+
     def dress(self) -> None:
         """Icons in the theme's colours."""
         table.dress(self.actions_by_id)
@@ -238,148 +238,7 @@ class MainWindow(QMainWindow):
     def _show_offered(self, run_id: str) -> None:
         self.session.show_run(run_id)
 
-    # -- actions -----------------------------------------------------------------------------------------------------
-
-    def _add_reason_methods(self) -> None:
-        for reason in REASONS:
-            setattr(self, f"reason_{reason.digit}", partial(self._reason, reason.digit))
-            setattr(self, f"reject_for_{reason.digit}", partial(self._reject_for, reason.id))
-
-    def _reason(self, digit: int, _checked: bool = False) -> None:
-        self.session.toggle_reason(digit)
-
-    def _reject_for(self, reason: str, _checked: bool = False) -> None:
-        self.session.judge(Verdict.REJECT, (reason,))
-
-    def accept(self) -> None:
-        self.session.judge(Verdict.ACCEPT)
-
-    def reject(self) -> None:
-        self.session.judge(Verdict.REJECT)
-
-    def unsure(self) -> None:
-        self.session.judge(Verdict.UNSURE)
-
-    def undo(self) -> None:
-        self.session.undo()
-
-    def redo(self) -> None:
-        self.session.redo()
-
-    def next_sample(self) -> None:
-        self.session.step(1)
-
-    def previous_sample(self) -> None:
-        self.session.step(-1)
-
-    def next_unreviewed(self) -> None:
-        self.session.next_unreviewed()
-
-    def last_judged(self) -> None:
-        self.session.back_to_last_judged()
-
-    def next_run(self) -> None:
-        self.session.next_run()
-
-    def find_in_list(self) -> None:
-        self.people.search.setFocus()
-        self.people.search.selectAll()
-
-    def toggle_keypoints(self) -> None:
-        shown = self.actions_by_id["toggle_keypoints"].isChecked()
-        self.session.change_preferences(replace(self.session.preferences, keypoints=shown))
-
-    def toggle_zoom(self) -> None:
-        self.photo.view.toggle_zoom()
-
-    def view_front(self) -> None:
-        self.solid.view.front()
-
-    def view_side(self) -> None:
-        self.solid.view.side()
-
-    def view_top(self) -> None:
-        self.solid.view.top()
-
-    def view_home(self) -> None:
-        self.solid.view.home()
-
-    def toggle_jobs(self) -> None:
-        shown = self.actions_by_id["toggle_jobs"].isChecked()
-        self.jobs_panel.setVisible(shown)
-        if shown:
-            self._drawer.setSizes([max(self._drawer.height() - 260, 300), 260])
-
-    def theme_system(self) -> None:
-        self._choose_theme("system")
-
-    def theme_light(self) -> None:
-        self._choose_theme("light")
-
-    def theme_dark(self) -> None:
-        self._choose_theme("dark")
-
-    def new_project(self) -> None:
-        self.tasks.new_project()
-
-    def open_project(self) -> None:
-        self.tasks.open_project()
-
-    def import_data(self) -> None:
-        self.tasks.import_data()
-
-    def export_fits(self) -> None:
-        self.tasks.export_fits()
-
-    def preferences(self) -> None:
-        self.tasks.preferences()
-
-    def start_run(self) -> None:
-        self.tasks.start_run(next_round=False)
-
-    def next_round(self) -> None:
-        self.tasks.start_run(next_round=True)
-
-    def stop_job(self) -> None:
-        self.tasks.stop_job()
-
-    def go_to(self) -> None:
-        self.tasks.go_to()
-
-    def find_command(self) -> None:
-        chosen = self.tasks.find_command(self.actions_by_id)
-        if chosen is not None:
-            chosen.trigger()
-
-    def cheat_sheet(self) -> None:
-        self.tasks.cheat_sheet()
-
-    def about(self) -> None:
-        self.tasks.about()
-
-    def quit(self) -> None:
-        self.close()
-
-    def _choose_theme(self, name: str) -> None:
-        self.session.change_preferences(replace(self.session.preferences, theme=name))
-
     # -- Qt ----------------------------------------------------------------------------------------------------------
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if not isinstance(event, QKeyEvent):
-            return super().eventFilter(watched, event)
-        in_text = isinstance(QApplication.focusWidget(), QLineEdit | QPlainTextEdit)
-        if event.type() == QEvent.Type.ShortcutOverride and event.key() == Qt.Key.Key_Tab and in_text:
-            event.accept()  # text fields claim every other key of ours themselves
-            return True
-        kinds = (QEvent.Type.KeyPress, QEvent.Type.KeyRelease)
-        if event.type() in kinds and event.key() == Qt.Key.Key_Space:
-            typing = in_text or QApplication.activeModalWidget() is not None
-            if not typing and QApplication.activePopupWidget() is None:
-                if not event.isAutoRepeat():
-                    self.photo.view.set_mesh_visible(event.type() == QEvent.Type.KeyRelease)
-                return True
-        return super().eventFilter(watched, event)
 
     def restore(self) -> None:
         """Size and columns as they were left."""
@@ -396,9 +255,7 @@ class MainWindow(QMainWindow):
         kept = QSettings("NeuralAnnot", "Desk")
         kept.setValue("geometry", self.saveGeometry())
         kept.setValue("columns", self._columns.saveState())
-        app = QApplication.instance()
-        if app is not None:
-            app.removeEventFilter(self)
+        self._keyboard.close()
         self.jobs.watch(None)
         self.people.close_threads()
         self.tasks.close_threads()

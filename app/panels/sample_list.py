@@ -145,6 +145,11 @@ class SampleList(QWidget):
         """Ends the thumbnails' threads."""
         self._thumbnails.close()
 
+    def start_search(self) -> None:
+        """Puts the cursor into the search."""
+        self.search.setFocus()
+        self.search.selectAll()
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         QTimer.singleShot(0, self._show_current)
@@ -245,7 +250,7 @@ class SampleList(QWidget):
                 self._shows.addItem("", show)
         for place, show in enumerate(Show):
             self._shows.setItemText(place, f"{show.value.capitalize()}  {counts[show]:,}")
-        self._shows.setCurrentIndex(list(Show).index(self._session.show))
+        self._shows.setCurrentIndex(list(Show).index(self._session.selection.show))
         self._view.viewport().update()
 
     def _chosen(self, index: QModelIndex) -> None:
