@@ -5,7 +5,6 @@ from __future__ import annotations
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QLabel,
     QMainWindow,
     QSplitter,
     QStackedWidget,
@@ -17,9 +16,11 @@ from annotator.runs import FINISHED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
+from app.availability import lacks
 from app.handlers import Handlers
 from app.jobs import Job, Jobs
 from app.keyboard import Keyboard
+from app.panels.banner import Banner
 from app.panels.details import DetailsPanel
 from app.panels.jobs import JobsPanel
 from app.panels.photo import PhotoPanel
@@ -27,8 +28,8 @@ from app.panels.review import ReviewBar
 from app.panels.sample_list import SampleList
 from app.panels.solid import SolidPanel
 from app.panels.status import StatusPanel
-from app.panels.welcome import NoPeople, Welcome
-from app.scenes import Bodies, Photos
+from app.panels.welcome import Damaged, NoPeople, Welcome
+from app.scenes import Bodies, Photos, fit_mesh
 from app.session import Session
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
@@ -64,7 +65,8 @@ class MainWindow(QMainWindow):
         self.status = StatusPanel(session, jobs)
         self.welcome = Welcome(self.actions_by_id)
         self.no_people = NoPeople(self.actions_by_id)
-        self._banner = QLabel()
+        self.damaged = Damaged(self.actions_by_id)
+        self.banner = Banner(session)
         self._place()
         self._menus()
         self._connect()
@@ -95,11 +97,9 @@ class MainWindow(QMainWindow):
         self._drawer.setCollapsible(0, False)
         self.jobs_panel.hide()
         self._pages = QStackedWidget()
-        for page in (self.welcome, self.no_people, self._drawer):
+        for page in (self.welcome, self.no_people, self.damaged, self._drawer):
             self._pages.addWidget(page)
-        self._banner.setProperty("role", "warning")
-        self._banner.hide()
-        self.setCentralWidget(_column(self._banner, self._pages, self.status))
+        self.setCentralWidget(_column(self.banner, self._pages, self.status))
         self.photo.use_keypoint_action(self.actions_by_id["toggle_keypoints"])
         self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)
 
@@ -119,11 +119,13 @@ class MainWindow(QMainWindow):
         session.project_changed.connect(self._project_changed)
         session.shelf_changed.connect(self._show_state)
         session.shelf_changed.connect(self._show_solid)
+        session.problems_changed.connect(self._switch)
         session.current_changed.connect(self._show_solid)
         session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
         self.welcome.chosen.connect(self.tasks.open_path)
+        self.damaged.chosen.connect(session.show_dataset)
         self.jobs.ended.connect(self._job_ended)
         self.jobs.refused.connect(session.messages.error)
         self.jobs_panel.resume.connect(self.tasks.resume)
@@ -133,19 +135,17 @@ class MainWindow(QMainWindow):
         self.photo.view.mesh_painted.connect(self.mesh_painted)
         self.solid.view.painted.connect(self.solid_painted)
         self.tasks.body_loaded.connect(self._body_came)
-        self.tasks.body_failed.connect(self._load_last)
+        self.tasks.body_failed.connect(self._body_failed)
         self._keyboard = Keyboard(lambda held: self.photo.view.set_mesh_visible(not held), self)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
     def _project_changed(self) -> None:
         self._bodies.clear()
+        self.status.forget()
         self.jobs.watch(self.session.project)
         project = self.session.project
         self.setWindowTitle(f"{project.path.resolve().name} – NeuralAnnot Desk" if project else "NeuralAnnot Desk")
-        held = self.session.held_by
-        self._banner.setText(f"Read-only: {held} has this project open. Verdicts and runs are off in this window.")
-        self._banner.setVisible(bool(held))
         if self._dressed:
             self._load_rest()
         self._show_state()
@@ -155,27 +155,29 @@ class MainWindow(QMainWindow):
         if session.project is None:
             self.welcome.show_recent(session.preferences.recent)
             self._pages.setCurrentWidget(self.welcome)
+        elif session.lost_people:
+            others = [name for name in session.datasets() if name != session.lost_dataset]
+            self.damaged.show_damage(session.lost_dataset, session.lost_people, others)
+            self._pages.setCurrentWidget(self.damaged)
         else:
             busy = bool(self.jobs.running)
             page = self._drawer if session.shelf is not None or busy else self.no_people
             self._pages.setCurrentWidget(page)
-        has, may = session.project is not None, session.project is not None and not session.read_only
-        for name in ("export_fits", "next_round"):
-            self.actions_by_id[name].setEnabled(may and bool(session.runs()))
-        for name in ("import_data", "start_run"):
-            self.actions_by_id[name].setEnabled(may and (name == "import_data" or bool(session.datasets())))
-        self.actions_by_id["toggle_jobs"].setEnabled(has)
+        self._switch()
+
+    def _switch(self) -> None:
+        """Actions that lack something are off, and say what."""
+        table.switch(self.actions_by_id, lacks(self.session))
+        self.jobs_panel.forbid(self.session.read_only)
+        self.review.refresh()
 
     def _show_solid(self) -> None:
-        shelf, fit = self.session.shelf, self.session.fit
-        if shelf is None or shelf.run is None or shelf.fits is None or fit is None:
-            self.solid.show_meshes((), _EMPTY_3D)
-            return
-        if not self._bodies.loaded:
-            return
-        header = shelf.fits.header
-        mesh = self._bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
-        self.solid.show_meshes((mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else "")
+        shelf = self.session.shelf
+        mesh = _EMPTY_3D if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
+        if mesh != "":
+            self.solid.show_meshes(
+                (mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else ""
+            )
 
     def _dress_late(self) -> None:
         """After the first person is on the screen, whether his photo could be shown or not."""
@@ -192,6 +194,11 @@ class MainWindow(QMainWindow):
         self.photo.show_mesh()
         QTimer.singleShot(0, self._show_solid)
         QTimer.singleShot(0, self._load_last)
+
+    def _body_failed(self) -> None:
+        self.photo.show_mesh()
+        self._show_solid()
+        self._load_last()
 
     def _load_last(self) -> None:
         """What may wait until the first mesh is on the screen: verdicts and icons."""

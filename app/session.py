@@ -6,7 +6,6 @@ It holds no widget and draws nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,13 @@ from PySide6.QtCore import QObject, Signal
 
 from annotator.errors import NeuralAnnotError
 from annotator.fit import Fit
-from annotator.project import TARGET, Project
+from annotator.project import Project
 from annotator.runs import Run
 from annotator.sample import Sample
 from annotator.verdict import REASONS, EventKind, FitKey, Judgement, ReviewEvent, Verdict
+from app import damage
+from app.access import Access
+from app.catalogue import PART, dataset_names, runs_of
 from app.messages import Messages
 from app.selection import Selection
 from app.settings import Preferences, load_preferences, save_preferences
@@ -34,6 +36,7 @@ class Session(QObject):
         rows_changed: the list's filter or order was applied anew.
         current_changed: another person.
         verdicts_changed: a verdict, an undo, or armed reasons.
+        problems_changed: something that the project lacks was found, or is there again.
         preferences_changed: the theme or another preference.
     """
 
@@ -42,6 +45,7 @@ class Session(QObject):
     rows_changed = Signal()
     current_changed = Signal()
     verdicts_changed = Signal()
+    problems_changed = Signal()
     preferences_changed = Signal()
 
     def __init__(self, messages: Messages, parent: QObject | None = None) -> None:
@@ -49,12 +53,12 @@ class Session(QObject):
         self.messages = messages
         self.preferences: Preferences = load_preferences()
         self.project: Project | None = None
-        self.held_by = ""
+        self.access: Access | None = None
         self.shelf: Shelf | None = None
         self.selection = Selection()
         self.armed: tuple[str, ...] = ()
         self.verdicts: Verdicts | None = None
-        self._lock: AbstractContextManager[str] | None = None
+        self.lost_people, self.lost_dataset = "", ""
 
     # -- project -----------------------------------------------------------------------------------------------------
 
@@ -64,51 +68,45 @@ class Session(QObject):
             project = Project.open(path.resolve())  # workers have another current folder
             if self.project is not None and self.project.path.resolve() == path.resolve():
                 self.close()  # else this window would find the project held by itself
-            lock = project.desk_lock()
-            held_by = lock.__enter__()
         except (NeuralAnnotError, OSError) as error:
             self.messages.error(str(error))
             return False
+        access = Access(project)
         self.close()
-        self.project, self._lock, self.held_by = project, lock, held_by
+        self.project, self.access = project, access
         self.verdicts = Verdicts(project.reviews_path)
         self.change_preferences(self.preferences.with_recent(path))
         self.project_changed.emit()
-        try:
-            datasets = self.datasets()
-            self.show_dataset(datasets[0] if datasets else None)
-        except NeuralAnnotError as error:  # one damaged table or run does not close the rest
-            self.messages.error(str(error))
+        self._show_first()
         return True
 
     def close(self) -> None:
         """Lets go of the project, its log and its lock."""
         if self.verdicts is not None:
             self.verdicts.close()
-        if self._lock is not None:
-            self._lock.__exit__(None, None, None)
-        self.project, self.verdicts, self._lock, self.held_by = None, None, None, ""
-        self.shelf = None
+        if self.access is not None:
+            self.access.close()
+        self.project, self.verdicts, self.access = None, None, None
+        self.shelf, self.lost_people = None, ""
         self.selection.clear()
 
     @property
-    def read_only(self) -> bool:
-        """Whether another window holds the project."""
-        return bool(self.held_by)
+    def read_only(self) -> str:
+        """Why nothing may be written to the project, as a sentence; empty if this window may."""
+        return f"Read-only: {self.access.why_not}." if self.access is not None and self.access.why_not else ""
+
+    @property
+    def no_verdicts(self) -> str:
+        """Why no verdict may be given, as a sentence; empty if it may."""
+        return self.read_only or (self.verdicts.problem if self.verdicts is not None else "")
 
     def datasets(self) -> list[str]:
         """Names of the data sets that have bodies to look at, target sets first."""
-        if self.project is None:
-            return []
-        infos = [info for info in self.project.datasets().values() if "body" in info.parts]
-        return [info.name for info in sorted(infos, key=lambda info: (info.role != TARGET, info.name))]
+        return dataset_names(self.project)[0]
 
     def runs(self) -> list[Run]:
         """Runs with fits of the data set that is shown, newest first."""
-        if self.project is None or self.shelf is None:
-            return []
-        wanted = (self.shelf.dataset, self.shelf.samples.part)
-        return [run for run in reversed(self.project.runs()) if run.shards(*wanted)]
+        return runs_of(self.project, self.shelf.dataset) if self.project is not None and self.shelf is not None else []
 
     def change_preferences(self, preferences: Preferences) -> None:
         """Takes over and keeps preferences."""
@@ -121,16 +119,17 @@ class Session(QObject):
     def show_dataset(self, name: str | None, run_id: str | None = None) -> None:
         """Shows a data set with one of its runs: the named one, or the newest."""
         if self.project is None or name is None:
-            self.shelf = None
-            self.selection.clear()
-            self.shelf_changed.emit()
-            self.current_changed.emit()
+            self._show_nobody("", "")
             return
         key = self.key if self.shelf is not None and self.shelf.dataset == name else None
-        samples = self.shelf.samples if key and self.shelf else self.project.samples(name, "body")
-        runs = [run for run in reversed(self.project.runs()) if run.shards(name, "body")]
+        try:
+            samples = self.shelf.samples if key and self.shelf else self.project.samples(name, PART)
+        except NeuralAnnotError as error:
+            self._show_nobody(damage.of_people(name, error), name)
+            return
+        runs = runs_of(self.project, name)
         run = next((run for run in runs if run.id == run_id), runs[0] if runs else None)
-        self.shelf = Shelf.of(name, samples, run)
+        self.shelf, self.lost_people = Shelf.of(name, samples, run), ""
         self.shelf.take_verdicts(self.judgements)
         self.selection.arrange(self.shelf)
         self.selection.row = samples.index_of[key] if key else self.selection.first
@@ -139,11 +138,24 @@ class Session(QObject):
         self.rows_changed.emit()
         self.current_changed.emit()
 
+    def _show_first(self) -> None:
+        """Shows the first data set."""
+        names, error = dataset_names(self.project)
+        if error is not None:
+            self._show_nobody(damage.of_people("", error), "")
+        else:
+            self.show_dataset(names[0] if names else None)
+
+    def _show_nobody(self, lost: str, dataset: str) -> None:
+        self.shelf, self.lost_people, self.lost_dataset = None, lost, dataset
+        self.selection.clear()
+        self.shelf_changed.emit()
+        self.current_changed.emit()
+
     def reload(self) -> None:
         """Reads the data set that is shown anew, because it was imported again."""
         if self.shelf is None or self.project is None:
-            datasets = self.datasets()
-            self.show_dataset(datasets[0] if datasets else None)
+            self._show_first()
             return
         key, name, run = self.key, self.shelf.dataset, self.shelf.run
         self.shelf = None
@@ -270,11 +282,9 @@ class Session(QObject):
         """Reads the review log; done after the first photo is on the screen, because the database costs time."""
         if self.verdicts is None:
             return
-        try:
-            self.verdicts.load()
-        except NeuralAnnotError as error:
-            self.messages.error(str(error))
-            return
+        self.verdicts.load()
+        if self.verdicts.problem:
+            self.problems_changed.emit()
         self._take_verdicts()
 
     def judge(self, verdict: Verdict, reasons: tuple[str, ...] | None = None) -> bool:
@@ -290,9 +300,8 @@ class Session(QObject):
     def toggle_reason(self, digit: int) -> None:
         """Arms or disarms a reason for the current person; on one who is judged it changes what is stored."""
         reason = next((reason for reason in REASONS if reason.digit == digit), None)
-        if reason is None or self.fit_key is None or not self._may_write():
+        if reason is None or self.fit_key is None or not self._may_judge():
             return
-        self._need_reviews()
         has = reason.id in self.armed
         self.armed = tuple(r for r in self.armed if r != reason.id) if has else (*self.armed, reason.id)
         judgement = self.judgement
@@ -313,32 +322,32 @@ class Session(QObject):
         """Goes to the person who was judged last."""
         if self.shelf is None or self.shelf.run is None:
             return False
-        mine = [j for j in self.judgements.values() if j.fit.run == self.shelf.run.id and j.fit.sample != self.key]
-        rows = [(j.time, self.shelf.samples.index_of.get(j.fit.sample, -1)) for j in mine]
-        rows = [(when, row) for when, row in rows if row >= 0]
-        if not rows:
-            return False
-        self.go_to_row(max(rows)[1])
-        return True
+        index = self.shelf.samples.index_of
+        for judgement in self.verdicts.newest_first(self.shelf.run.id) if self.verdicts is not None else ():
+            if judgement.fit.sample != self.key and judgement.fit.sample in index:
+                self.go_to_row(index[judgement.fit.sample])
+                return True
+        return False
 
     @property
     def pace(self) -> float:
         """Verdicts a minute over the last five minutes."""
         return self.verdicts.pace if self.verdicts is not None else 0.0
 
-    def _may_write(self) -> bool:
-        if self.read_only:
-            self.messages.warn(f"This window is read-only: {self.held_by} has the project open.")
-        return not self.read_only
+    def _may_judge(self) -> bool:
+        if not self.read_only:
+            self._need_reviews()
+        if self.no_verdicts:
+            self.messages.warn(self.no_verdicts)
+        return not self.no_verdicts
 
     def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:
         key = self.fit_key
         if key is None or self.verdicts is None:
             self.messages.warn("This person has no fit to judge in the run that is shown.")
             return False
-        if not self._may_write():
+        if not self._may_judge():
             return False
-        self._need_reviews()
         event = ReviewEvent(
             EventKind.VERDICT, key, value=verdict.value, reasons=reasons, reviewer=self.preferences.name
         )
@@ -364,9 +373,8 @@ class Session(QObject):
         self.verdicts_changed.emit()
 
     def _take_back(self, *, undo: bool) -> None:
-        if self.verdicts is None or not self._may_write():
+        if self.verdicts is None or not self._may_judge():
             return
-        self._need_reviews()
         try:
             concerned = self.verdicts.take_back(self.preferences.name, undo=undo)
         except NeuralAnnotError as error:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from annotator.errors import NeuralAnnotError
 from annotator.reviews import ReviewLog, redo_event, undo_event
 from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, Verdict
+from app import damage
 
 _PACE_SECONDS = 300.0
 
 
 class Verdicts:
-    """Reads the log when it is first wanted, because the database costs time, and keeps in step with it."""
+    """Reads the log when it is first wanted, because the database costs time, and keeps in step with it.
+
+    Attributes:
+        in_force: the verdict in force of every judged fit.
+        problem: why the log cannot be read, as a sentence; then nothing is written to it either.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log: ReviewLog | None = None
         self._judged_at: list[float] = []
         self.in_force: dict[FitKey, Judgement] = {}
+        self.problem = ""
 
     @property
     def loaded(self) -> bool:
@@ -26,12 +34,11 @@ class Verdicts:
         return self._log is not None
 
     def load(self) -> None:
-        """Reads the log.
-
-        Raises:
-            NeuralAnnotError: it cannot be read.
-        """
-        self.in_force = self._opened().judgements()
+        """Reads the log, or finds out that it cannot be read."""
+        try:
+            self.in_force = self._opened().judgements()
+        except (NeuralAnnotError, ValueError, TypeError):  # no database, or one with words that nobody here wrote
+            self.in_force, self.problem = {}, damage.of_log(self._path)
 
     def append(self, event: ReviewEvent) -> None:
         """Stores an event, at once and durably.
@@ -63,6 +70,11 @@ class Verdicts:
         by_id = {known.id: known for known in events}
         concerned = by_id[event.undone]
         return by_id.get(concerned.undone, concerned)
+
+    def newest_first(self, run: str) -> list[Judgement]:
+        """The verdicts in force on a run's fits."""
+        mine = (judgement for judgement in self.in_force.values() if judgement.fit.run == run)
+        return sorted(mine, key=lambda judgement: judgement.time, reverse=True)
 
     def count(self) -> None:
         """A fit was judged just now."""

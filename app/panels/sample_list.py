@@ -248,8 +248,11 @@ class SampleList(QWidget):
             self._shows.clear()
             for show in Show:
                 self._shows.addItem("", show)
+        verdicts = self._session.verdicts
+        unknown = verdicts is not None and bool(verdicts.problem)
         for place, show in enumerate(Show):
-            self._shows.setItemText(place, f"{show.value.capitalize()}  {counts[show]:,}")
+            count = "?" if unknown and show not in (Show.ALL, Show.FAILED) else f"{counts[show]:,}"
+            self._shows.setItemText(place, f"{show.value.capitalize()}  {count}")
         self._shows.setCurrentIndex(list(Show).index(self._session.selection.show))
         self._view.viewport().update()
 
