@@ -14,6 +14,7 @@ from annotator.fit import OK, Fit
 from annotator.images import read_image
 from annotator.project import Project
 from annotator.sample import Sample, Samples
+from app.shelf import Shelf
 from app.theme import annotator_color
 from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
 
@@ -60,10 +61,15 @@ class Photos:
 
 
 class Bodies:
-    """Poses fits for the views. Loads the project's body model when it is first told to, not before."""
+    """Poses fits for the views. Loads the project's body model when it is first told to, not before.
+
+    Attributes:
+        problem: why it could not be loaded, as a sentence.
+    """
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
+        self.problem = ""
 
     def load(self, project: Project, family: str = "smplx") -> None:
         """Reads the body model; may be called from a thread.
@@ -74,7 +80,11 @@ class Bodies:
         from annotator.bodies.files import load_body_model
         from annotator.bodies.posing import Poser
 
-        self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
+        try:
+            self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
+        except NeuralAnnotError as error:
+            self.problem = str(error)
+            raise
 
     @property
     def loaded(self) -> bool:
@@ -84,6 +94,7 @@ class Bodies:
     def clear(self) -> None:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
+        self.problem = ""
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
@@ -105,6 +116,19 @@ class Bodies:
         color = annotator_color(annotator)
         rgb = (color.redF(), color.greenF(), color.blueF())
         return SceneMesh(posed.vertices[0].astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
+
+
+def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh | str:
+    """The mesh of the fit that is shown, or the sentence that says why there is none; empty while it may still come."""
+    if shelf is None or shelf.run is None:
+        return ""
+    if fit is None:
+        damaged = " that can be read" if shelf.damaged_fits else ""
+        return f"This run has no fit of this person{damaged}."
+    if not bodies.loaded or shelf.fits is None:
+        return bodies.problem
+    header = shelf.fits.header
+    return bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
 
 
 def photo_scene(project: Project, samples: Samples, row: int, photos: Photos) -> Scene:

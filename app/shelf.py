@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 
+from annotator.errors import NeuralAnnotError
 from annotator.fit import Fit, Fits
 from annotator.runs import Run
 from annotator.sample import Sample, Samples
@@ -45,6 +47,7 @@ class Shelf:
         errors: `(2, N)` float32, 2D error in px of the 256 crop and in image px; NaN where unknown.
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
         verdicts: `(N,)` int8, 0 none, 1 accepted, 2 rejected, 3 unsure; changed in place.
+        damaged_fits, damaged_scores: files that could not be read; what they held is missing above.
     """
 
     dataset: str
@@ -54,23 +57,30 @@ class Shelf:
     errors: np.ndarray
     status: np.ndarray
     verdicts: np.ndarray
+    damaged_fits: tuple[Path, ...] = ()
+    damaged_scores: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, dataset: str, samples: Samples, run: Run | None) -> Shelf:
         """Reads a run's fits and scores of a data set."""
         count = len(samples)
         status, errors = np.zeros(count, np.int8), np.full((2, count), np.nan, np.float32)
-        fits = run.fits(dataset, samples.part) if run is not None else None
+        fits, damaged = _whole_fits(run, dataset, samples.part) if run is not None else (None, ())
+        lost: list[Path] = []
         if run is not None and fits is not None:
             rows = _rows_of(samples, fits.keys)
             known = rows >= 0
             status[rows[known]] = np.where(fits.ok, _OK, _FAILED)[known]
             for place, name in enumerate((ERROR_CROP, ERROR_IMAGE)):
-                scores = run.score(dataset, samples.part, name) or {}
+                try:
+                    scores = run.score(dataset, samples.part, name) or {}
+                except NeuralAnnotError:
+                    lost.append(run.score_path(dataset, samples.part, name))
+                    continue
                 of = _rows_of(samples, list(scores))
                 values = np.fromiter(scores.values(), np.float32, len(scores))
                 errors[place, of[of >= 0]] = values[of >= 0]
-        return cls(dataset, samples, run, fits, errors, status, np.zeros(count, np.int8))
+        return cls(dataset, samples, run, fits, errors, status, np.zeros(count, np.int8), damaged, tuple(lost))
 
     def key(self, row: int) -> FitKey | None:
         """The fit of a row, or None where there is none."""
@@ -135,6 +145,20 @@ class Shelf:
         if show is Show.TO_REVIEW:
             return (self.status == _OK) & (self.verdicts == 0)
         return self.verdicts == {Show.ACCEPTED: 1, Show.REJECTED: 2, Show.UNSURE: 3}[show]
+
+
+def _whole_fits(run: Run, dataset: str, part: str) -> tuple[Fits | None, tuple[Path, ...]]:
+    """The fits of all tables that can be read, and the tables that cannot."""
+    whole: list[Path] = []
+    damaged: list[Path] = []
+    for path in run.shards(dataset, part):
+        try:
+            Fits.read([path])
+        except (NeuralAnnotError, KeyError):  # cut short, or a table of something else
+            damaged.append(path)
+        else:
+            whole.append(path)
+    return (Fits.read(whole) if whole else None), tuple(damaged)
 
 
 def _rows_of(samples: Samples, keys: list[str]) -> np.ndarray:

@@ -114,12 +114,12 @@ def test_a_second_session_is_read_only_and_says_who_holds_the_project(session: S
     second, said = make_session()
     assert second.open(desk_project)
     assert second.read_only
-    assert "process" in second.held_by
+    assert "process" in second.read_only
     assert not second.judge(Verdict.ACCEPT)
     second.toggle_reason(1)
     second.undo()
     assert said
-    assert all(sentence.startswith("This window is read-only: ") for _, sentence in said)
+    assert all(sentence.startswith("Read-only: ") for _, sentence in said)
     assert second.armed == ()
     assert ReviewLog(desk_project / "reviews.sqlite").events() == []
     second.close()
@@ -171,14 +171,15 @@ def test_undo_belongs_to_the_reviewer(session: Session) -> None:
     assert len(session.judgements) == 1  # ann's verdict is not bob's to take back
 
 
-def test_a_log_that_cannot_be_written_stores_nothing_and_says_so(session: Session, desk_project: Path) -> None:
+def test_a_log_that_cannot_be_read_stores_nothing_and_says_so(session: Session, desk_project: Path) -> None:
     said: list[tuple[str, str]] = []
     session.messages.said.connect(lambda level, sentence: said.append((level, sentence)))
     (desk_project / "reviews.sqlite").write_bytes(b"no database at all" * 100)
     here = session.row
     assert not session.judge(Verdict.ACCEPT)
     assert session.row == here
-    assert {level for level, _ in said} == {"error"}
+    assert [level for level, _ in said] == ["warning"]
+    assert said[0][1].startswith(f"The review log {desk_project / 'reviews.sqlite'} cannot be read")
     assert session.judgement is None
 
 
@@ -190,11 +191,12 @@ def test_another_import_of_the_data_set_is_read_anew(session: Session) -> None:
     assert (session.key, session.shelf.run.id) == ("wild/104", "neuralannot-r1")
 
 
-def test_a_damaged_table_is_a_message_and_the_project_stays_open(qapp: Any, desk_project: Path) -> None:
+def test_a_damaged_table_of_people_is_told_and_the_project_stays_open(qapp: Any, desk_project: Path) -> None:
     next((desk_project / "datasets" / "wild").glob("samples-body-*.arrow")).write_bytes(b"half")
     session, said = make_session()
     assert session.open(desk_project)
-    assert said[-1][0] == "error"
-    assert "is not a whole table" in said[-1][1]
+    assert said == []
+    assert "is not a whole table" in session.lost_people
+    assert session.lost_dataset == "wild"
     assert session.shelf is None
     session.close()
