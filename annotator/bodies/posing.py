@@ -115,7 +115,8 @@ class Poser:
             person[:] = self._skin(person, of_joints)
         transl = given["transl"][:, None]
         posed = (vertices + transl, joints + transl, turned)
-        return Posed(*(values.reshape(*batch, *values.shape[1:]) for values in posed), self.body)
+        placed, placed_joints, kept = (values.reshape(*batch, *values.shape[1:]) for values in posed)
+        return Posed(placed, placed_joints, kept, self.body)
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         parts = [given[name] for name, _ in _POSE[self.body.family]]

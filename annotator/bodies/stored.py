@@ -42,7 +42,7 @@ def content_hash(arrays: Mapping[str, Any]) -> str:
         digest.update(f"{key}{values.shape}".encode())
         for part in _parts(values):
             rounded = np.rint(part / _ROUND).astype(np.int64) if part.dtype.kind == "f" else part.astype(np.int64)
-            digest.update(np.ascontiguousarray(rounded))
+            digest.update(np.ascontiguousarray(rounded).data)
     return digest.hexdigest()[:16]
 
 
