@@ -56,6 +56,7 @@ def test_every_command_that_writes_says_that_the_disk_is_full_and_what_was_saved
     assert full in refused("export", project, "neuralannot", project / "out.json")
     assert full in refused("run", project, "--recipe", quick_recipe(tmp_path))
     assert full in refused("new", disk / "another")
+    assert not (disk / "another").exists()  # nothing half-made stays
     (tmp_path / "list.csv").write_text("sample,verdict,note\n" + f"wild/101,reject,{'x' * 40_000}\n")
     said = refused("reviews", "import", project, tmp_path / "list.csv")
     assert "was not saved" in said
