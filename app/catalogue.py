@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 
 from annotator.errors import NeuralAnnotError
 from annotator.project import TARGET, Project
@@ -23,17 +22,4 @@ def dataset_names(project: Project | None) -> tuple[list[str], NeuralAnnotError 
 
 def runs_of(project: Project, dataset: str) -> list[Run]:
     """Runs with fits of a data set, newest first."""
-    return [run for run in reversed(readable_runs(project)[0]) if run.shards(dataset, PART)]
-
-
-def readable_runs(project: Project) -> tuple[list[Run], NeuralAnnotError | None]:
-    """All runs that can be read, oldest first, and what is wrong with one that cannot."""
-    try:
-        return project.runs(), None
-    except NeuralAnnotError as error:
-        found: list[tuple[str, str, Run]] = []
-        for folder in (project.path / "runs").iterdir():
-            with suppress(NeuralAnnotError):
-                run = Run(folder)
-                found.append((run.info.created, run.id, run))
-        return [run for *_, run in sorted(found, key=lambda row: row[:2])], error
+    return [run for run in reversed(project.runs()) if run.shards(dataset, PART)]

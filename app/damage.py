@@ -40,9 +40,9 @@ def of_scores(damaged: Sequence[Path]) -> str:
     )
 
 
-def of_runs(error: Exception) -> str:
+def of_run(sentence: str) -> str:
     """For a run's own file: the other runs are there."""
-    return f"{_what(error)}, so that run is not shown; the other runs still work. Put the file back from a backup."
+    return f"{_what(sentence)}, so that run is not shown; the other runs still work. Put the file back from a backup."
 
 
 def of_log(path: Path) -> str:
@@ -53,7 +53,7 @@ def of_log(path: Path) -> str:
     )
 
 
-def _what(error: Exception) -> str:
+def _what(error: Exception | str) -> str:
     """The half of an error's sentence that says what is wrong; what to do is said here, for this window."""
     return str(error).partition(";")[0].rstrip(".")
 

@@ -143,7 +143,7 @@ class MainWindow(QMainWindow):
     def _project_changed(self) -> None:
         self._bodies.clear()
         self.status.forget()
-        self.jobs.watch(self.session.project)
+        self.jobs.watch(self.session.project, sweep=not self.session.read_only)
         project = self.session.project
         self.setWindowTitle(f"{project.path.resolve().name} – NeuralAnnot Desk" if project else "NeuralAnnot Desk")
         if self._dressed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit
 from annotator.images import read_image
 from annotator.project import Project
-from annotator.sample import Sample, Samples
+from annotator.sample import Sample
 from app.shelf import Shelf
 from app.theme import annotator_color
 from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
@@ -65,11 +64,13 @@ class Bodies:
 
     Attributes:
         problem: why it could not be loaded, as a sentence.
+        posed: the run's folder and sample key of the fit that was posed last, and what came of it.
     """
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
         self.problem = ""
+        self.posed: tuple[tuple[Path, str], SceneMesh | str] | None = None
 
     def load(self, project: Project, family: str = "smplx") -> None:
         """Reads the body model; may be called from a thread.
@@ -94,7 +95,7 @@ class Bodies:
     def clear(self) -> None:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
-        self.problem = ""
+        self.problem, self.posed = "", None
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
@@ -127,33 +128,26 @@ def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh 
         return f"This run has no fit of this person{damaged}."
     if not bodies.loaded or shelf.fits is None:
         return bodies.problem
-    header = shelf.fits.header
-    return bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+    key = (shelf.run.path, fit.key)
+    if bodies.posed is None or bodies.posed[0] != key:  # the photo and the 3D view ask one after the other
+        header = shelf.fits.header
+        bodies.posed = key, bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+    return bodies.posed[1]
 
 
-def photo_scene(project: Project, samples: Samples, row: int, photos: Photos) -> Scene:
+def photo_scene(project: Project, shelf: Shelf, row: int, photos: Photos) -> Scene:
     """The photo of a person with his keypoints and the boxes of the others; its mesh comes later."""
-    sample = samples[row]
+    sample = shelf.sample(row)
     photo, message = None, ""
     try:
         photo = photos.get(project.photo_path(sample))
     except NeuralAnnotError as error:
         message = str(error)
     size = (sample.width, sample.height) if photo is None else (photo.shape[1], photo.shape[0])
-    others = tuple(box for place, box in _of_photo(samples, sample) if place != row)
-    return Scene(size, photo, message, (), (points_of(sample),), sample.box, others)
+    return Scene(size, photo, message, (), (points_of(sample),), sample.box, tuple(shelf.boxes_beside(row)))
 
 
 def points_of(sample: Sample) -> Points2D:
     """The labelled points of a person as the overlay draws them."""
     skeleton = sample.skeleton
     return Points2D(sample.keypoints[:, :2], sample.keypoints[:, 2], skeleton.edges, skeleton.sides)
-
-
-def _of_photo(samples: Samples, sample: Sample) -> list[tuple[int, np.ndarray]]:
-    import pyarrow.compute as pc
-
-    same: Any = pc.call_function("equal", [samples.table["image"], sample.image])
-    rows = np.flatnonzero(same.to_numpy())
-    boxes = samples.take(rows).boxes
-    return list(zip(rows.tolist(), boxes, strict=True))

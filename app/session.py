@@ -121,9 +121,9 @@ class Session(QObject):
         if self.project is None or name is None:
             self._show_nobody("", "")
             return
-        key = self.key if self.shelf is not None and self.shelf.dataset == name else None
+        before = self.shelf if self.shelf is not None and self.shelf.dataset == name else None
         try:
-            samples = self.shelf.samples if key and self.shelf else self.project.samples(name, PART)
+            samples = before.samples if before is not None else self.project.samples(name, PART)
         except NeuralAnnotError as error:
             self._show_nobody(damage.of_people(name, error), name)
             return
@@ -132,7 +132,8 @@ class Session(QObject):
         self.shelf, self.lost_people = Shelf.of(name, samples, run), ""
         self.shelf.take_verdicts(self.judgements)
         self.selection.arrange(self.shelf)
-        self.selection.row = samples.index_of[key] if key else self.selection.first
+        if before is None or self.row < 0:
+            self.selection.row = self.selection.first
         self._take_reasons()
         self.shelf_changed.emit()
         self.rows_changed.emit()
@@ -202,7 +203,7 @@ class Session(QObject):
     @property
     def key(self) -> str | None:
         """Key of the current sample."""
-        return self.shelf.samples.keys[self.row] if self.shelf is not None and self.row >= 0 else None
+        return self.shelf.sample_key(self.row) if self.shelf is not None and self.row >= 0 else None
 
     @property
     def sample(self) -> Sample | None:
@@ -323,11 +324,9 @@ class Session(QObject):
         if self.shelf is None or self.shelf.run is None:
             return False
         index = self.shelf.samples.index_of
-        for judgement in self.verdicts.newest_first(self.shelf.run.id) if self.verdicts is not None else ():
-            if judgement.fit.sample != self.key and judgement.fit.sample in index:
-                self.go_to_row(index[judgement.fit.sample])
-                return True
-        return False
+        row = self.verdicts.newest(self.shelf.run.id, index, but=self.key) if self.verdicts is not None else -1
+        self.go_to_row(row)
+        return row >= 0
 
     @property
     def pace(self) -> float:
@@ -375,6 +374,8 @@ class Session(QObject):
     def _take_back(self, *, undo: bool) -> None:
         if self.verdicts is None or not self._may_judge():
             return
+        if self.verdicts.stale:  # somebody else wrote to the log
+            self.load_reviews()
         try:
             concerned = self.verdicts.take_back(self.preferences.name, undo=undo)
         except NeuralAnnotError as error:
@@ -383,8 +384,9 @@ class Session(QObject):
         if concerned is None:
             self.messages.note(f"There is nothing to {'undo' if undo else 'redo'}.")
             return
-        self._take_verdicts()
         if concerned.fit is not None:
+            if self.shelf is not None:
+                self.shelf.take_verdict(concerned.fit, self.judgements.get(concerned.fit))
             self._go_to_fit(concerned.fit)
         self.verdicts_changed.emit()
 

@@ -15,7 +15,6 @@ from annotator.errors import NeuralAnnotError
 from annotator.project import Project
 from annotator.runs import FINISHED, Run
 from annotator.verdict import Verdict
-from app.catalogue import readable_runs
 from app.jobs import Jobs
 from app.scenes import Bodies
 from app.session import Session
@@ -96,7 +95,7 @@ class Tasks(QObject):
         session = self._session
         if session.project is None or session.shelf is None or session.shelf.run is None:
             return
-        runs = tuple(run.id for run in readable_runs(session.project)[0] if run.fitted)
+        runs = tuple(run.id for run in session.project.runs() if run.fitted)
         dialog = ExportFits(runs, session.shelf.run.id, self._window)
         if dialog.exec():
             self._jobs.start_command("export", dialog.words(session.project.path))
@@ -125,7 +124,7 @@ class Tasks(QObject):
         shown = shelf.run if shelf is not None else None
         if shown is not None and shown.info.annotator == _TRAINED and shown.state == FINISHED:
             return shown
-        known = reversed(readable_runs(project)[0]) if project is not None else ()
+        known = reversed(project.runs()) if project is not None else ()
         return next((run for run in known if run.info.annotator == _TRAINED and run.state == FINISHED), None)
 
     def resume(self, run_id: str) -> None:

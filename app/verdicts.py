@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from annotator.errors import NeuralAnnotError
 from annotator.reviews import ReviewLog, redo_event, undo_event
-from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, Verdict
+from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, in_force
 from app import damage
 
 _PACE_SECONDS = 300.0
@@ -25,6 +26,8 @@ class Verdicts:
         self._path = path
         self._log: ReviewLog | None = None
         self._judged_at: list[float] = []
+        self._events: list[ReviewEvent] = []
+        self._seen = (0, 0)
         self.in_force: dict[FitKey, Judgement] = {}
         self.problem = ""
 
@@ -33,12 +36,20 @@ class Verdicts:
         """Whether the log was looked at."""
         return self._log is not None
 
+    @property
+    def stale(self) -> bool:
+        """Whether somebody else has written to the log since: a list of verdicts was imported."""
+        return self._seen != _stamp(self._path)
+
     def load(self) -> None:
         """Reads the log, or finds out that it cannot be read."""
+        stamp = _stamp(self._path)
         try:
-            self.in_force = self._opened().judgements()
+            self._events = self._opened().events()
+            self.in_force = in_force(self._events)
         except (NeuralAnnotError, ValueError, TypeError):  # no database, or one with words that nobody here wrote
-            self.in_force, self.problem = {}, damage.of_log(self._path)
+            self._events, self.in_force, self.problem = [], {}, damage.of_log(self._path)
+        self._seen = stamp
 
     def append(self, event: ReviewEvent) -> None:
         """Stores an event, at once and durably.
@@ -46,11 +57,13 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
+        stale = self.stale
         self._opened().append(event)
-        if event.kind is EventKind.VERDICT and event.fit is not None:
-            self.in_force[event.fit] = Judgement(
-                event.fit, Verdict(event.value), event.reasons, event.note, event.reviewer, event.time, event.id
-            )
+        self._events.append(event)
+        if not stale:
+            self._seen = _stamp(self._path)
+        if event.fit is not None:
+            self._find_in_force(event.fit)
 
     def take_back(self, reviewer: str, *, undo: bool) -> ReviewEvent | None:
         """Stores what takes back the reviewer's newest verdict, or his newest undo.
@@ -61,20 +74,30 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
-        events = self._opened().events()
-        event = (undo_event if undo else redo_event)(events, reviewer)
+        event = (undo_event if undo else redo_event)(self._events, reviewer)
         if event is None:
             return None
         self.append(event)
-        self.load()
-        by_id = {known.id: known for known in events}
+        by_id = {known.id: known for known in self._events}
         concerned = by_id[event.undone]
-        return by_id.get(concerned.undone, concerned)
+        concerned = by_id.get(concerned.undone, concerned)
+        if concerned.fit is not None:
+            self._find_in_force(concerned.fit)
+        return concerned
 
-    def newest_first(self, run: str) -> list[Judgement]:
-        """The verdicts in force on a run's fits."""
-        mine = (judgement for judgement in self.in_force.values() if judgement.fit.run == run)
-        return sorted(mine, key=lambda judgement: judgement.time, reverse=True)
+    def newest(self, run: str, rows: Mapping[str, int], *, but: str | None) -> int:
+        """The row, of those that `rows` has by sample key, whose fit of a run was judged last; -1 if none was."""
+        mine = (j for j in self.in_force.values() if j.fit.run == run and j.fit.sample != but and j.fit.sample in rows)
+        newest = max(mine, key=lambda judgement: judgement.time, default=None)
+        return rows[newest.fit.sample] if newest is not None else -1
+
+    def _find_in_force(self, fit: FitKey) -> None:
+        """The verdict in force for one fit, from the events that bear on it."""
+        judgement = in_force([e for e in self._events if e.kind is EventKind.UNDO or e.fit == fit]).get(fit)
+        if judgement is None:
+            self.in_force.pop(fit, None)
+        else:
+            self.in_force[fit] = judgement
 
     def count(self) -> None:
         """A fit was judged just now."""
@@ -97,3 +120,12 @@ class Verdicts:
         if self._log is None:
             self._log = ReviewLog(self._path)
         return self._log
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when somebody writes to a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size

@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QWidget
 
 from app import damage
-from app.catalogue import readable_runs
 from app.session import Session
 
 
@@ -44,7 +43,5 @@ def problems(session: Session) -> list[str]:
         found.append(damage.of_fits(shelf.run, shelf.damaged_fits, nobody=shelf.fits is None, others=others))
     if shelf is not None and shelf.damaged_scores:
         found.append(damage.of_scores(shelf.damaged_scores))
-    error = readable_runs(project)[1]
-    if error is not None:
-        found.append(damage.of_runs(error))
+    found += [damage.of_run(sentence) for _, sentence in project.damaged_runs()]
     return [sentence for sentence in found if sentence]

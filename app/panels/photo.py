@@ -76,7 +76,7 @@ class PhotoPanel(QWidget):
         session = self._session
         if session.project is None or session.shelf is None or session.sample is None:
             return
-        scene = photo_scene(session.project, session.shelf.samples, session.row, self._photos)
+        scene = photo_scene(session.project, session.shelf, session.row, self._photos)
         mesh = self._mesh()
         self.view.set_scene(replace(scene, meshes=(mesh,) if isinstance(mesh, SceneMesh) else ()))
         self._tell(mesh)

@@ -51,7 +51,7 @@ class SampleModel(QAbstractListModel):
         shelf = self._session.shelf
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole) or shelf is None:
             return None
-        return shelf.samples.keys[self.row(index.row())]
+        return shelf.sample_key(self.row(index.row()))
 
     def row(self, place: int) -> int:
         """Row of the shelf at a place of the list."""

@@ -200,3 +200,53 @@ def test_a_damaged_table_of_people_is_told_and_the_project_stays_open(qapp: Any,
     assert session.lost_dataset == "wild"
     assert session.shelf is None
     session.close()
+
+
+def test_undo_knows_verdicts_that_were_imported_meanwhile(session: Session, desk_project: Path) -> None:
+    from annotator.verdict import EventKind, FitKey, ReviewEvent
+
+    session.judge(Verdict.ACCEPT)
+    log = ReviewLog(desk_project / "reviews.sqlite")
+    fit = FitKey("neuralannot-r1", "wild/108", "body")
+    log.append(ReviewEvent(EventKind.VERDICT, fit, value="reject", reviewer=session.preferences.name))
+    log.close()
+    session.undo()
+    assert session.key == "wild/108"
+    assert fit not in session.judgements
+    assert len(session.judgements) == 1
+    session.redo()
+    assert session.judgements[fit].verdict is Verdict.REJECT
+    assert session.shelf.verdicts[8] == 2
+
+
+def test_rows_find_their_fits_and_scores_by_key_in_any_order(session: Session, desk_project: Path) -> None:
+    from annotator.fit import Fits
+
+    run = Project.open(desk_project).run("neuralannot-r1")
+    before = session.shelf
+    (shard,) = run.shards("wild", "body")
+    table = Fits.read([shard]).table
+    Fits(table.take([11, 0, 5, 3])).write(shard)  # nobody else has a fit
+    after = Shelf.of("wild", before.samples, run)
+    assert np.flatnonzero(after.status).tolist() == [0, 3, 5, 11]
+    assert after.status[3] == before.status[3] == 2
+    for row in (0, 3, 5, 11):
+        assert after.fit(row).key == before.samples.keys[row]
+        np.testing.assert_array_equal(after.fit(row).transl, before.fit(row).transl)
+    assert after.fit(1) is None
+    keys = before.samples.keys
+    run.write_score("wild", "body", ERROR_CROP, [keys[4], "wild/nobody", keys[0]], [4.0, 9.0, 1.0])
+    errors = Shelf.of("wild", before.samples, run).errors[0]
+    assert (errors[4], errors[0]) == (4.0, 1.0)
+    assert np.isnan(errors[[1, 2, 3, 11]]).all()
+
+
+def test_the_others_in_a_photo_are_those_with_the_same_photo(session: Session) -> None:
+    from annotator.sample import Samples
+
+    samples = session.shelf.samples
+    shared = Samples.of([samples[0], samples[1], samples[0], samples[2], samples[1], samples[0]])
+    shelf = Shelf.of("wild", shared, None)
+    np.testing.assert_array_equal(shelf.boxes_beside(0), shared.boxes[[2, 5]])
+    np.testing.assert_array_equal(shelf.boxes_beside(4), shared.boxes[[1]])
+    assert len(shelf.boxes_beside(3)) == 0
