@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from annotator.batches import Crops
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE, Camera, Crop, crop_from_camera, solve_translation
+from annotator.crops import Crops
 from annotator.fit import FitHeader, Fits
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork
 from annotator.progress import Progress, Work
@@ -124,7 +124,7 @@ def predictor(
 
 def crops_tensor(crops: Crops, rows: np.ndarray, device: torch.device) -> torch.Tensor:
     """`(B, 3, S, S)` uint8, channels last in memory."""
-    return torch.as_tensor(crops.images[rows]).to(device).permute(0, 3, 1, 2)
+    return torch.as_tensor(crops.take(rows)).to(device).permute(0, 3, 1, 2)
 
 
 def _padded(rows: np.ndarray) -> Iterator[np.ndarray]:

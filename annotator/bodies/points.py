@@ -53,6 +53,9 @@ SMPL_VERTICES = {
 SMPL_JOINTS = {**{name: joint for name, joint in SMPLX_JOINTS.items() if joint < 22}, "left_hand": 22, "right_hand": 23}
 """Joint order of SMPL."""
 
+SMPLH_JOINTS = {name: joint - 3 * (joint > 24) for name, joint in SMPLX_JOINTS.items() if not 22 <= joint <= 24}
+"""Joint order of SMPL-H: SMPL-X's without jaw and eyes."""
+
 MANO_VERTICES = {"thumb4": 744, "index4": 333, "middle4": 444, "ring4": 555, "pinky4": 672}
 """Finger tips in MANO topology: FreiHAND's, to whose joints they belong to 0.0000 mm."""
 
@@ -83,6 +86,7 @@ HAND_POINTS = {side: f"{HAND.name}_{side}" for side in ("left", "right")}
 
 _NAMES: dict[str, tuple[Mapping[str, int], Mapping[str, int]]] = {
     "smplx": (SMPLX_JOINTS, SMPLX_VERTICES),
+    "smplh": (SMPLH_JOINTS, SMPL_VERTICES),
     "smpl": (SMPL_JOINTS, SMPL_VERTICES),
     "mano": (MANO_JOINTS, MANO_VERTICES),
     "flame": (FLAME_JOINTS, {}),
@@ -172,6 +176,7 @@ def model_points(family: str, vertex_count: int, *, landmarks: Landmarks | None,
     }
     if family == "smplx":
         maps[FACE.name] = builder.map(face)
+    if family in {"smplx", "smplh"}:
         maps |= {
             HAND_POINTS[side]: builder.map([builder.named(f"{side}_{name}") for name in HAND.points])
             for side in HAND_POINTS
