@@ -9,9 +9,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from annotator.bodies.points import SMPLX_JOINTS
 from annotator.bodies.files import BodyModelData, default_root
 from annotator.bodies.open_body.priors import build_priors
+from annotator.bodies.points import SMPLX_JOINTS
 from annotator.bodies.posing import Poser
 from annotator.bodies.prior_files import PRIORS, prior_path, read_prior, write_prior
 from annotator.commands.projects import new

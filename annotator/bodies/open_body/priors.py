@@ -6,7 +6,7 @@ and thousands of steps make that visible.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def _texts(name: str, title: str) -> Mapping[str, str]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
