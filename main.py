@@ -297,6 +297,14 @@ def bodies_check(root: Path | None = None, *, progress: ProgressOption = Show.BA
     _print(drive(check(root), progress), progress)
 
 
+@bodies_app.command(name="sheet")
+def bodies_sheet(out: Path, root: Path | None = None, *, progress: ProgressOption = Show.BAR) -> None:
+    """Draw every body model of a folder: rest, posed, named points, shape and expression; one PNG per family in OUT."""
+    from app.sheets.walk import sheets
+
+    _print(drive(sheets(out, root), progress), progress)
+
+
 @bodies_app.command(name="path")
 def bodies_path() -> None:
     """Print the folder that `smplx.create` takes."""
