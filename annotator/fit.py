@@ -29,6 +29,7 @@ PARAMETERS: dict[str, dict[str, int]] = {
         "reye_pose": 3,
         "expression": 10,
     },
+    "smplh": {"global_orient": 3, "body_pose": 63, "betas": 10, "left_hand_pose": 45, "right_hand_pose": 45},
     "smpl": {"global_orient": 3, "body_pose": 69, "betas": 10},
     "mano": {"global_orient": 3, "hand_pose": 45, "betas": 10},
     "flame": {"global_orient": 3, "jaw_pose": 3, "betas": 10, "expression": 10},

@@ -1,4 +1,4 @@
-"""The folder in which a long command leaves its traces: `events.jsonl`, `log.txt`, `lock`, `stop`.
+"""The folder in which a long command leaves its traces: `events.jsonl`, `log.txt` (`joblog.py`), `lock`, `stop`.
 
 The worker appends JSON lines; whoever watches tails the file, so a window that was closed finds its jobs again.
 A job lives as long as its worker holds the `lock`: the kernel frees it even on `kill -9`.
@@ -10,13 +10,16 @@ import fcntl
 import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from annotator.errors import NeuralAnnotError, RunError, storage
+from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
+from annotator.joblog import JobLog
+from annotator.outside import parse_json
 from annotator.progress import Progress, Stopped, Work
 
 _QUIET_SECONDS = 0.2
@@ -36,7 +39,7 @@ class JobFolder:
 
     @property
     def log_path(self) -> Path:
-        """What the worker printed."""
+        """What the worker said, and how far it was from time to time."""
         return self.path / "log.txt"
 
     @property
@@ -46,20 +49,20 @@ class JobFolder:
 
     def ask_to_stop(self) -> None:
         """The worker saves what it has and ends at its next report of progress."""
-        self.stop_path.touch()
+        with storage(self.stop_path):
+            self.stop_path.touch()
 
     @property
     def alive(self) -> bool:
         """Whether a worker holds the lock."""
-        lock = self.path / "lock"
-        if not lock.exists():
-            return False
-        with lock.open("rb") as handle:
-            try:
+        try:
+            with (self.path / "lock").open("rb") as handle:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        except BlockingIOError:
+            return True
+        except OSError:  # there is none, or none that can be one
             return False
+        return False
 
     @contextmanager
     def working(self) -> Generator[None, None, None]:
@@ -74,12 +77,24 @@ class JobFolder:
         with handle:
             if not _locked(handle):
                 raise RunError(f"Another worker is busy in {self.path}; wait for it or stop it first.")
-            self.stop_path.unlink(missing_ok=True)
+            with storage(self.stop_path):
+                self.stop_path.unlink(missing_ok=True)
             yield
 
     def events(self) -> list[dict[str, Any]]:
-        """All whole lines written so far, oldest first."""
-        return parsed(self.events_path.read_bytes()) if self.events_path.exists() else []
+        """All whole lines written so far, oldest first.
+
+        Raises:
+            ProjectError: the file is there and cannot be read.
+        """
+        try:
+            return parsed(self.events_path.read_bytes())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ProjectError(
+                f"{self.events_path} cannot be read ({error.strerror}); mend its permissions or remove it."
+            ) from error
 
     def append(self, kind: str, **fields: object) -> None:
         """Writes one line at once."""
@@ -97,11 +112,13 @@ class JobFolder:
             on_end: called with the state (finished, stopped, failed) and the sentence that belongs to it.
         """
         with self.working():
+            log = JobLog(self.path)
             self.append("hello", pid=os.getpid())
-            state, message = "failed", "The worker ended unexpectedly."
+            log.say(f"Begun by process {os.getpid()} on {os.uname().nodename}.")
+            state, message, words = "failed", "The worker ended unexpectedly.", ""
             try:
-                yield from self._watched(work)
-                state, message = "finished", ""
+                yield from self._watched(work, log)
+                state, message, words = "finished", "", "Finished."
             except (Stopped, GeneratorExit):  # the latter: whoever drove this worker is gone
                 state, message = "stopped", "Stopped; it can be resumed."
                 raise
@@ -109,19 +126,21 @@ class JobFolder:
                 message = str(error)
                 raise
             except BaseException as error:
-                message = f"{type(error).__name__}: {error}"
+                message, words = f"{type(error).__name__}: {error}", traceback.format_exc().rstrip()
                 raise
             finally:
                 try:
                     self.append({"finished": "done", "stopped": "stopped"}.get(state, "fail"), message=message)
+                    log.end(words or message)
                 finally:
                     if on_end is not None:
                         on_end(state, message)
 
-    def _watched(self, work: Work) -> Work:
+    def _watched(self, work: Work, log: JobLog) -> Work:
         last_time, last_stage = 0.0, ""
         for progress in work:
             now = time.monotonic()
+            log.show(progress)
             worth = (
                 progress.message or progress.values or progress.stage != last_stage or progress.done >= progress.total
             )
@@ -149,14 +168,35 @@ def _locked(handle: BinaryIO) -> bool:
 
 
 def parsed(data: bytes) -> list[dict[str, Any]]:
-    """The events of whole lines; what a killed worker or a full disk left half written is passed over."""
+    """The events of whole lines; what a killed worker or a full disk left half written, and what is no event, is passed over."""
     events: list[dict[str, Any]] = []
     for line in data.split(b"\n")[:-1]:
         with suppress(ValueError):
-            event: Any = json.loads(line)
-            if isinstance(event, dict):
+            event: Any = parse_json(line)
+            if isinstance(event, dict) and _is_event(event):
                 events.append(event)
     return events
+
+
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "t": (str,),
+    "time": (int, float),
+    "pid": (int,),
+    "stage": (str,),
+    "done": (int,),
+    "total": (int,),
+    "unit": (str,),
+    "message": (str,),
+    "values": (dict,),
+}
+_NEEDED = {"hello": ("pid",), "progress": ("stage",)}
+
+
+def _is_event(event: dict[str, Any]) -> bool:
+    """Whether it has what every line has, and every field the type that those who read it count on."""
+    needed = {"t", "time", *_NEEDED.get(str(event.get("t")), ())}
+    typed = all(type(event[name]) in kinds for name, kinds in _FIELDS.items() if name in event)
+    return needed <= set(event) and typed and all(type(v) in (int, float) for v in event.get("values", {}).values())
 
 
 def as_event(progress: Progress) -> dict[str, object]:

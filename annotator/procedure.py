@@ -12,9 +12,10 @@ import torch
 from annotator import supervision
 from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
 from annotator.backbone import Backbone, starting_weights
-from annotator.batches import Crops, Draws, cached_crops
+from annotator.batches import Draws
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
+from annotator.crops import Crops, cached_crops, decoded_crops
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.losses import Targets, auxiliary_loss, target_loss
@@ -51,7 +52,8 @@ class Procedure:
     """Everything that the steps share.
 
     Attributes:
-        data: names of the data sets. chain: the first run of the chain, whose auxiliary fits a later round reuses.
+        data: names of the data sets. keys: of the samples used; empty for all.
+        chain: the first run of the chain, whose auxiliary fits a later round reuses.
         before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
     """
 
@@ -61,6 +63,7 @@ class Procedure:
     body: BodyModelData
     device: torch.device
     data: tuple[str, ...]
+    keys: frozenset[str] = frozenset()
     chain: Run | None = None
     before: Run | None = None
     verdicts: Mapping[str, Verdict] | None = None
@@ -100,10 +103,17 @@ class Procedure:
         for name, info in self.project.datasets().items():
             if name in self.data and info.role == role:
                 samples = self.project.samples(name, PART)
-                crops = yield from cached_crops(self.project, samples, name, self.recipe.input_px)
+                if self.keys:
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
+                crops = yield from self._crops(samples, name)
                 taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
                 opened.append(DataSet(name, samples, crops, taught))
         return opened
+
+    def _crops(self, samples: Samples, name: str) -> Generator[Progress, None, Crops]:
+        if self.recipe.crop_cache:
+            return (yield from cached_crops(self.project, samples, name, self.recipe.input_px, some=bool(self.keys)))
+        return (yield from decoded_crops(self.project, samples, self.recipe.input_px))
 
     def _fits_of(self, name: str) -> Fits:
         fits = (self.chain or self.run).fits(name, PART)

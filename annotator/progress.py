@@ -6,9 +6,11 @@ its last `yield`; it saves what it has and lets the exception pass.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
+_LINE_SECONDS = 10.0
 _NO_VALUES: Mapping[str, float] = {}
 
 
@@ -39,3 +41,43 @@ Work = Generator[Progress, None, None]
 
 class Stopped(Exception):  # noqa: N818  (it is a request, not an error)
     """Thrown into a generator of `Progress` when a person asked it to stop: save, then let it pass."""
+
+
+class Lines:
+    """Progress as lines of text: messages, and a line when a stage ends or ten seconds have passed."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._stage, self._began, self._last = "", 0.0, 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Writes what is worth a line."""
+        now = time.monotonic()
+        if progress.stage != self._stage:
+            self._stage, self._began, self._last = progress.stage, now, 0.0
+        if progress.message:
+            self._write(progress.message)
+        ended = progress.total > 0 and progress.done >= progress.total
+        if progress.total and (ended or now - self._last >= _LINE_SECONDS):
+            self._last = now
+            self._write(_line(progress, now - self._began))
+
+
+def _line(progress: Progress, seconds: float) -> str:
+    rate = progress.done / seconds if seconds > 0.5 else 0.0
+    text = f"{progress.stage}: {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
+    if "loss" in progress.values:
+        text += f", loss {progress.values['loss']:.3f}"
+    if rate and progress.done < progress.total:
+        return f"{text}, {rate:,.1f}/s, {duration_text((progress.total - progress.done) / rate)} left"
+    return f"{text}, {duration_text(seconds)}"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration for people: 42 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

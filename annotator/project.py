@@ -1,6 +1,7 @@
 """The project folder, format 1: body models, data sets, runs, reviews. The only code that knows its layout.
 
-`runs.py` holds the layout inside one run's folder.
+`projectfile.py` holds the layout of `project.toml`, `datasetfolder.py` and `runs.py` that inside one data set's and one
+run's folder.
 """
 
 from __future__ import annotations
@@ -10,64 +11,24 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tomllib
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
-import tomli_w
-
+from annotator.datasetfolder import DatasetInfo, dataset_folder, dataset_names, read_info, replace_dataset
 from annotator.errors import ProjectError, RunError, storage
 from annotator.jobfolder import JobFolder
-from annotator.runs import FINISHED, Run, RunInfo, write_text
+from annotator.outside import exists, is_dir, is_file, resolved, safe_join, short
+from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
+from annotator.runs import FINISHED, Run, RunInfo
 from annotator.sample import Sample, Samples
 
-FORMAT = 1
 TARGET, AUXILIARY = "target", "auxiliary"
 _RESERVED = (TARGET, "prior")
 """Folders of networks that belong to no data set."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A person that an import left out."""
-
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What `dataset.json` holds.
-
-    Attributes:
-        role: "target" (2D only) or "auxiliary" (with GT 3D pose).
-        sources: path and sha256 of every file that was read.
-        parts: number of samples per part.
-        refused: the people left out, with the reason.
-    """
-
-    name: str
-    reader: str
-    role: str
-    image_root: str
-    sources: Mapping[str, str]
-    parts: Mapping[str, int]
-    refused: tuple[Refusal, ...] = ()
-    imported: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-
-
-@dataclass(frozen=True)
-class BodyModelSource:
-    """Where a project's body-model files lie, and the content hash they had when they were taken in."""
-
-    folder: Path
-    hash: str
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 class Project:
@@ -75,8 +36,7 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        values = _read_settings(path)
-        self._settings = values
+        self._settings = read_settings(path)
 
     @classmethod
     def create(cls, path: Path, body_models: Mapping[str, BodyModelSource]) -> Self:
@@ -92,8 +52,7 @@ class Project:
         with storage(path):
             for name in ("datasets", "runs", "jobs", "cache"):
                 (path / name).mkdir(parents=True, exist_ok=True)
-        families = {f: {"folder": _stored(path, s.folder), "hash": s.hash} for f, s in body_models.items()}
-        write_text(path / "project.toml", tomli_w.dumps({"format": FORMAT, "body_models": families, "image_roots": {}}))
+        write_settings(path, new_settings(path, dict(body_models)))
         return cls(path)
 
     @classmethod
@@ -110,8 +69,8 @@ class Project:
     @property
     def body_models(self) -> dict[str, BodyModelSource]:
         """Body-model files by family; `folder` is what `smplx.create` and `load_body_model` take."""
-        found: dict[str, Any] = self._settings.get("body_models", {})
-        return {f: BodyModelSource((self.path / v["folder"]).resolve(), v["hash"]) for f, v in found.items()}
+        found: dict[str, Any] = self._settings["body_models"]
+        return {f: BodyModelSource(resolved(self.path / v["folder"]), v["hash"]) for f, v in found.items()}
 
     def body_model_root(self, family: str) -> Path:
         """The folder with the files of `family`.
@@ -124,7 +83,7 @@ class Project:
             raise ProjectError(
                 f"The project {self.path} has no {family} body model; make one with `new --body-models FOLDER`."
             )
-        if not source.folder.is_dir():
+        if not is_dir(source.folder):
             raise ProjectError(
                 f"The body-model folder {source.folder} is missing; put it back, or say where it is now with "
                 f"`relink {self.path} body_models=PATH`."
@@ -134,8 +93,12 @@ class Project:
     @property
     def image_roots(self) -> dict[str, Path]:
         """Folders of photos by name."""
-        roots: dict[str, str] = self._settings.get("image_roots", {})
-        return {name: (self.path / folder).resolve() for name, folder in roots.items()}
+        return {name: resolved(self.path / folder) for name, folder in self._settings["image_roots"].items()}
+
+    @property
+    def cache_bytes(self) -> float:
+        """How large the cache may grow: `cache_gb` of `project.toml`, in bytes."""
+        return float(self._settings.get("cache_gb", CACHE_GB)) * 1e9
 
     def relink(self, name: str, folder: Path) -> None:
         """Says that the image root `name` (or all body models, for `body_models`) now lies at `folder`.
@@ -143,41 +106,44 @@ class Project:
         Raises:
             ProjectError: there is no such root, or no such folder.
         """
-        if not folder.is_dir():
-            raise ProjectError(f"There is no folder {folder}; nothing was changed.")
+        if not is_dir(folder):
+            raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
         settings = json.loads(json.dumps(self._settings))
         if name == "body_models":
             for source in settings["body_models"].values():
-                source["folder"] = _stored(self.path, folder)
+                source["folder"] = stored(self.path, folder)
         elif name in settings["image_roots"]:
-            settings["image_roots"][name] = _stored(self.path, folder)
+            settings["image_roots"][name] = stored(self.path, folder)
         else:
             known = ", ".join([*settings["image_roots"], "body_models"])
-            raise ProjectError(f"The project has no image root called '{name}'; it has {known}.")
+            raise ProjectError(f"The project has no image root called '{short(name)}'; it has {known}.")
         self._write_settings(settings)
 
     def _write_settings(self, settings: dict[str, Any]) -> None:
-        write_text(self.path / "project.toml", tomli_w.dumps(settings))
+        write_settings(self.path, settings)
         self._settings = settings
 
     # -- data sets ---------------------------------------------------------------------------------------------------
 
     def datasets(self) -> dict[str, DatasetInfo]:
         """All data sets by name."""
-        found = sorted((self.path / "datasets").glob("*/dataset.json"))
-        # a dot marks what a killed import left behind
-        return {path.parent.name: _read_dataset(path) for path in found if not path.parent.name.startswith(".")}
+        root = self.path / "datasets"
+        return {name: read_info(dataset_folder(root, name)) for name in dataset_names(root)}
 
     def samples(self, dataset: str, part: str) -> Samples:
         """The samples of one data set and part, memory-mapped.
 
         Raises:
-            ProjectError: there are none.
+            ProjectError: there are none, or a table is damaged.
         """
-        shards = sorted((self.path / "datasets" / dataset).glob(f"samples-{part}-*.arrow"))
+        folder = dataset_folder(self.path / "datasets", dataset)
+        shards = sorted(folder.glob(f"samples-{part}-*.arrow"))
         if not shards:
             raise ProjectError(f"The project has no {part} samples in a data set called '{dataset}'; import it first.")
-        return Samples.read(shards)
+        try:
+            return Samples.read(shards)
+        except (KeyError, ValueError) as error:  # whole tables, but not of samples
+            raise ProjectError(f"{folder} holds no samples that can be read; import the data set again.") from error
 
     def add(self, info: DatasetInfo, tables: Mapping[str, Samples], image_folder: Path) -> None:
         """Takes a data set in: written aside and renamed, all or nothing. One of the same name is replaced.
@@ -187,30 +153,26 @@ class Project:
         """
         if not _NAME.fullmatch(info.name) or info.name in _RESERVED:
             raise ProjectError(
-                f"A data set cannot be called '{info.name}'; use lower-case letters, digits, '-', '_', '.', and "
+                f"A data set cannot be called '{short(info.name)}'; use lower-case letters, digits, '-', '_', '.', and "
                 f"neither of {', '.join(_RESERVED)}."
             )
-        folder = self.path / "datasets" / info.name
-        aside, old = folder.with_name(f".{info.name}.new"), folder.with_name(f".{info.name}.old")
-        with FileLock(self.path / "datasets" / ".lock"), storage(folder):
-            if old.exists() and not folder.exists():  # killed between the two renames below
-                old.rename(folder)
-            for leftover in (aside, old):
-                shutil.rmtree(leftover, ignore_errors=True)
-            try:
-                aside.mkdir(parents=True)
-                for samples in tables.values():
-                    samples.write(aside)
-                (aside / "dataset.json").write_text(json.dumps(asdict(info), indent=2) + "\n")
-                if folder.exists():
-                    folder.rename(old)
-                aside.rename(folder)
-                shutil.rmtree(old, ignore_errors=True)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-            settings = _read_settings(self.path)
-            settings.setdefault("image_roots", {})[info.image_root] = _stored(self.path, image_folder)
-            self._write_settings(settings)
+
+        def write(folder: Path) -> None:
+            for samples in tables.values():
+                samples.write(folder)
+
+        root = self.path / "datasets"
+        with FileLock(root / ".lock"), storage(root / info.name):
+            settings = read_settings(self.path)
+            roots: dict[str, str] = settings["image_roots"]
+            is_new = info.image_root not in roots
+            before, roots[info.image_root] = roots.get(info.image_root), stored(self.path, image_folder)
+            if is_new:  # first, so that there is never a data set whose photos lie nowhere
+                self._write_settings(settings)
+            replace_dataset(root, info, write)
+            if before != roots[info.image_root] and not is_new:
+                self._write_settings(settings)
+            self._settings = settings
 
     def photo_path(self, sample: Sample) -> Path:
         """Where the sample's photo should lie; it may be missing."""
@@ -219,34 +181,50 @@ class Project:
     def missing_photos(self) -> dict[str, list[str]]:
         """Photos that are not there, by image root."""
         missing: dict[str, list[str]] = {}
+        roots = self.image_roots
         for name, info in self.datasets().items():
             images: set[tuple[str, str]] = set()
             for part in info.parts:
                 table = self.samples(name, part).table
                 images |= set(zip(table["root"].to_pylist(), table["image"].to_pylist(), strict=True))
             for root, image in sorted(images):
-                if not safe_join(self.image_roots[root], image).is_file():
+                if not is_file(safe_join(roots.get(root, self.path / root), image)):
                     missing.setdefault(root, []).append(image)
         return missing
 
     # -- runs --------------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[Run]:
-        """All runs, oldest first."""
-        found = [Run(path.parent) for path in (self.path / "runs").glob("*/run.json")]
-        return sorted(found, key=lambda run: (run.info.created, run.id))
+        """All runs whose `run.json` can be read, oldest first; `damaged_runs` has the others."""
+        found: list[tuple[str, str, Run]] = []
+        for run in self._run_folders():
+            with suppress(ProjectError):
+                found.append((run.info.created, run.id, run))
+        return [run for _, _, run in sorted(found, key=lambda row: row[:2])]
+
+    def damaged_runs(self) -> list[tuple[Run, str]]:
+        """Runs whose `run.json` cannot be read, and why."""
+        found: list[tuple[Run, str]] = []
+        for run in self._run_folders():
+            try:
+                run.info  # noqa: B018  (reading it is the test)
+            except ProjectError as error:
+                found.append((run, str(error)))
+        return found
+
+    def _run_folders(self) -> list[Run]:
+        return [Run(path) for path in sorted((self.path / "runs").glob("*")) if path.is_dir() and path.name[0] != "."]
 
     def run(self, run_id: str) -> Run:
-        """One run.
+        """One run; its `run.json` may be damaged.
 
         Raises:
             RunError: there is none of that id; the sentence lists those that are.
         """
-        run = Run(self.path / "runs" / run_id)
-        if not _NAME.fullmatch(run_id) or not (run.path / "run.json").exists():
+        if not _NAME.fullmatch(run_id) or not is_dir(self.path / "runs" / run_id):
             known = ", ".join(r.id for r in self.runs()) or "none yet"
-            raise RunError(f"The project has no run called '{run_id}'; its runs are: {known}.")
-        return run
+            raise RunError(f"The project has no run called '{short(run_id)}'; its runs are: {known}.")
+        return Run(self.path / "runs" / run_id)
 
     def new_run(self, info: RunInfo) -> Run:
         """A new run folder; a number is added to `info.id` if that name is taken."""
@@ -329,58 +307,13 @@ def require_free(path: Path, *, but: str = "") -> None:
     Raises:
         ProjectError: it is a file, or a folder with anything but `but` in it.
     """
-    if path.exists() and (not path.is_dir() or any({p.name for p in path.iterdir()} - {but})):
+    with storage(path):
+        taken = exists(path) and (not is_dir(path) or any({p.name for p in path.iterdir()} - {but}))
+    if taken:
         raise ProjectError(f"{path} already exists and is not empty; choose another folder for the new project.")
-
-
-def safe_join(root: Path, relative: str) -> Path:
-    """`root / relative`, refusing a path that would leave `root`.
-
-    Raises:
-        ProjectError: `relative` is absolute or climbs out with `..`.
-    """
-    pure = PurePosixPath(relative.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts:
-        raise ProjectError(f"The image path '{relative}' leaves its image root {root}; mend the annotation file.")
-    return root / pure
 
 
 def file_hash(path: Path) -> str:
     """sha256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _stored(project: Path, folder: Path) -> str:
-    folder = folder.resolve()
-    inside = folder.is_relative_to(project.resolve())
-    return str(folder.relative_to(project.resolve())) if inside else str(folder)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    file = path / "project.toml"
-    try:
-        settings = tomllib.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ProjectError(f"{path} is not a project (it has no project.toml); make one with `new {path}`.") from error
-    except OSError as error:
-        raise ProjectError(f"{file} cannot be read ({error.strerror}); check its permissions.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{file} is damaged ({error}); mend it or restore it from a backup.") from error
-    found = settings.get("format")
-    if not isinstance(found, int):
-        raise ProjectError(f"{file} does not say its format; it is not a project of this program.")
-    if found > FORMAT:
-        raise ProjectError(
-            f"{path} was made by a newer version (format {found}, this program knows {FORMAT}); update the program."
-        )
-    return settings
-
-
-def _read_dataset(path: Path) -> DatasetInfo:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text())
-        refused: Sequence[dict[str, str]] = values.pop("refused", ())
-        return DatasetInfo(**values, refused=tuple(Refusal(**r) for r in refused))
-    except (OSError, ValueError, TypeError) as error:
-        raise ProjectError(f"{path} is damaged; import the data set again.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import tomli_w
 
 import resources
 from annotator.errors import RecipeError
+from annotator.outside import exists, parse_toml, short
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "backbone": ("resnet18", "resnet34", "resnet50"),
@@ -50,6 +50,7 @@ class BodyRecipe:
         regulariser_auxiliary: of mean (6D - identity)^2 + mean beta^2 in L_ax.
         frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
         unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
+        crop_cache: whether crops are cut once and kept in the project, or photos are decoded each time.
         seed: of every random draw.
     """
 
@@ -73,6 +74,7 @@ class BodyRecipe:
     regulariser_auxiliary: float = 0.001
     frame: str = "crop"
     unseen: str = "imitate"
+    crop_cache: bool = True
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -118,18 +120,28 @@ def load_recipe(name: str) -> Recipe:
     Raises:
         RecipeError: there is none, or it has an unknown field, a wrong type or a value out of range.
     """
-    path = resources.path(f"recipes/{name}.toml") if name in shipped_recipes() else Path(name)
-    try:
-        values = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
+    shipped = name in shipped_recipes()
+    path = resources.path(f"recipes/{name}.toml") if shipped else Path(name)
+    if not shipped and not exists(path):
         raise RecipeError(
-            f"There is no recipe '{name}'; use {', '.join(shipped_recipes())} or give a TOML file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} is not TOML ({error}); mend the file.") from error
+            f"There is no recipe '{short(name)}'; use {', '.join(shipped_recipes())} or give a TOML file."
+        )
+    return read_recipe(path, path.stem)
+
+
+def read_recipe(path: Path, name: str) -> Recipe:
+    """The recipe in a file; `name` counts where the file gives none.
+
+    Raises:
+        RecipeError: the file cannot be read, or holds no recipe.
+    """
+    try:
+        values = parse_toml(path.read_bytes().decode())
     except OSError as error:
         raise RecipeError(f"The recipe {path} cannot be read ({error.strerror}); check the file.") from error
-    return parse_recipe(values, path.stem)
+    except ValueError as error:
+        raise RecipeError(f"The recipe {path} is not TOML ({error}); mend the file.") from error
+    return parse_recipe(values, name)
 
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
@@ -157,4 +169,4 @@ def _checked(table: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-_WORDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text"}
+_WORDS: dict[type, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

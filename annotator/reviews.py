@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from annotator.columns import read_shards, write_shard
 from annotator.errors import ReviewError, storage
+from annotator.outside import parse_json
 from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, Verdict, in_force, undone_ids
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class ReviewLog:
         except SQLAlchemyError as error:
             raise ReviewError(
                 f"The review log {self.path} cannot be read ({_cause(error)}); restore it from a backup."
+            ) from error
+        except (ValueError, TypeError) as error:  # a row that this program did not write
+            raise ReviewError(
+                f"The review log {self.path} holds an event that has no meaning ({error}); restore it from a backup."
             ) from error
 
     def judgements(self) -> dict[FitKey, Judgement]:
@@ -167,17 +172,18 @@ def _to_row(event: ReviewEvent) -> dict[str, str]:
 def _of_row(row: dict[str, Any]) -> ReviewEvent:
     fit = FitKey(row["run"], row["sample"], row["part"]) if row["sample"] else None
     other = FitKey(row["other_run"], row["other_sample"], row["other_part"]) if row["other_sample"] else None
+    kind = EventKind(row["kind"])
     return ReviewEvent(
-        EventKind(row["kind"]),
+        kind,
         fit,
         other,
-        row["value"],
-        tuple(json.loads(row["reasons"])),
+        Verdict(row["value"]).value if kind is EventKind.VERDICT else row["value"],
+        tuple(map(str, parse_json(row["reasons"]))),
         row["note"],
         row["reviewer"],
         row["undone"],
         row["id"],
-        datetime.fromisoformat(row["time"]),
+        datetime.fromisoformat(row["time"]).astimezone(UTC),
     )
 
 

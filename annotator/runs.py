@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from annotator.columns import read_shards, write_shard
-from annotator.errors import ProjectError, RunError, storage
+from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.fit import Fits
 from annotator.jobfolder import JobFolder
+from annotator.outside import built, is_text, parse_json
 
 RUNNING, STOPPED, FAILED, FINISHED, INTERRUPTED = "running", "stopped", "failed", "finished", "interrupted"
 
@@ -26,8 +26,9 @@ class RunInfo:
     """What `run.json` holds.
 
     Attributes:
-        source: the run that `--from` named; empty for none.
+        source: the run that `--from` named; empty for none. It is called `from` in the file.
         datasets: names of the data sets it annotates or learns from.
+        samples: keys of the samples that `--samples` named; empty for all of those data sets.
         parts: parts it makes fits of.
         state: running, stopped, failed or finished, as last written; `Run.state` knows whether it is still true.
     """
@@ -38,6 +39,7 @@ class RunInfo:
     round: int = 1
     source: str = ""
     datasets: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
     parts: tuple[str, ...] = ("body",)
     state: str = RUNNING
     message: str = ""
@@ -66,18 +68,20 @@ class Run:
         Raises:
             ProjectError: it is missing or damaged.
         """
+        file = self.path / "run.json"
         try:
-            values: dict[str, Any] = json.loads((self.path / "run.json").read_text())
-            values.update(datasets=tuple(values["datasets"]), parts=tuple(values["parts"]))
-            return RunInfo(**values)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ProjectError(
-                f"{self.path / 'run.json'} cannot be read; remove the folder with `runs remove`."
-            ) from error
+            values = parse_json(file.read_bytes())
+            if isinstance(values, dict) and "from" in values:
+                values["source"] = values.pop("from")
+            return built(RunInfo, values)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ProjectError(f"{file} cannot be read ({why}); remove the folder with `runs remove`.") from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replaces `run.json` at once."""
-        write_text(self.path / "run.json", json.dumps(asdict(info), indent=2) + "\n")
+        values = {"from" if name == "source" else name: value for name, value in asdict(info).items()}
+        write_text(self.path / "run.json", json.dumps(values, indent=2) + "\n")
 
     def set_state(self, state: str, message: str = "") -> None:
         """Records how the run stands."""
@@ -113,7 +117,12 @@ class Run:
     def fits(self, dataset: str, part: str) -> Fits | None:
         """All fits of one data set and part, memory-mapped; None where there are none yet."""
         shards = self.shards(dataset, part)
-        return Fits.read(shards) if shards else None
+        try:
+            return Fits.read(shards) if shards else None
+        except (KeyError, ValueError) as error:  # whole tables, but not of fits
+            raise ProjectError(
+                f"{shards[0].parent} holds no fits that can be read; remove the run with `runs remove`."
+            ) from error
 
     @property
     def fitted(self) -> list[tuple[str, str]]:
@@ -149,22 +158,30 @@ class Run:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def remove(self) -> None:
-        """Deletes the folder.
+        """Deletes the folder; what is left by a deletion that was cut short is no run any more.
 
         Raises:
             RunError: a worker is busy in it.
         """
         if self.job.alive:
             raise RunError(f"The run {self.id} is still being worked on; stop it first with `stop`.")
-        shutil.rmtree(self.path)
+        with storage(self.path):
+            (self.path / "run.json").unlink(missing_ok=True)
+            shutil.rmtree(self.path)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a small file at once: a reader sees the old text or the new one."""
+    """Replaces a small file at once: a reader sees the old text or the new one.
+
+    Raises:
+        StorageError: it cannot be written, or it holds half a surrogate pair (a file's name that is not UTF-8 does).
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
+    if not is_text(text):
+        raise StorageError(f"Could not write {path}: a name in it is not UTF-8; rename that file or folder.")
     with storage(path):
         try:
-            aside.write_text(text)
+            aside.write_text(text, encoding="utf-8")
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from annotator.recipe import BodyRecipe
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
 _WARM_UP = 0.03
+_BEST_WINDOW = 100
 Loss = Callable[[int], Mapping[str, Tensor]]
 """The terms of the loss at a step, by name; their sum is minimised."""
 
@@ -67,12 +69,37 @@ class Plateau:
 
 
 @dataclass
+class Best:
+    """The lowest mean training loss of `_BEST_WINDOW` steps in a row, counted from the first step.
+
+    It says where training went well, not how good the weights are on people that they were not taught: nothing is held
+    out. Its weights are those at the window's end, kept on the CPU: a copy of the network in memory.
+    """
+
+    loss: float = math.inf
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, loss: float) -> bool:
+        """Takes the loss of one step in; whether it ends a window that is better than all before."""
+        self.total += loss
+        self.count += 1
+        if self.count < _BEST_WINDOW:
+            return False
+        mean, self.total, self.count = self.total / self.count, 0.0, 0
+        better = mean < self.loss
+        self.loss = min(self.loss, mean)
+        return better
+
+
+@dataclass
 class Training:
     """One network being trained, and where its state is kept.
 
     Attributes:
         stage: words for the progress display.
-        folder: gets `last.safetensors` (weights) and `state.pt` (all that a resume needs).
+        folder: gets `last.safetensors` (the weights that annotate), `best.safetensors` (those of `Best`; the last ones
+            where training ends before its first window) and `state.pt` (all that a resume needs).
     """
 
     network: nn.Module
@@ -82,7 +109,9 @@ class Training:
     folder: Path
     stage: str
     plateau: Plateau = field(init=False)
+    best: Best = field(default_factory=Best)
     step: int = 0
+    _best_weights: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
         parameters = [p for p in self.network.parameters() if p.requires_grad]
@@ -93,6 +122,10 @@ class Training:
     def weights_path(self) -> Path:
         """The last weights."""
         return self.folder / "last.safetensors"
+
+    @property
+    def _best_path(self) -> Path:
+        return self.folder / "best.safetensors"
 
     def run(self) -> Work:
         """Trains to the end, or goes on from the state that is there.
@@ -117,6 +150,8 @@ class Training:
         except (Stopped, GeneratorExit):
             self.save()
             raise
+        if not self._best_path.exists() and self._best_weights is None:
+            self._best_weights = _weights(self.network)
         self.save()
         self.network.eval()
 
@@ -134,7 +169,10 @@ class Training:
         self._check_finite(total)
         self.optimiser.step()
         self.step += 1
-        self.plateau.add(float(total.detach()))
+        loss = float(total.detach())
+        self.plateau.add(loss)
+        if self.best.add(loss):
+            self._best_weights = {name: value.clone() for name, value in _weights(self.network).items()}
         return terms
 
     def _factor(self) -> float:
@@ -154,15 +192,19 @@ class Training:
 
     def save(self) -> None:
         """Writes the checkpoint; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        weights = _weights(self.network)
         state = {
             "step": self.step,
             "weights": weights,
             "optimiser": self.optimiser.state_dict(),
             "plateau": dict(vars(self.plateau)),
+            "best": dict(vars(self.best)),
         }
         with storage(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self._best_weights is not None:  # first: a resume from an older state finds the same ones again
+                _whole(self._best_path, save(self._best_weights))
+                self._best_weights = None
             _whole(self.folder / "state.pt", _torch_bytes(state))
             _whole(self.weights_path, save(weights))
 
@@ -175,10 +217,9 @@ class Training:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
             self.network.load_state_dict(state["weights"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, ValueError, EOFError) as error:
+            self.step, self.plateau, self.best = state["step"], Plateau(**state["plateau"]), Best(**state["best"])
+        except (RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
             raise RunError(f"The checkpoint {path} does not fit this recipe; start a new run.") from error
-        self.step = state["step"]
-        self.plateau = Plateau(**state["plateau"])
 
 
 def load_weights(network: nn.Module, folder: Path) -> None:
@@ -198,10 +239,13 @@ def load_weights(network: nn.Module, folder: Path) -> None:
 
 def save_weights(network: nn.Module, folder: Path) -> None:
     """Writes the weights that `load_weights` reads."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _whole(folder / "last.safetensors", save(weights))
+        _whole(folder / "last.safetensors", save(_weights(network)))
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
 
 
 def _torch_bytes(values: object) -> memoryview:

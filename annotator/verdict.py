@@ -97,12 +97,15 @@ class Judgement:
 def in_force(events: list[ReviewEvent]) -> dict[FitKey, Judgement]:
     """The newest verdict of each fit that was not undone, whoever gave it.
 
+    Newest means given last, by its `time`: a list or log of an earlier day that is taken in today does not overrule what
+    was said since. Of two that say the same time the one that was written later counts.
+
     Args:
         events: in the order in which they were written. An undo may itself be undone (that is a redo).
     """
     undone = undone_ids(events)
     judgements: dict[FitKey, Judgement] = {}
-    for event in events:
+    for event in sorted(events, key=lambda event: event.time):
         if event.kind is EventKind.VERDICT and event.fit is not None and event.id not in undone:
             judgements[event.fit] = Judgement(
                 event.fit, Verdict(event.value), event.reasons, event.note, event.reviewer, event.time, event.id

@@ -23,6 +23,7 @@ class Action:
         menu: where it is found; empty = palette and keys only.
         checkable: on or off.
         repeats: whether holding the key repeats it.
+        needs: what must be there for it, in the words of `app/availability.py`; else it is off and its tooltip says why.
     """
 
     id: str
@@ -32,47 +33,57 @@ class Action:
     icon: str = ""
     checkable: bool = False
     repeats: bool = False
+    needs: tuple[str, ...] = ()
 
+
+PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
+DATASETS, RUNS, OTHER_RUN = "data sets", "runs", "another run"
+_LOOK, _JUDGE = (PEOPLE,), (PEOPLE, JUDGING)
 
 MENUS = ("File", "View", "Review", "Run", "Help")
 
 ACTIONS: tuple[Action, ...] = (
     Action("new_project", "New project…", ("Ctrl+N",), "File", "plus"),
     Action("open_project", "Open project…", ("Ctrl+O",), "File", "folder-open"),
-    Action("import_data", "Import a data set…", ("Ctrl+I",), "File", "download-simple"),
-    Action("export_fits", "Export fits…", ("Ctrl+E",), "File", "upload-simple"),
+    Action("import_data", "Import a data set…", ("Ctrl+I",), "File", "download-simple", needs=(PROJECT, WRITING)),
+    Action("export_fits", "Export fits…", ("Ctrl+E",), "File", "upload-simple", needs=(PROJECT, WRITING, RUNS)),
     Action("preferences", "Preferences…", ("Ctrl+,",), "File", "gear"),
     Action("quit", "Quit", ("Ctrl+Q",), "File", "sign-out"),
     Action("toggle_keypoints", "Keypoints", ("K",), "View", "dots-nine", checkable=True),
-    Action("toggle_zoom", "100 % or whole photo", ("Z",), "View", "magnifying-glass"),
-    Action("view_front", "3D from the front", ("F",), "View", "person"),
-    Action("view_side", "3D from the side", ("S",), "View", "person"),
-    Action("view_top", "3D from the top", ("T",), "View", "person"),
-    Action("view_home", "3D view as at the start", ("Home",), "View", "house"),
-    Action("next_run", "Next run", ("Tab",), "View", "swap"),
-    Action("toggle_jobs", "Jobs", ("J",), "View", "list-bullets", checkable=True),
+    Action("toggle_zoom", "100 % or whole photo", ("Z",), "View", "magnifying-glass", needs=_LOOK),
+    Action("view_front", "3D from the front", ("F",), "View", "person", needs=_LOOK),
+    Action("view_side", "3D from the side", ("S",), "View", "person", needs=_LOOK),
+    Action("view_top", "3D from the top", ("T",), "View", "person", needs=_LOOK),
+    Action("view_home", "3D view as at the start", ("Home",), "View", "house", needs=_LOOK),
+    Action("next_run", "Next run", ("Tab",), "View", "swap", needs=(PEOPLE, OTHER_RUN)),
+    Action("toggle_jobs", "Jobs", ("J",), "View", "list-bullets", checkable=True, needs=(PROJECT,)),
     Action("theme_system", "Theme like the system", (), "View", "desktop"),
     Action("theme_light", "Light theme", (), "View", "sun"),
     Action("theme_dark", "Dark theme", (), "View", "moon"),
-    Action("accept", "Accept", ("A",), "Review", "check"),
-    Action("reject", "Reject", ("R",), "Review", "x"),
-    Action("unsure", "Unsure", ("U",), "Review", "question"),
-    *(Action(f"reason_{reason.digit}", f"Reason: {reason.title.lower()}", (str(reason.digit),)) for reason in REASONS),
+    Action("accept", "Accept", ("A",), "Review", "check", needs=_JUDGE),
+    Action("reject", "Reject", ("R",), "Review", "x", needs=_JUDGE),
+    Action("unsure", "Unsure", ("U",), "Review", "question", needs=_JUDGE),
     *(
-        Action(f"reject_for_{reason.digit}", f"Reject: {reason.title.lower()}", (f"Shift+{reason.digit}",))
+        Action(f"reason_{reason.digit}", f"Reason: {reason.title.lower()}", (str(reason.digit),), needs=_JUDGE)
         for reason in REASONS
     ),
-    Action("undo", "Undo", ("Ctrl+Z",), "Review", "arrow-counter-clockwise"),
-    Action("redo", "Redo", ("Ctrl+Shift+Z",), "Review", "arrow-clockwise"),
-    Action("next_sample", "Next", ("Right",), "Review", "arrow-right", repeats=True),
-    Action("previous_sample", "Previous", ("Left",), "Review", "arrow-left", repeats=True),
-    Action("next_unreviewed", "Next unreviewed", ("Shift+Right",), "Review", "skip-forward"),
-    Action("last_judged", "Back to the last judged", ("Backspace",), "Review", "arrow-u-up-left"),
-    Action("go_to", "Go to an id…", ("G",), "Review", "hash"),
-    Action("find_in_list", "Find in the list", ("Ctrl+F",), "Review", "funnel"),
-    Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play"),
-    Action("next_round", "Train the next round…", (), "Run", "repeat"),
-    Action("stop_job", "Stop the running job", (), "Run", "stop"),
+    *(
+        Action(
+            f"reject_for_{reason.digit}", f"Reject: {reason.title.lower()}", (f"Shift+{reason.digit}",), needs=_JUDGE
+        )
+        for reason in REASONS
+    ),
+    Action("undo", "Undo", ("Ctrl+Z",), "Review", "arrow-counter-clockwise", needs=_JUDGE),
+    Action("redo", "Redo", ("Ctrl+Shift+Z",), "Review", "arrow-clockwise", needs=_JUDGE),
+    Action("next_sample", "Next", ("Right",), "Review", "arrow-right", repeats=True, needs=_LOOK),
+    Action("previous_sample", "Previous", ("Left",), "Review", "arrow-left", repeats=True, needs=_LOOK),
+    Action("next_unreviewed", "Next unreviewed", ("Shift+Right",), "Review", "skip-forward", needs=_LOOK),
+    Action("last_judged", "Back to the last judged", ("Backspace",), "Review", "arrow-u-up-left", needs=_LOOK),
+    Action("go_to", "Go to an id…", ("G",), "Review", "hash", needs=_LOOK),
+    Action("find_in_list", "Find in the list", ("Ctrl+F",), "Review", "funnel", needs=_LOOK),
+    Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
+    Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
+    Action("stop_job", "Stop the running job", (), "Run", "stop", needs=(PROJECT, WRITING)),
     Action("find_command", "Find a command…", ("Ctrl+K",), "Help", "command"),
     Action("cheat_sheet", "Keys", ("?",), "Help", "keyboard"),
     Action("about", "About", (), "Help", "info"),
@@ -87,8 +98,8 @@ def key_text(action: Action) -> str:
     return QKeySequence(action.keys[0]).toString(QKeySequence.SequenceFormat.NativeText) if action.keys else ""
 
 
-def build(owner: QWidget) -> Mapping[str, QAction]:
-    """A QAction for every row, calling the method of `owner` that has its id."""
+def build(owner: QWidget, handlers: object) -> Mapping[str, QAction]:
+    """A QAction of `owner` for every row, calling the method of `handlers` that has its id."""
     made: dict[str, QAction] = {}
     for row in ACTIONS:
         action = QAction(row.title, owner)
@@ -96,11 +107,27 @@ def build(owner: QWidget) -> Mapping[str, QAction]:
         action.setShortcuts([QKeySequence(key) for key in row.keys])
         action.setCheckable(row.checkable)
         action.setAutoRepeat(row.repeats)
-        action.setToolTip(f"{row.title} ({key_text(row)})" if row.keys else row.title)
-        action.triggered.connect(getattr(owner, row.id))
+        action.setToolTip(_tooltip(row))
+        action.triggered.connect(getattr(handlers, row.id))
         owner.addAction(action)
         made[row.id] = action
     return made
+
+
+def switch(actions: Mapping[str, QAction], lacks: Mapping[str, str]) -> None:
+    """Turns actions on and off.
+
+    Args:
+        lacks: for each need that is not met, the sentence that says why; it becomes a line of the tooltips.
+    """
+    for row in ACTIONS:
+        why = next((lacks[need] for need in row.needs if need in lacks), "")
+        actions[row.id].setEnabled(not why)
+        actions[row.id].setToolTip(f"{_tooltip(row)}\n{why}" if why else _tooltip(row))
+
+
+def _tooltip(row: Action) -> str:
+    return f"{row.title.rstrip('…')} ({key_text(row)})" if row.keys else row.title.rstrip("…")
 
 
 def dress(actions: Mapping[str, QAction]) -> None:

@@ -36,8 +36,8 @@ def open_desk(project: Path | None) -> int:
         _print_timings(window)
     window.restore()
     window.show()
-    if project is not None and not window.session.open(project):
-        _complain_early(window)
+    if project is not None:
+        window.session.open(project)
     return app.exec()
 
 
@@ -99,10 +99,6 @@ def make_window() -> tuple[QApplication, MainWindow]:
     session = Session(messages)
     theme.apply(session.preferences.theme)
     return app, MainWindow(session, Jobs())
-
-
-def _complain_early(window: MainWindow) -> None:
-    window.session.project_changed.emit()
 
 
 def _settle(app: QApplication, window: MainWindow) -> None:

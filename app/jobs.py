@@ -6,6 +6,7 @@ jobs again, and a crash of a worker takes nothing with it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 
 _MAIN = Path(__file__).resolve().parents[1] / "main.py"
 _POLL_MS = 400
+_STARTING = "starting-{}.log"
+"""In `jobs/`, by the worker's process id: what a run says until it has a folder of its own."""
 _RATE_SECONDS = 20.0
 _ENDS = {"done": FINISHED, "stopped": STOPPED, "fail": FAILED}
 
@@ -147,14 +150,20 @@ class Jobs(QObject):
         self._main = main
         self._project: Project | None = None
         self._jobs: dict[Path, Job] = {}
-        self._started: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._codes: dict[str, int] = {}
+        self._sweeps = False
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self.look)
 
-    def watch(self, project: Project | None) -> None:
-        """Watches the jobs of a project; those that ran while no window was open are found again."""
-        self._project = project
+    def watch(self, project: Project | None, *, sweep: bool = True) -> None:
+        """Watches the jobs of a project; those that ran while no window was open are found again.
+
+        Args:
+            sweep: whether this window may tidy up what workers left that another window started.
+        """
+        self._project, self._sweeps = project, sweep
         self._jobs.clear()
         if project is None:
             self._timer.stop()
@@ -176,7 +185,8 @@ class Jobs(QObject):
         """Starts `run PROJECT words...` detached; its folder appears among the runs."""
         assert self._project is not None
         log = self._project.path / "jobs" / f"starting-{time.time_ns()}.log"
-        self._launch(["run", str(self._project.path), *words], log)
+        process = self._launch(["run", str(self._project.path), *words], log)
+        log.replace(log.with_name(_STARTING.format(process.pid)))
 
     def start_command(self, name: str, words: Sequence[str]) -> None:
         """Starts another long command (import, export) with a job folder of its own."""
@@ -220,9 +230,10 @@ class Jobs(QObject):
             del self._jobs[path]
         return [*runs, *others]
 
-    def _launch(self, words: list[str], log: Path) -> None:
+    def _launch(self, words: list[str], log: Path) -> subprocess.Popen[bytes]:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the worker keeps it with the file, as long as it lives
             process = subprocess.Popen(
                 [sys.executable, str(self._main), *words, "--progress", "none"],
                 stdin=subprocess.DEVNULL,
@@ -231,22 +242,40 @@ class Jobs(QObject):
                 start_new_session=True,
                 cwd=self._main.parent,
             )
-        self._started.append((process, log))
+        self._started.append(process)
+        return process
 
     def _reap(self) -> None:
-        """Moves logs of runs that have begun into their folder and tells of workers that ended without beginning."""
-        for entry in list(self._started):
-            process, log = entry
-            job = next((job for job in self._jobs.values() if job.pid == process.pid), None)
-            if job is not None and job.run and log.exists() and log.parent != job.folder.path:
-                if job.folder.log_path.exists():
-                    job.folder.log_path.replace(job.folder.path / f"log-{time.time_ns()}.txt")
-                log.replace(job.folder.log_path)
-            if process.poll() is None:
-                continue
-            self._started.remove(entry)
-            if job is None and process.returncode != 0:
-                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-                self.refused.emit(lines[-1] if lines else f"The worker ended with code {process.returncode}.")
-            if job is None and log.name.startswith("starting-"):
-                log.unlink(missing_ok=True)
+        """Moves the logs of runs that have begun into their folders, and tells of workers that ended before they began."""
+        for process in self._started:
+            if process.poll() is not None:
+                self._codes[str(process.pid)] = process.returncode
+        self._started = [process for process in self._started if process.returncode is None]
+        assert self._project is not None
+        for log in sorted((self._project.path / "jobs").glob(_STARTING.format("*"))) if self._sweeps else ():
+            with suppress(OSError):  # another window was quicker, or the disk is full: the next look is soon
+                self._settle(log)
+
+    def _settle(self, log: Path) -> None:
+        pid, written = log.stem.rpartition("-")[2], _is_written(log)
+        jobs = (job for job in self._jobs.values() if job.run and str(job.pid) == pid)
+        job = next((job for job in jobs if job.state == RUNNING or not written), None)
+        if job is not None:
+            if job.folder.log_path.exists():
+                job.folder.log_path.replace(job.folder.path / f"log-{time.time_ns()}.txt")
+            log.replace(job.folder.log_path)
+        elif not written:
+            lines, code = log.read_text(errors="replace").strip().splitlines(), self._codes.get(pid, 0)
+            log.unlink()
+            if lines or code:
+                self.refused.emit(lines[-1] if lines else f"The worker ended with code {code} before it began.")
+
+
+def _is_written(log: Path) -> bool:
+    """Whether the worker that writes this log lives."""
+    with log.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False

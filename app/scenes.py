@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit
 from annotator.images import read_image
 from annotator.project import Project
-from annotator.sample import Sample, Samples
+from annotator.sample import Sample
+from app.shelf import Shelf
 from app.theme import annotator_color
 from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
 
@@ -60,10 +60,17 @@ class Photos:
 
 
 class Bodies:
-    """Poses fits for the views. Loads the project's body model when it is first told to, not before."""
+    """Poses fits for the views. Loads the project's body model when it is first told to, not before.
+
+    Attributes:
+        problem: why it could not be loaded, as a sentence.
+        posed: the run's folder and sample key of the fit that was posed last, and what came of it.
+    """
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
+        self.problem = ""
+        self.posed: tuple[tuple[Path, str], SceneMesh | str] | None = None
 
     def load(self, project: Project, family: str = "smplx") -> None:
         """Reads the body model; may be called from a thread.
@@ -74,7 +81,11 @@ class Bodies:
         from annotator.bodies.files import load_body_model
         from annotator.bodies.posing import Poser
 
-        self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
+        try:
+            self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
+        except NeuralAnnotError as error:
+            self.problem = str(error)
+            raise
 
     @property
     def loaded(self) -> bool:
@@ -84,6 +95,7 @@ class Bodies:
     def clear(self) -> None:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
+        self.problem, self.posed = "", None
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
@@ -107,29 +119,35 @@ class Bodies:
         return SceneMesh(posed.vertices[0].astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
 
 
-def photo_scene(project: Project, samples: Samples, row: int, photos: Photos) -> Scene:
+def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh | str:
+    """The mesh of the fit that is shown, or the sentence that says why there is none; empty while it may still come."""
+    if shelf is None or shelf.run is None:
+        return ""
+    if fit is None:
+        damaged = " that can be read" if shelf.damaged_fits else ""
+        return f"This run has no fit of this person{damaged}."
+    if not bodies.loaded or shelf.fits is None:
+        return bodies.problem
+    key = (shelf.run.path, fit.key)
+    if bodies.posed is None or bodies.posed[0] != key:  # the photo and the 3D view ask one after the other
+        header = shelf.fits.header
+        bodies.posed = key, bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+    return bodies.posed[1]
+
+
+def photo_scene(project: Project, shelf: Shelf, row: int, photos: Photos) -> Scene:
     """The photo of a person with his keypoints and the boxes of the others; its mesh comes later."""
-    sample = samples[row]
+    sample = shelf.sample(row)
     photo, message = None, ""
     try:
         photo = photos.get(project.photo_path(sample))
     except NeuralAnnotError as error:
         message = str(error)
     size = (sample.width, sample.height) if photo is None else (photo.shape[1], photo.shape[0])
-    others = tuple(box for place, box in _of_photo(samples, sample) if place != row)
-    return Scene(size, photo, message, (), (points_of(sample),), sample.box, others)
+    return Scene(size, photo, message, (), (points_of(sample),), sample.box, tuple(shelf.boxes_beside(row)))
 
 
 def points_of(sample: Sample) -> Points2D:
     """The labelled points of a person as the overlay draws them."""
     skeleton = sample.skeleton
     return Points2D(sample.keypoints[:, :2], sample.keypoints[:, 2], skeleton.edges, skeleton.sides)
-
-
-def _of_photo(samples: Samples, sample: Sample) -> list[tuple[int, np.ndarray]]:
-    import pyarrow.compute as pc
-
-    same: Any = pc.call_function("equal", [samples.table["image"], sample.image])
-    rows = np.flatnonzero(same.to_numpy())
-    boxes = samples.take(rows).boxes
-    return list(zip(rows.tolist(), boxes, strict=True))

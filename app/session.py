@@ -5,8 +5,7 @@ It holds no widget and draws nothing.
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +13,18 @@ from PySide6.QtCore import QObject, Signal
 
 from annotator.errors import NeuralAnnotError
 from annotator.fit import Fit
-from annotator.project import TARGET, Project
-from annotator.reviews import ReviewLog, redo_event, undo_event
+from annotator.project import Project
 from annotator.runs import Run
 from annotator.sample import Sample
 from annotator.verdict import REASONS, EventKind, FitKey, Judgement, ReviewEvent, Verdict
+from app import damage
+from app.access import Access
+from app.catalogue import PART, dataset_names, runs_of
 from app.messages import Messages
+from app.selection import Selection
 from app.settings import Preferences, load_preferences, save_preferences
 from app.shelf import Order, Shelf, Show
-
-_PACE_SECONDS = 300.0
+from app.verdicts import Verdicts
 
 
 class Session(QObject):
@@ -35,6 +36,7 @@ class Session(QObject):
         rows_changed: the list's filter or order was applied anew.
         current_changed: another person.
         verdicts_changed: a verdict, an undo, or armed reasons.
+        problems_changed: something that the project lacks was found, or is there again.
         preferences_changed: the theme or another preference.
     """
 
@@ -43,6 +45,7 @@ class Session(QObject):
     rows_changed = Signal()
     current_changed = Signal()
     verdicts_changed = Signal()
+    problems_changed = Signal()
     preferences_changed = Signal()
 
     def __init__(self, messages: Messages, parent: QObject | None = None) -> None:
@@ -50,16 +53,12 @@ class Session(QObject):
         self.messages = messages
         self.preferences: Preferences = load_preferences()
         self.project: Project | None = None
-        self.held_by = ""
+        self.access: Access | None = None
         self.shelf: Shelf | None = None
-        self.rows = np.zeros(0, np.int64)
-        self.row = -1
-        self.show, self.order, self.text = Show.ALL, Order.WORST, ""
+        self.selection = Selection()
         self.armed: tuple[str, ...] = ()
-        self.judgements: dict[FitKey, Judgement] = {}
-        self._log: ReviewLog | None = None
-        self._lock: AbstractContextManager[str] | None = None
-        self._judged_at: list[float] = []
+        self.verdicts: Verdicts | None = None
+        self.lost_people, self.lost_dataset = "", ""
 
     # -- project -----------------------------------------------------------------------------------------------------
 
@@ -69,49 +68,45 @@ class Session(QObject):
             project = Project.open(path.resolve())  # workers have another current folder
             if self.project is not None and self.project.path.resolve() == path.resolve():
                 self.close()  # else this window would find the project held by itself
-            lock = project.desk_lock()
-            held_by = lock.__enter__()
         except (NeuralAnnotError, OSError) as error:
             self.messages.error(str(error))
             return False
+        access = Access(project)
         self.close()
-        self.project, self._lock, self.held_by = project, lock, held_by
+        self.project, self.access = project, access
+        self.verdicts = Verdicts(project.reviews_path)
         self.change_preferences(self.preferences.with_recent(path))
         self.project_changed.emit()
-        try:
-            datasets = self.datasets()
-            self.show_dataset(datasets[0] if datasets else None)
-        except NeuralAnnotError as error:  # one damaged table or run does not close the rest
-            self.messages.error(str(error))
+        self._show_first()
         return True
 
     def close(self) -> None:
         """Lets go of the project, its log and its lock."""
-        if self._log is not None:
-            self._log.close()
-        if self._lock is not None:
-            self._lock.__exit__(None, None, None)
-        self.project, self._log, self._lock, self.held_by = None, None, None, ""
-        self.shelf, self.row, self.rows, self.judgements = None, -1, np.zeros(0, np.int64), {}
+        if self.verdicts is not None:
+            self.verdicts.close()
+        if self.access is not None:
+            self.access.close()
+        self.project, self.verdicts, self.access = None, None, None
+        self.shelf, self.lost_people = None, ""
+        self.selection.clear()
 
     @property
-    def read_only(self) -> bool:
-        """Whether another window holds the project."""
-        return bool(self.held_by)
+    def read_only(self) -> str:
+        """Why nothing may be written to the project, as a sentence; empty if this window may."""
+        return f"Read-only: {self.access.why_not}." if self.access is not None and self.access.why_not else ""
+
+    @property
+    def no_verdicts(self) -> str:
+        """Why no verdict may be given, as a sentence; empty if it may."""
+        return self.read_only or (self.verdicts.problem if self.verdicts is not None else "")
 
     def datasets(self) -> list[str]:
         """Names of the data sets that have bodies to look at, target sets first."""
-        if self.project is None:
-            return []
-        infos = [info for info in self.project.datasets().values() if "body" in info.parts]
-        return [info.name for info in sorted(infos, key=lambda info: (info.role != TARGET, info.name))]
+        return dataset_names(self.project)[0]
 
     def runs(self) -> list[Run]:
         """Runs with fits of the data set that is shown, newest first."""
-        if self.project is None or self.shelf is None:
-            return []
-        wanted = (self.shelf.dataset, self.shelf.samples.part)
-        return [run for run in reversed(self.project.runs()) if run.shards(*wanted)]
+        return runs_of(self.project, self.shelf.dataset) if self.project is not None and self.shelf is not None else []
 
     def change_preferences(self, preferences: Preferences) -> None:
         """Takes over and keeps preferences."""
@@ -124,28 +119,44 @@ class Session(QObject):
     def show_dataset(self, name: str | None, run_id: str | None = None) -> None:
         """Shows a data set with one of its runs: the named one, or the newest."""
         if self.project is None or name is None:
-            self.shelf, self.row, self.rows = None, -1, np.zeros(0, np.int64)
-            self.shelf_changed.emit()
-            self.current_changed.emit()
+            self._show_nobody("", "")
             return
-        key = self.key if self.shelf is not None and self.shelf.dataset == name else None
-        samples = self.shelf.samples if key and self.shelf else self.project.samples(name, "body")
-        runs = [run for run in reversed(self.project.runs()) if run.shards(name, "body")]
+        before = self.shelf if self.shelf is not None and self.shelf.dataset == name else None
+        try:
+            samples = before.samples if before is not None else self.project.samples(name, PART)
+        except NeuralAnnotError as error:
+            self._show_nobody(damage.of_people(name, error), name)
+            return
+        runs = runs_of(self.project, name)
         run = next((run for run in runs if run.id == run_id), runs[0] if runs else None)
-        self.shelf = Shelf.of(name, samples, run)
+        self.shelf, self.lost_people = Shelf.of(name, samples, run), ""
         self.shelf.take_verdicts(self.judgements)
-        self.rows = self.shelf.rows(self.show, self.order, self.text)
-        self.row = samples.index_of[key] if key else int(self.rows[0]) if len(self.rows) else -1
+        self.selection.arrange(self.shelf)
+        if before is None or self.row < 0:
+            self.selection.row = self.selection.first
         self._take_reasons()
         self.shelf_changed.emit()
         self.rows_changed.emit()
         self.current_changed.emit()
 
+    def _show_first(self) -> None:
+        """Shows the first data set."""
+        names, error = dataset_names(self.project)
+        if error is not None:
+            self._show_nobody(damage.of_people("", error), "")
+        else:
+            self.show_dataset(names[0] if names else None)
+
+    def _show_nobody(self, lost: str, dataset: str) -> None:
+        self.shelf, self.lost_people, self.lost_dataset = None, lost, dataset
+        self.selection.clear()
+        self.shelf_changed.emit()
+        self.current_changed.emit()
+
     def reload(self) -> None:
         """Reads the data set that is shown anew, because it was imported again."""
         if self.shelf is None or self.project is None:
-            datasets = self.datasets()
-            self.show_dataset(datasets[0] if datasets else None)
+            self._show_first()
             return
         key, name, run = self.key, self.shelf.dataset, self.shelf.run
         self.shelf = None
@@ -166,22 +177,33 @@ class Session(QObject):
 
     def arrange(self, *, show: Show | None = None, order: Order | None = None, text: str | None = None) -> None:
         """Applies a filter, an order or a search; the current person stays current where the list has him."""
-        self.show = self.show if show is None else show
-        self.order = self.order if order is None else order
-        self.text = self.text if text is None else text
+        chosen = self.selection
+        chosen.show = chosen.show if show is None else show
+        chosen.order = chosen.order if order is None else order
+        chosen.text = chosen.text if text is None else text
         if self.shelf is None:
             return
-        self.rows = self.shelf.rows(self.show, self.order, self.text)
+        chosen.arrange(self.shelf)
         self.rows_changed.emit()
-        if len(self.rows) and self.row not in self.rows:
-            self.go_to_row(int(self.rows[0]))
+        if len(chosen.rows) and chosen.place < 0:
+            self.go_to_row(chosen.first)
 
     # -- the current person ------------------------------------------------------------------------------------------
 
     @property
+    def rows(self) -> np.ndarray:
+        """Rows of the shelf that the list shows, in its order."""
+        return self.selection.rows
+
+    @property
+    def row(self) -> int:
+        """Row of the current person; -1 for nobody."""
+        return self.selection.row
+
+    @property
     def key(self) -> str | None:
         """Key of the current sample."""
-        return self.shelf.samples.keys[self.row] if self.shelf is not None and self.row >= 0 else None
+        return self.shelf.sample_key(self.row) if self.shelf is not None and self.row >= 0 else None
 
     @property
     def sample(self) -> Sample | None:
@@ -208,35 +230,31 @@ class Session(QObject):
         """Makes a person current."""
         if self.shelf is None or row == self.row or not 0 <= row < len(self.shelf.samples):
             return
-        self.row = row
+        self.selection.row = row
         self._take_reasons()
         self.current_changed.emit()
 
     def step(self, by: int) -> bool:
         """Goes `by` places down the list; False at its end."""
-        place = self._place()
-        target = min(max(place + by, 0), len(self.rows) - 1)
-        if not len(self.rows) or target == place:
-            return False
-        self.go_to_row(int(self.rows[target]))
-        return True
+        row = self.selection.beside(by)
+        if row >= 0:
+            self.go_to_row(row)
+        return row >= 0
 
     def next_unreviewed(self) -> bool:
         """The next person in the list whose fit nobody judged, from here round to the start."""
         if self.shelf is None or not len(self.rows):
             return False
-        turned = np.roll(self.rows, -(self._place() + 1))
-        open_rows = turned[(self.shelf.verdicts[turned] == 0) & (self.shelf.status[turned] == 1)]
-        if not len(open_rows):
+        row = self.selection.next_unreviewed(self.shelf)
+        if row < 0:
             self.messages.note("Everybody in this list is judged.")
             return False
-        self.go_to_row(int(open_rows[0]))
+        self.go_to_row(row)
         return True
 
     def ahead(self, count: int) -> list[int]:
         """Rows of the next people in the list."""
-        place = self._place()
-        return [int(row) for row in self.rows[place + 1 : place + 1 + count]] if place >= 0 else []
+        return self.selection.ahead(count)
 
     def go_to_id(self, text: str) -> bool:
         """Goes to the person whose key or annotation id is `text`."""
@@ -250,38 +268,32 @@ class Session(QObject):
         self.go_to_row(row)
         return True
 
-    def _place(self) -> int:
-        found = np.flatnonzero(self.rows == self.row)
-        return int(found[0]) if len(found) else -1
-
     def _take_reasons(self) -> None:
         judgement = self.judgement
         self.armed = judgement.reasons if judgement is not None else ()
 
     # -- verdicts ----------------------------------------------------------------------------------------------------
 
+    @property
+    def judgements(self) -> Mapping[FitKey, Judgement]:
+        """The verdict in force of every judged fit."""
+        return self.verdicts.in_force if self.verdicts is not None else {}
+
     def load_reviews(self) -> None:
         """Reads the review log; done after the first photo is on the screen, because the database costs time."""
-        if self.project is None:
+        if self.verdicts is None:
             return
-        if self._log is None:
-            self._log = ReviewLog(self.project.reviews_path)
-        try:
-            self.judgements = self._log.judgements()
-        except NeuralAnnotError as error:
-            self.messages.error(str(error))
-            return
-        if self.shelf is not None:
-            self.shelf.take_verdicts(self.judgements)
-        if self.judgement is not None:
-            self._take_reasons()
-        self.verdicts_changed.emit()
+        self.verdicts.load()
+        if self.verdicts.problem:
+            self.problems_changed.emit()
+        self._take_verdicts()
 
     def judge(self, verdict: Verdict, reasons: tuple[str, ...] | None = None) -> bool:
         """Stores a verdict with the armed reasons, at once and durably, and goes on; False if nothing was stored."""
         if not self._store(verdict, self.armed if reasons is None else reasons):
             return False
-        self._judged_at.append(time.monotonic())
+        assert self.verdicts is not None
+        self.verdicts.count()
         if self.preferences.auto_advance:
             self.step(1)
         return True
@@ -289,9 +301,8 @@ class Session(QObject):
     def toggle_reason(self, digit: int) -> None:
         """Arms or disarms a reason for the current person; on one who is judged it changes what is stored."""
         reason = next((reason for reason in REASONS if reason.digit == digit), None)
-        if reason is None or self.fit_key is None or not self._may_write():
+        if reason is None or self.fit_key is None or not self._may_judge():
             return
-        self._need_reviews()
         has = reason.id in self.armed
         self.armed = tuple(r for r in self.armed if r != reason.id) if has else (*self.armed, reason.id)
         judgement = self.judgement
@@ -312,81 +323,70 @@ class Session(QObject):
         """Goes to the person who was judged last."""
         if self.shelf is None or self.shelf.run is None:
             return False
-        mine = [j for j in self.judgements.values() if j.fit.run == self.shelf.run.id and j.fit.sample != self.key]
-        rows = [(j.time, self.shelf.samples.index_of.get(j.fit.sample, -1)) for j in mine]
-        rows = [(when, row) for when, row in rows if row >= 0]
-        if not rows:
-            return False
-        self.go_to_row(max(rows)[1])
-        return True
+        index = self.shelf.samples.index_of
+        row = self.verdicts.newest(self.shelf.run.id, index, but=self.key) if self.verdicts is not None else -1
+        self.go_to_row(row)
+        return row >= 0
 
     @property
     def pace(self) -> float:
         """Verdicts a minute over the last five minutes."""
-        now = time.monotonic()
-        recent = [moment for moment in self._judged_at if now - moment < _PACE_SECONDS]
-        return 60 * (len(recent) - 1) / max(recent[-1] - recent[0], 1.0) if len(recent) > 1 else 0.0
+        return self.verdicts.pace if self.verdicts is not None else 0.0
 
-    def _may_write(self) -> bool:
-        if self.read_only:
-            self.messages.warn(f"This window is read-only: {self.held_by} has the project open.")
-        return not self.read_only
+    def _may_judge(self) -> bool:
+        if not self.read_only:
+            self._need_reviews()
+        if self.no_verdicts:
+            self.messages.warn(self.no_verdicts)
+        return not self.no_verdicts
 
     def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:
         key = self.fit_key
-        if key is None:
+        if key is None or self.verdicts is None:
             self.messages.warn("This person has no fit to judge in the run that is shown.")
+            return False
+        if not self._may_judge():
             return False
         event = ReviewEvent(
             EventKind.VERDICT, key, value=verdict.value, reasons=reasons, reviewer=self.preferences.name
         )
-        return self._may_write() and self._append(event)
-
-    def _append(self, event: ReviewEvent) -> bool:
-        self._need_reviews()
-        assert self._log is not None
         try:
-            self._log.append(event)
+            self.verdicts.append(event)
         except NeuralAnnotError as error:
             self.messages.error(str(error))
             return False
-        if event.kind is EventKind.VERDICT and event.fit is not None:
-            verdict = Verdict(event.value)
-            judgement = Judgement(event.fit, verdict, event.reasons, event.note, event.reviewer, event.time, event.id)
-            self.judgements[event.fit] = judgement
-            self._mark(event.fit)
+        if self.shelf is not None:
+            self.shelf.take_verdict(key, self.judgements.get(key))
         self.verdicts_changed.emit()
         return True
 
     def _need_reviews(self) -> None:
-        if self._log is None:
+        if self.verdicts is not None and not self.verdicts.loaded:
             self.load_reviews()
 
-    def _mark(self, fit: FitKey) -> None:
+    def _take_verdicts(self) -> None:
         if self.shelf is not None:
-            self.shelf.take_verdict(fit, self.judgements.get(fit))
+            self.shelf.take_verdicts(self.judgements)
+        if self.judgement is not None:
+            self._take_reasons()
+        self.verdicts_changed.emit()
 
     def _take_back(self, *, undo: bool) -> None:
-        if self.project is None or not self._may_write():
+        if self.verdicts is None or not self._may_judge():
             return
-        self._need_reviews()
-        assert self._log is not None
+        if self.verdicts.stale:  # somebody else wrote to the log
+            self.load_reviews()
         try:
-            events = self._log.events()
+            concerned = self.verdicts.take_back(self.preferences.name, undo=undo)
         except NeuralAnnotError as error:
             self.messages.error(str(error))
             return
-        event = (undo_event if undo else redo_event)(events, self.preferences.name)
-        if event is None:
+        if concerned is None:
             self.messages.note(f"There is nothing to {'undo' if undo else 'redo'}.")
             return
-        if not self._append(event):
-            return
-        by_id = {known.id: known for known in events}
-        concerned = by_id[event.undone]
-        concerned = by_id.get(concerned.undone, concerned)
-        self.load_reviews()
         if concerned.fit is not None:
+            if self.shelf is not None:
+                self.shelf.take_verdict(concerned.fit, self.judgements.get(concerned.fit))
             self._go_to_fit(concerned.fit)
         self.verdicts_changed.emit()
 

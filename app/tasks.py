@@ -124,7 +124,8 @@ class Tasks(QObject):
         shown = shelf.run if shelf is not None else None
         if shown is not None and shown.info.annotator == _TRAINED and shown.state == FINISHED:
             return shown
-        return project.newest_run(_TRAINED) if project is not None else None
+        known = reversed(project.runs()) if project is not None else ()
+        return next((run for run in known if run.info.annotator == _TRAINED and run.state == FINISHED), None)
 
     def resume(self, run_id: str) -> None:
         """Goes on with a run that ended early."""

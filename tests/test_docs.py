@@ -186,7 +186,7 @@ def wrong_with(words: list[str]) -> str:
 def test_a_wrong_command_is_found() -> None:
     assert wrong_with(["queue", "P"])
     assert wrong_with(["reviews", "export", "P"])
-    assert wrong_with(["run", "P", "--samples", "x"])
+    assert wrong_with(["run", "P", "--people", "x"])
     assert not wrong_with(["run", "P", "--resume"])
     assert not wrong_with(["P"])
 
@@ -220,7 +220,7 @@ def unquoted(cell: str) -> str:
 def test_every_recipe_field_is_documented_with_its_default() -> None:
     rows = table(DOCS / "guide.md", "### Recipes")
     documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
-    assert documented == {field.name: str(field.default) for field in fields(BodyRecipe)}
+    assert documented == {field.name: str(field.default).lower() for field in fields(BodyRecipe)}
     assert all(len(row[2]) > 10 for row in rows)
 
 

@@ -159,7 +159,7 @@ class OrbitView(QWidget):
                 painter.drawPixmap(area, self._pictures[number], QRectF(self._pictures[number].rect()))
         if not self._announced and len(self._pictures) == len(self._panes):
             self._announced = True
-            QTimer.singleShot(0, self.painted.emit)
+            QTimer.singleShot(0, self, self.painted.emit)  # not if the view is gone by then
 
     # -- drawing ---------------------------------------------------------------------------------------------------------
 

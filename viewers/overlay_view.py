@@ -93,6 +93,7 @@ class OverlayView(QGraphicsView):
         self._points = _PointsItem()
         self._canvas.addItem(self._points)
         self._shown = Scene((1, 1))
+        self._note = ""
         self._opacity, self._mesh_visible, self._fitted = 0.85, True, True
         self._renderer: MeshRenderer | None = None
         self._announced = True
@@ -116,7 +117,7 @@ class OverlayView(QGraphicsView):
         self._announced = False
         self.viewport().repaint()  # the photo is not to wait for the mesh
         if scene.photo is not None:
-            QTimer.singleShot(0, self.photo_painted.emit)
+            QTimer.singleShot(0, self, self.photo_painted.emit)  # not if the view is gone by then
         self._soon(0)
 
     def set_meshes(self, meshes: tuple[SceneMesh, ...]) -> None:
@@ -130,6 +131,11 @@ class OverlayView(QGraphicsView):
     def settled(self) -> bool:
         """Whether everything of the current scene is on the screen."""
         return self._announced and not self._timer.isActive()
+
+    def set_note(self, sentence: str) -> None:
+        """A sentence over the top of the photo, where nothing moves for it; empty for none."""
+        self._note = sentence
+        self.viewport().update()
 
     def set_opacity(self, opacity: float) -> None:
         """Opacity of the mesh, 0 to 1."""
@@ -210,17 +216,19 @@ class OverlayView(QGraphicsView):
         self._soon(_RERENDER_MS)
 
     def drawForeground(self, painter: QPainter, rect: QRectF | object) -> None:
-        if self._shown.photo is None and self._shown.message:
+        lines = (self._shown.message if self._shown.photo is None else "", self._note)
+        sentence = "\n".join(line for line in lines if line)
+        if sentence:
             painter.save()
             painter.resetTransform()
             words = int(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap)
             room = self.viewport().rect().adjusted(48, 24, -48, -24)
-            area = painter.boundingRect(room, words, self._shown.message)
+            area = painter.boundingRect(room, words, sentence)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(self.palette().alternateBase())  # the mesh and the points may lie behind
             painter.drawRoundedRect(area.adjusted(-12, -8, 12, 8), 6, 6)
             painter.setPen(self.palette().text().color())
-            painter.drawText(room, words, self._shown.message)
+            painter.drawText(room, words, sentence)
             painter.restore()
 
     def _soon(self, milliseconds: int) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+_MOST_TICKS = 6
 
 
 class CurvePlot(QWidget):
@@ -30,7 +33,10 @@ class CurvePlot(QWidget):
         layout.addWidget(self._plot)
 
     def show_curves(self, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], color: str) -> None:
-        """Exchanges the curves: name -> (x, y); values that are not positive cannot be shown on a logarithmic axis."""
+        """Exchanges the curves: name -> (x, y); values that are not positive cannot be shown on a logarithmic axis.
+
+        A curve of one point is drawn as a point.
+        """
         pen = self.palette().color(QPalette.ColorRole.WindowText)
         for side in ("left", "bottom"):
             axis = self._plot.getAxis(side)
@@ -38,8 +44,27 @@ class CurvePlot(QWidget):
             axis.setPen(pen)
         for name in [name for name in self._curves if name not in curves]:
             self._plot.removeItem(self._curves.pop(name))
+        shown: list[float] = []
         for name, (x, y) in curves.items():
             if name not in self._curves:
-                self._curves[name] = self._plot.plot(pen={"color": color, "width": 2})
+                self._curves[name] = self._plot.plot(pen={"color": color, "width": 2}, symbolSize=8)
             kept = [(a, b) for a, b in zip(x, y, strict=True) if b > 0]
-            self._curves[name].setData([a for a, _ in kept], [b for _, b in kept])
+            symbol = {"symbol": "o", "symbolBrush": color, "symbolPen": None} if len(kept) == 1 else {"symbol": None}
+            self._curves[name].setData([a for a, _ in kept], [b for _, b in kept], **symbol)
+            shown += [b for _, b in kept]
+        self._plot.setLabel("left", ", ".join(curves))
+        ticks = log_ticks(min(shown), max(shown)) if shown else []
+        self._plot.getAxis("left").setTicks([[(math.log10(value), f"{value:.3g}") for value in ticks]])
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """At most six places on a logarithmic axis from `low` to `high` (positive) that are labelled; round ones if two fit in."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
+        if 2 <= len(ticks) <= _MOST_TICKS:
+            return ticks
+        if len(ticks) < 2:
+            return sorted({low, high})
+    return ticks[:: math.ceil(len(ticks) / _MOST_TICKS)]

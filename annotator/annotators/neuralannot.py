@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from annotator.batches import Crops
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE, Camera, Crop, crop_from_camera, solve_translation
+from annotator.crops import Crops
 from annotator.fit import FitHeader, Fits
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork
 from annotator.progress import Progress, Work
@@ -129,7 +129,7 @@ def predictor(
 
 def crops_tensor(crops: Crops, rows: np.ndarray, device: torch.device) -> torch.Tensor:
     """`(B, 3, S, S)` uint8, channels last in memory."""
-    return torch.as_tensor(crops.images[rows]).to(device).permute(0, 3, 1, 2)
+    return torch.as_tensor(crops.take(rows)).to(device).permute(0, 3, 1, 2)
 
 
 def _padded(rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -1,8 +1,8 @@
 """A body model in torch: batched, with gradients, as a full mesh or only as the points that a loss needs.
 
-The points of a loss touch a few hundred vertices, so template, shapes, pose correctives and skinning are kept for those
-rows alone, and joints are an affine function of shape. Every skinning weight of the file counts. Equal to the smplx
-package and to its numpy sister `posing.py`.
+The points of a loss touch a few hundred vertices, so template, blend shapes and skinning are kept for those rows alone, and
+joints are an affine function of shape. Every skinning weight of the file counts. Equal to the smplx package and to its
+numpy sister `posing.py`. On the CPU in float32 the work is done by compiled loops (`compiled.py`), elsewhere by torch.
 
 Legend: `...` any batch shape, B all of it flattened, J joints, U vertices evaluated, K points.
 """
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
+from annotator.bodies.compiled import CompiledBody, Rows, usable
+from annotator.bodies.compiled import axis_angle_to_matrix as quick_matrices
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import NECK_JOINT, PointMap
-from annotator.bodies.posing import full_pose_parts, parameter_widths, rest_pose, tree_levels
+from annotator.bodies.posing import full_pose_parts, rest_pose, tree_levels, widths_of
 from annotator.bodies.skinning import QuickMesh
 from annotator.rotations import axis_angle_to_matrix
 
@@ -57,14 +60,14 @@ class BodyModel(nn.Module):
         maps: point maps; their points come out one after the other.
         vertices: whether to evaluate the full mesh.
         contour: whether to evaluate the face's contour at the neck's yaw.
+        flat_hand_mean: True: zero hand pose is the flat hand; parameters of fits here belong to False, the mean hand.
 
     Raises:
         ValueError: `contour` of a model that has none.
     """
 
     template: Tensor
-    shapes: Tensor
-    correctives: Tensor
+    blend: Tensor
     skin: Tensor
     joint_template: Tensor
     joint_shapes: Tensor
@@ -76,14 +79,21 @@ class BodyModel(nn.Module):
     rest_pose: Tensor
 
     def __init__(
-        self, data: BodyModelData, maps: Sequence[PointMap] = (), *, vertices: bool = False, contour: bool = False
+        self,
+        data: BodyModelData,
+        maps: Sequence[PointMap] = (),
+        *,
+        vertices: bool = False,
+        contour: bool = False,
+        flat_hand_mean: bool = False,
     ) -> None:
         super().__init__()
         self.family, self.parents = data.family, data.parents.tolist()
         self.levels: list[list[int]] = [level.tolist() for level in tree_levels(data.parents)]
-        self._widths = full_pose_parts(data.family)
+        self._widths, self._pose = widths_of(data), full_pose_parts(data.family)
         self._neck = NECK_JOINT.get(data.family, 0)
         self.full, self.contour = vertices, contour
+        self._compiled: CompiledBody | None = None
         self._mesh: QuickMesh | None = None
         of_points = np.unique(np.concatenate([np.zeros(0, np.int64), *(m.vertex_ids for m in maps)]))
         of_contour = _contour_vertices(data) if contour else np.zeros((0, 17, 3), np.int64)
@@ -94,7 +104,7 @@ class BodyModel(nn.Module):
                 [np.zeros((0, len(of_points))), *(m.vertex_weights[:, of_points].toarray() for m in maps)]
             ),
             "contour_weights": data.landmarks.contour_bary if contour and data.landmarks else np.zeros((0, 17, 3)),
-            "rest_pose": rest_pose(data),
+            "rest_pose": rest_pose(data, flat_hand_mean=flat_hand_mean),
         }
         for name, values in arrays.items():
             self.register_buffer(
@@ -107,14 +117,16 @@ class BodyModel(nn.Module):
         """Poses people.
 
         Args:
-            parameters: `(..., d)` by the smplx package's names (`posing.parameter_widths`); axis-angle in radians, hand
+            parameters: `(..., d)` by the smplx package's names (`posing.widths_of`); axis-angle in radians, hand
                 pose without the mean, `transl` in metres. Those not named are zeros.
 
         Raises:
             ValueError: a name is unknown to the family, or a width is wrong.
         """
         pose, shape, transl = self._gathered(parameters)
-        return self.turned(axis_angle_to_matrix(pose), shape, transl=transl)
+        quick = usable(pose, self.template)
+        turn = _turned_quickly if quick else axis_angle_to_matrix
+        return self.turned(turn(pose), shape, transl=transl)
 
     def turned(self, rotations: Tensor, shape: Tensor, *, transl: Tensor | None = None) -> BodyOutput:
         """Poses people from rotation matrices.
@@ -129,16 +141,11 @@ class BodyModel(nn.Module):
         if count < len(self.parents):
             rest = axis_angle_to_matrix(self.rest_pose[count:]).expand(len(rotations), -1, -1, -1)
             rotations = torch.cat([rotations, rest], dim=1)
-        rest_joints = self.joint_template + torch.einsum("jcs,bs->bjc", self.joint_shapes[..., : shape.shape[1]], shape)
-        turned, joints = self._chain(rotations, rest_joints)
-        skinned = self._skinned(rotations, turned, joints, rest_joints, shape)
+        joints, turned, points, skinned = self._posed(rotations, shape)
         if transl is not None:
             offset = transl.reshape(-1, 1, 3)
-            joints, skinned = joints + offset, skinned + offset
-        return self._output(joints, turned, skinned, batch)
-
-    def _output(self, joints: Tensor, turned: Tensor, skinned: Tensor, batch: torch.Size) -> BodyOutput:
-        points = self.joint_weights @ joints + self.point_weights @ skinned[:, self.point_vertices]
+            sums = self.joint_weights.sum(dim=1) + self.point_weights.sum(dim=1)  # 0 of points that are not present
+            joints, skinned, points = joints + offset, skinned + offset, points + sums[:, None] * offset
         contour = self._contour(turned, skinned) if self.contour else None
 
         def back(values: Tensor) -> Tensor:
@@ -154,8 +161,7 @@ class BodyModel(nn.Module):
 
     def _gathered(self, parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Full pose `(..., J, 3)` with the mean hands added, shape and translation."""
-        first = next(iter(parameters.values()))
-        widths = parameter_widths(self.family)
+        first, widths = next(iter(parameters.values())), self._widths
         for name, values in parameters.items():
             if values.shape[-1] != widths.get(name):
                 raise ValueError(
@@ -165,9 +171,51 @@ class BodyModel(nn.Module):
         def take(name: str, width: int) -> Tensor:
             return parameters[name] if name in parameters else first.new_zeros(*first.shape[:-1], width)
 
-        pose = torch.cat([take(name, width) for name, width in self._widths], dim=-1).unflatten(-1, (-1, 3))
+        pose = torch.cat([take(name, width) for name, width in self._pose], dim=-1).unflatten(-1, (-1, 3))
         shape = [take(name, widths[name]) for name in ("betas", "expression") if name in widths]
         return pose + self.rest_pose, torch.cat(shape, dim=-1), parameters.get("transl")
+
+    def _posed(self, rotations: Tensor, shape: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Joints, their global rotations, points, and the vertices evaluated: the quickest way that may be taken."""
+        if not usable(rotations, shape, self.template):
+            return self._plainly(rotations, shape)
+        body = self._compiled = self._compiled or self._arrays_for_loops()
+        if not self.full or (torch.is_grad_enabled() and (rotations.requires_grad or shape.requires_grad)):
+            return body.posed(rotations, shape)
+        mesh = self._mesh = self._mesh or QuickMesh(body)
+        return mesh.posed(rotations, shape)
+
+    def _arrays_for_loops(self) -> CompiledBody:
+        used = len(self.template)
+        of_vertices = sparse.csr_array(self.point_weights.numpy())
+        places = self.point_vertices.numpy()[of_vertices.indices]
+        return CompiledBody(
+            parents=np.array(self.parents, np.int32),
+            joint_template=self.joint_template.flatten(),
+            joint_shapes=self.joint_shapes.flatten(0, 1).T.contiguous(),
+            template=self.template.flatten(),
+            blend=self.blend,
+            skin=Rows.of(self.skin.numpy()),
+            of_joints=Rows.of(self.joint_weights.numpy()),
+            of_vertices=Rows.of(
+                sparse.csr_array((of_vertices.data, places, of_vertices.indptr), shape=(len(self.point_weights), used))
+            ),
+            plain=self._plainly,
+        )
+
+    def _plainly(self, local: Tensor, shape: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same by torch alone: on any device, in any precision, to any order of differentiation."""
+        rest_joints = self.joint_template + torch.einsum("jcs,bs->bjc", self.joint_shapes[..., : shape.shape[1]], shape)
+        turned, joints = self._chain(local, rest_joints)
+        feature = (local[:, 1:] - torch.eye(3, device=local.device, dtype=local.dtype)).flatten(1)
+        offsets = joints - (turned @ rest_joints[..., None])[..., 0]
+        transforms = torch.cat([turned, offsets[..., None]], dim=-1).flatten(2)
+        blend = torch.cat([self.blend[: shape.shape[1]], self.blend[self.joint_shapes.shape[2] :]])
+        rest = self.template + (torch.cat([shape, feature], dim=1) @ blend).unflatten(1, (len(self.template), 3))
+        blended = (self.skin @ transforms).unflatten(2, (3, 4))
+        skinned = (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
+        points = self.joint_weights @ joints + self.point_weights @ skinned[:, self.point_vertices]
+        return joints, turned, points, skinned
 
     def _chain(self, local: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
         """Global rotations and places of the joints, level by level of the tree."""
@@ -183,26 +231,6 @@ class BodyModel(nn.Module):
                 turned[joint], placed[joint] = turn[:, column], place[:, column]
         return torch.stack(turned, dim=1), torch.stack(placed, dim=1)
 
-    def _skinned(self, local: Tensor, turned: Tensor, joints: Tensor, rest_joints: Tensor, shape: Tensor) -> Tensor:
-        feature = (local[:, 1:] - torch.eye(3, device=local.device, dtype=local.dtype)).flatten(1)
-        offsets = joints - (turned @ rest_joints[..., None])[..., 0]
-        transforms = torch.cat([turned, offsets[..., None]], dim=-1).flatten(2)
-        quick = self._quick(transforms)
-        if quick is not None:
-            return quick(shape, feature, transforms)
-        rest = self.template + torch.einsum("ucs,bs->buc", self.shapes[..., : shape.shape[1]], shape)
-        rest = rest + (feature @ self.correctives).unflatten(1, (-1, 3))
-        blended = (self.skin @ transforms).unflatten(2, (3, 4))
-        return (blended[..., :3] @ rest[..., None])[..., 0] + blended[..., 3]
-
-    def _quick(self, transforms: Tensor) -> QuickMesh | None:
-        """The compiled way to a full mesh, where it may be taken: on the CPU, in float32, without gradients."""
-        if not self.full or transforms.requires_grad or transforms.is_cuda or transforms.dtype is not torch.float32:
-            return None
-        if self._mesh is None:
-            self._mesh = QuickMesh.of(self.template, self.shapes, self.correctives, self.skin)
-        return self._mesh
-
     def _contour(self, turned: Tensor, skinned: Tensor) -> Tensor:
         """`(B, 17, 3)`: the row of the table is the yaw of the neck in whole degrees, clamped to 39 either way."""
         neck = turned[:, self._neck].detach()
@@ -214,18 +242,28 @@ class BodyModel(nn.Module):
         return (corners * self.contour_weights[row][..., None]).sum(dim=-2)
 
 
+def _turned_quickly(vectors: Tensor) -> Tensor:
+    return quick_matrices(vectors, axis_angle_to_matrix)
+
+
 def _rows(data: BodyModelData, used: np.ndarray) -> dict[str, np.ndarray]:
     shapes = np.concatenate([data.shapedirs, data.exprdirs], axis=2)
-    columns = (3 * used[:, None] + np.arange(3)).ravel()
-    joint_shapes = data.joint_regressor @ shapes.reshape(len(shapes), -1)
+    count = shapes.shape[2]
+    joint_shapes = data.joint_regressor @ shapes.reshape(len(shapes), 3 * count)
     return {
         "template": data.v_template[used],
-        "shapes": shapes[used],
-        "correctives": data.posedirs[:, columns].toarray(),
+        "blend": np.concatenate([shapes[used].reshape(3 * len(used), count).T, _correctives(data, used)]),
         "skin": data.weights[used].toarray(),
         "joint_template": data.joint_regressor @ data.v_template,
-        "joint_shapes": joint_shapes.reshape(len(data.parents), 3, -1),
+        "joint_shapes": joint_shapes.reshape(len(data.parents), 3, count),
     }
+
+
+def _correctives(data: BodyModelData, used: np.ndarray) -> np.ndarray:
+    """`(9 (J - 1), 3 U)` pose correctives of some vertices."""
+    if isinstance(data.posedirs, np.ndarray):
+        return data.posedirs[:, used].reshape(len(data.posedirs), 3 * len(used))
+    return data.posedirs[:, (3 * used[:, None] + np.arange(3)).ravel()].toarray()
 
 
 def _contour_vertices(data: BodyModelData) -> np.ndarray:

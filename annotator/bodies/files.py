@@ -1,66 +1,51 @@
-"""Body-model files, read without executing anything, as plain arrays.
+"""Body models as arrays, read from files without executing anything.
 
-A folder is laid out as `smplx.create` takes it: `smplx/SMPLX_NEUTRAL.npz`, `smpl/SMPL_NEUTRAL.pkl` (that package's
-SMPL opens nothing else), `mano/MANO_RIGHT.npz` and `MANO_LEFT.npz`, `flame/FLAME_NEUTRAL.npz` with its two embeddings.
+A folder is laid out as `smplx.create` takes it: `smplx/SMPLX_NEUTRAL.npz`, `smplh/SMPLH_MALE.npz`, `smpl/SMPL_NEUTRAL.pkl`
+(that package's SMPL opens nothing else), `mano/MANO_RIGHT.npz` and `MANO_LEFT.npz`, `flame/FLAME_NEUTRAL.npz` with its
+two embeddings.
 """
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from scipy import sparse
 
-import resources
+from annotator.bodies.layouts import (
+    CONTOUR_KEYS,
+    DYNAMIC_EMBEDDING,
+    FACE_KEYS,
+    LAYOUTS,
+    OPEN_BODY,
+    SPARSE_POSEDIRS,
+    STATIC_EMBEDDING,
+    Layout,
+    default_root,
+    layout_of,
+    model_path,
+    require_shapes,
+)
 from annotator.bodies.pickles import read_object_npy, read_pickle
-from annotator.bodies.points import Landmarks, PointMap, model_points, vertices_needed
-from annotator.errors import BodyModelError, UnknownNameError
+from annotator.bodies.points import Landmarks, PointMap, model_points
+from annotator.bodies.stored import by_component, content_hash, holds_objects, names_in, read_arrays
+from annotator.errors import BodyModelError
 
-_ROUND = 1e-6
-_FACE_KEYS = ("lmk_faces_idx", "lmk_bary_coords")
-_CONTOUR_KEYS = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
-_NUMBERS = ("head_top", "smplx_vertices")
-_SPARSE_POSEDIRS = ("posedirs_data", "posedirs_indices", "posedirs_indptr")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the smplx package wants of a model.
-
-    Attributes:
-        family: folder, and key of `fit.PARAMETERS`. title: what people call it.
-        stem: file name, with `{gender}`. suffixes: those that the package opens, ours first.
-        joints: kinematic joints. side: of a single hand, else empty.
-        components: of shape and expression. keys: arrays beyond those that every family has.
-    """
-
-    family: str
-    title: str
-    stem: str
-    joints: int
-    components: int
-    keys: tuple[str, ...] = ()
-    side: str = ""
-    suffixes: tuple[str, ...] = (".npz", ".pkl")
-
-
-_COMMON_KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
-_SMPLX_HANDS = ("hands_meanl", "hands_meanr", "hands_componentsl", "hands_componentsr")
-_HAND = ("hands_mean", "hands_components")
-LAYOUTS: dict[str, Layout] = {
-    "smplx": Layout("smplx", "SMPL-X", "SMPLX_{gender}", 55, 20, (*_SMPLX_HANDS, *_FACE_KEYS, *_CONTOUR_KEYS)),
-    "smpl": Layout("smpl", "SMPL", "SMPL_{gender}", 24, 10, suffixes=(".pkl",)),
-    "mano_right": Layout("mano", "MANO", "MANO_RIGHT", 16, 10, _HAND, "right"),
-    "mano_left": Layout("mano", "MANO", "MANO_LEFT", 16, 10, _HAND, "left"),
-    "flame": Layout("flame", "FLAME", "FLAME_{gender}", 5, 20, _FACE_KEYS),
-}
-"""Every model that can be read, by the name that `load_body_model` takes."""
+__all__ = [
+    "LAYOUTS",
+    "OPEN_BODY",
+    "BodyModelData",
+    "content_hash",
+    "default_root",
+    "load_body_model",
+    "model_path",
+    "read_arrays",
+    "read_model",
+    "verified",
+]
 
 
 @dataclass(frozen=True)
@@ -68,11 +53,13 @@ class BodyModelData:
     """A body model as arrays: y up, facing +z, the person's left at +x, metres.
 
     Attributes:
-        family: smplx, smpl, mano or flame. side: left or right for a single hand, else empty.
+        family: smplx, smplh, smpl, mano or flame. side: left or right for a single hand, else empty.
         hash: of the arrays' rounded contents, so that equal builds have equal hashes.
         v_template: `(V, 3)` float32. faces: `(F, 3)` int32.
-        shapedirs, exprdirs: `(V, 3, 10)` float32 per standard deviation; `(V, 3, 0)` where there are no expressions.
-        posedirs: `(9 (J - 1), 3 V)` sparse float32: `(R - I)` flattened times it moves the vertices.
+        shapedirs, exprdirs: `(V, 3, 10)` float32 per standard deviation, or as many components as were asked for;
+            `(V, 3, 0)` where there are no expressions.
+        posedirs: float32: `(R - I)` flattened times it moves the vertices. Sparse `(9 (J - 1), 3 V)` where the file has it
+            sparse, else `(9 (J - 1), V, 3)`, a view of the file.
         joint_regressor: `(J, V)` sparse, from vertices after shape and expression.
         parents: `(J,)` int32, -1 at the root. weights: `(V, J)` sparse, as many non-zeros as the file has.
         hand_mean: `(45,)` by side. hand_components: `(45, 45)` rows by side.
@@ -89,7 +76,7 @@ class BodyModelData:
     faces: np.ndarray
     shapedirs: np.ndarray
     exprdirs: np.ndarray
-    posedirs: sparse.csr_array
+    posedirs: sparse.csr_array | np.ndarray
     joint_regressor: sparse.csr_array
     parents: np.ndarray
     weights: sparse.csr_array
@@ -100,33 +87,22 @@ class BodyModelData:
     points: Mapping[str, PointMap]
 
 
-def default_root() -> Path:
-    """The folder of the open body that ships with the program."""
-    return resources.path("open_body")
+def load_body_model(
+    root: Path, name: str, gender: str = "neutral", *, betas: int = 10, expressions: int = 10
+) -> BodyModelData:
+    """Reads one model: smplx, smplh, smpl, mano_right, mano_left or flame.
 
-
-def model_path(root: Path, name: str, gender: str = "neutral") -> Path:
-    """Where the file of a model lies below `root`; where it would, if it is not there.
-
-    Raises:
-        UnknownNameError: there is no such model.
-    """
-    if name not in LAYOUTS:
-        raise UnknownNameError("body model", name, LAYOUTS)
-    layout = LAYOUTS[name]
-    stem = root / layout.family / layout.stem.format(gender=gender.upper())
-    paths = [stem.with_suffix(suffix) for suffix in layout.suffixes]
-    return next((path for path in paths if path.exists()), paths[0])
-
-
-def load_body_model(root: Path, name: str, gender: str = "neutral") -> BodyModelData:
-    """Reads one model: smplx, smpl, mano_right, mano_left or flame.
+    Args:
+        gender: neutral, female or male.
+        betas, expressions: how many components to take. Fits here have 10 of each.
 
     Raises:
-        BodyModelError: it is missing, damaged, needs code to be executed, or lacks an array.
+        BodyModelError: it is missing, damaged, needs code to be executed, or lacks an array or component.
     """
     arrays = read_model(root, name, gender, dense_posedirs=False)
-    return _model(arrays, LAYOUTS[name], model_path(root, name, gender))
+    layout, path = layout_of(name), model_path(root, name, gender)
+    require_shapes(arrays, layout, path)
+    return _model(arrays, layout, path, betas=betas, expressions=expressions if layout.expressions else 0)
 
 
 def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs: bool = True) -> dict[str, Any]:
@@ -136,48 +112,10 @@ def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs
         dense_posedirs: False leaves `posedirs` unread where the file also has it sparse, which is ten times quicker.
     """
     path = model_path(root, name, gender)
-    arrays = _read_pickled(path) if path.suffix == ".pkl" else read_arrays(path, sparse_only=not dense_posedirs)
+    arrays = read_pickled(path) if path.suffix == ".pkl" else _read_npz(path, dense_posedirs=dense_posedirs)
     if name == "flame":
         arrays |= _embeddings(path.parent)
     return arrays
-
-
-def read_arrays(path: Path, *, sparse_only: bool = False) -> dict[str, Any]:
-    """The plain arrays of an npz; nothing in it is executed. Arrays of objects, which some official files hold, are left out."""
-    try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            left_out = "posedirs" if sparse_only and _SPARSE_POSEDIRS[0] in file.files else ""
-            return {key: file[key] for key in file.files if key != left_out and not _of_objects(file, key)}
-    except FileNotFoundError as error:
-        raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
-
-
-def _holds_objects(path: Path) -> bool:
-    if path.suffix != ".npz":
-        return False
-    with np.load(path, allow_pickle=False) as file:
-        return any(_of_objects(file, key) for key in file.files)
-
-
-def _of_objects(file: Any, key: str) -> bool:
-    with file.zip.open(f"{key}.npy") as entry:
-        header = npy.read_array_header_1_0 if npy.read_magic(entry) == (1, 0) else npy.read_array_header_2_0
-        return header(entry)[2].hasobject
-
-
-def content_hash(arrays: Mapping[str, Any]) -> str:
-    """sha256 over names, shapes and contents rounded to a micrometre; text entries do not count."""
-    digest = hashlib.sha256()
-    for key in sorted(arrays):
-        values = arrays[key].toarray() if sparse.issparse(arrays[key]) else arrays[key]
-        if values.dtype.kind in "US":
-            continue
-        rounded = np.rint(values / _ROUND).astype(np.int64) if values.dtype.kind == "f" else values.astype(np.int64)
-        digest.update(f"{key}{values.shape}".encode())
-        digest.update(np.ascontiguousarray(rounded).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def verified(root: Path, name: str, gender: str = "neutral") -> bool:
@@ -188,18 +126,22 @@ def verified(root: Path, name: str, gender: str = "neutral") -> bool:
     Raises:
         BodyModelError: it states a hash, and its contents have another.
     """
-    arrays = read_model(root, name, gender)
-    if "hash" not in arrays or _holds_objects(model_path(root, name, gender)):
+    arrays, path = read_model(root, name, gender), model_path(root, name, gender)
+    if "hash" not in arrays or (path.suffix == ".npz" and holds_objects(path)):
         return False
     if content_hash(arrays) != str(arrays["hash"]):
-        path = model_path(root, name, gender)
         raise BodyModelError(
             f"{path} is damaged: its contents do not have the hash {arrays['hash']}; fetch or build it again."
         )
     return True
 
 
-def _read_pickled(path: Path) -> dict[str, Any]:
+def read_pickled(path: Path) -> dict[str, Any]:
+    """The arrays by name of a pickle; texts and numbers become arrays of one.
+
+    Raises:
+        BodyModelError: it is damaged, holds anything but arrays by name, or names code.
+    """
     content = read_pickle(path)
     if not isinstance(content, dict):
         raise BodyModelError(f"{path} does not hold arrays by name; fetch it again.")
@@ -209,13 +151,18 @@ def _read_pickled(path: Path) -> dict[str, Any]:
     return arrays
 
 
+def _read_npz(path: Path, *, dense_posedirs: bool) -> dict[str, Any]:
+    has_sparse = not dense_posedirs and SPARSE_POSEDIRS[0] in names_in(path)
+    return read_arrays(path, left_out=("posedirs",) if has_sparse else ())
+
+
 def _embeddings(folder: Path) -> dict[str, Any]:
     """FLAME's landmarks by SMPL-X's names for them; the contour's file is optional, as in the smplx package."""
     paths: list[tuple[Path, tuple[str, str], Callable[[Path], Any]]] = [
-        (folder / "flame_static_embedding.pkl", _FACE_KEYS, read_pickle)
+        (folder / STATIC_EMBEDDING, FACE_KEYS, read_pickle)
     ]
-    if (contour := folder / "flame_dynamic_embedding.npy").exists():
-        paths.append((contour, _CONTOUR_KEYS, read_object_npy))
+    if (contour := folder / DYNAMIC_EMBEDDING).exists():
+        paths.append((contour, CONTOUR_KEYS, read_object_npy))
     arrays: dict[str, Any] = {}
     for path, keys, read in paths:
         content = read(path)
@@ -225,15 +172,13 @@ def _embeddings(folder: Path) -> dict[str, Any]:
     return arrays
 
 
-def _model(arrays: dict[str, Any], layout: Layout, path: Path) -> BodyModelData:
-    _require_shapes(arrays, layout, path)
+def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, expressions: int) -> BodyModelData:
     v_template = arrays["v_template"].astype(np.float32)
-    shapedirs = arrays["shapedirs"].astype(np.float32)
-    split = 300 if shapedirs.shape[2] >= 400 else 10  # the smplx package's rule
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[0] = -1
-    landmarks = _landmarks(arrays) if _FACE_KEYS[0] in layout.keys else None
+    landmarks = _landmarks(arrays) if FACE_KEYS[0] in layout.keys else None
     head_top = int(arrays["head_top"]) if "head_top" in arrays else int(v_template[:, 1].argmax())
+    of_shape, of_expression = layout.split(arrays["shapedirs"].shape[2])
     return BodyModelData(
         family=layout.family,
         side=layout.side,
@@ -241,9 +186,9 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path) -> BodyModelData:
         hash=str(arrays["hash"]) if "hash" in arrays else content_hash(arrays),
         v_template=v_template,
         faces=arrays["f"].astype(np.int32),
-        shapedirs=np.ascontiguousarray(shapedirs[:, :, :10]),
-        exprdirs=np.ascontiguousarray(shapedirs[:, :, split : split + layout.components - 10]),
-        posedirs=_posedirs(arrays, path),
+        shapedirs=_components(arrays, of_shape, betas, path, "shape"),
+        exprdirs=_components(arrays, of_expression, expressions, path, "expression"),
+        posedirs=_posedirs(arrays, layout, path),
         joint_regressor=sparse.csr_array(arrays["J_regressor"].astype(np.float32)),
         parents=parents.astype(np.int32),
         weights=sparse.csr_array(arrays["weights"].astype(np.float32)),
@@ -261,59 +206,24 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path) -> BodyModelData:
     )
 
 
-def _require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> None:
-    wanted = [*_COMMON_KEYS, *layout.keys]
-    if _SPARSE_POSEDIRS[0] in arrays:
-        wanted.remove("posedirs")
-    if missing := [key for key in wanted if key not in arrays]:
-        raise BodyModelError(
-            f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
-        )
-    count, features = len(arrays["v_template"]), 9 * (layout.joints - 1)
-    shapes = _shapes(count, layout)
-    wrong = [
-        k for k in (*wanted, *_CONTOUR_KEYS) if k in arrays and arrays[k].shape not in shapes.get(k, [arrays[k].shape])
-    ]
-    short = arrays["shapedirs"].ndim != 3 or arrays["shapedirs"].shape[2] < layout.components
-    text = [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
-    if wrong or short or text or count < vertices_needed(layout.family):
-        raise BodyModelError(
-            f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {features}); "
-            "fetch it again."
-        )
-    if not all(np.isfinite(arrays[key]).all() for key in ("v_template", "shapedirs")):
+def _components(arrays: Mapping[str, Any], columns: slice, count: int, path: Path, of: str) -> np.ndarray:
+    """`(V, 3, count)` float32, each component in one piece."""
+    found = arrays["shapedirs"][:, :, columns]
+    if found.shape[2] < count:
+        raise BodyModelError(f"{path} has {found.shape[2]} components of {of}, fewer than the {count} asked for.")
+    taken = by_component(found[:, :, :count])
+    if not np.isfinite(taken).all():
         raise BodyModelError(f"{path} holds numbers that are not finite; fetch it again.")
-    above = arrays["kintree_table"][0, 1:]
-    bounds = [(arrays["f"], count), (above, np.arange(1, layout.joints))]
-    bounds += [(arrays[key], len(arrays["f"])) for key in (_FACE_KEYS[0], _CONTOUR_KEYS[0]) if key in arrays]
-    bounds += [(arrays[key], 1 << 31 if key == "smplx_vertices" else count) for key in _NUMBERS if key in arrays]
-    if any((values < 0).any() or (values >= end).any() for values, end in bounds):
-        raise BodyModelError(f"{path} has triangles, joints or landmarks that point outside of it; fetch it again.")
-
-
-def _shapes(count: int, layout: Layout) -> dict[str, list[tuple[int, ...]]]:
-    """What shapes each array may have; `posedirs` of a pickle may be a matrix, since sparse ones have two axes."""
-    joints, features = layout.joints, 9 * (layout.joints - 1)
-    hands = {f"hands_mean{s}": [(45,)] for s in ("", "l", "r")}
-    return hands | {
-        **{f"hands_components{s}": [(45, 45)] for s in ("", "l", "r")},
-        "v_template": [(count, 3)],
-        "weights": [(count, joints)],
-        "J_regressor": [(joints, count)],
-        "kintree_table": [(2, joints)],
-        "posedirs": [(count, 3, features), (3 * count, features)],
-        **{_FACE_KEYS[0]: [(51,)], _FACE_KEYS[1]: [(51, 3)]},
-        **{_CONTOUR_KEYS[0]: [(79, 17)], _CONTOUR_KEYS[1]: [(79, 17, 3)]},
-    }
+    return taken
 
 
 def _landmarks(arrays: Mapping[str, Any]) -> Landmarks:
-    contour_faces = arrays.get(_CONTOUR_KEYS[0], np.zeros((0, 17)))
-    contour_bary = arrays.get(_CONTOUR_KEYS[1], np.zeros((0, 17, 3)))
+    contour_faces = arrays.get(CONTOUR_KEYS[0], np.zeros((0, 17)))
+    contour_bary = arrays.get(CONTOUR_KEYS[1], np.zeros((0, 17, 3)))
     return Landmarks(
         arrays["f"].astype(np.int32),
-        arrays[_FACE_KEYS[0]].astype(np.int64),
-        arrays[_FACE_KEYS[1]].astype(np.float32),
+        arrays[FACE_KEYS[0]].astype(np.int64),
+        arrays[FACE_KEYS[1]].astype(np.float32),
         contour_faces.astype(np.int64),
         contour_bary.astype(np.float32),
     )
@@ -324,21 +234,18 @@ def _by_side(arrays: Mapping[str, Any], key: str, side: str) -> dict[str, np.nda
     return {s: arrays[k].astype(np.float32) for s, k in keys.items() if k in arrays}
 
 
-def _posedirs(arrays: Mapping[str, Any], path: Path) -> sparse.csr_array:
-    vertices, joints = arrays["weights"].shape
-    shape = (9 * (joints - 1), 3 * vertices)
-    if _SPARSE_POSEDIRS[0] not in arrays:
-        return _transposed(arrays["posedirs"], shape)
+def _posedirs(arrays: Mapping[str, Any], layout: Layout, path: Path) -> sparse.csr_array | np.ndarray:
+    shape = (layout.features, 3 * len(arrays["v_template"]))
+    if SPARSE_POSEDIRS[0] not in arrays:
+        found = arrays["posedirs"]
+        if sparse.issparse(found):
+            return sparse.csr_array(found, dtype=np.float32).T.tocsr()
+        return found.reshape(-1, 3, shape[0]).astype(np.float32, copy=False).transpose(2, 0, 1)
     try:
-        matrix = sparse.csr_array(tuple(arrays[key] for key in _SPARSE_POSEDIRS), shape=shape, dtype=np.float32)
+        matrix = sparse.csr_array(tuple(arrays[key] for key in SPARSE_POSEDIRS), shape=shape, dtype=np.float32)
         matrix.check_format(full_check=True)
     except (KeyError, ValueError) as error:
         raise BodyModelError(
             f"{path} has sparse posedirs that do not fit together ({error}); fetch it again."
         ) from error
     return matrix
-
-
-def _transposed(values: Any, shape: tuple[int, int]) -> sparse.csr_array:
-    flat = values if sparse.issparse(values) else values.reshape(shape[1], shape[0])
-    return sparse.csr_array(flat, dtype=np.float32).T.tocsr()

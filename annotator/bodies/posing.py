@@ -2,7 +2,7 @@
 
 Linear blend skinning with shape, expression and pose blend shapes (SMPL and its relatives); equal to the smplx package.
 
-Legend: N people, J joints, V vertices.
+Legend: `...` any batch shape, N people in it, J joints, V vertices, S components, P = 9 (J - 1) pose features.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import CONTOUR_START, NECK_JOINT
 
 PoseParts = tuple[tuple[str, int], ...]
 _FACE_POSE = (("jaw_pose", 3), ("leye_pose", 3), ("reye_pose", 3))
+_HANDS_POSE = (("left_hand_pose", 45), ("right_hand_pose", 45))
 _POSE: dict[str, PoseParts] = {
-    "smplx": (
-        *(("global_orient", 3), ("body_pose", 63), *_FACE_POSE),
-        *(("left_hand_pose", 45), ("right_hand_pose", 45)),
-    ),
+    "smplx": (("global_orient", 3), ("body_pose", 63), *_FACE_POSE, *_HANDS_POSE),
+    "smplh": (("global_orient", 3), ("body_pose", 63), *_HANDS_POSE),
     "smpl": (("global_orient", 3), ("body_pose", 69)),
     "mano": (("global_orient", 3), ("hand_pose", 45)),
     "flame": (("global_orient", 3), ("neck_pose", 3), *_FACE_POSE),
@@ -34,15 +34,24 @@ def full_pose_parts(family: str) -> PoseParts:
     return _POSE[family]
 
 
-def parameter_widths(family: str) -> dict[str, int]:
-    """Every parameter that `Poser.pose` takes for a family, with its width."""
-    expression = {"expression": 10} if family in ("smplx", "flame") else {}
-    return {**dict(_POSE[family]), "betas": 10, **expression, "transl": 3}
+def parameter_widths(family: str, *, betas: int = 10, expressions: int = 10) -> dict[str, int]:
+    """Every parameter that `Poser.pose` takes for a family, with its width.
+
+    Args:
+        betas, expressions: components that the model was loaded with.
+    """
+    expression = {"expression": expressions} if family in ("smplx", "flame") else {}
+    return {**dict(_POSE[family]), "betas": betas, **expression, "transl": 3}
+
+
+def widths_of(body: BodyModelData) -> dict[str, int]:
+    """Every parameter that a loaded model takes, with its width."""
+    return parameter_widths(body.family, betas=body.shapedirs.shape[2], expressions=body.exprdirs.shape[2])
 
 
 @dataclass(frozen=True)
 class Posed:
-    """People posed by a body model: `vertices` `(N, V, 3)`, `joints` `(N, J, 3)`, `rotations` `(N, J, 3, 3)` global."""
+    """People posed by a body model: `vertices` `(..., V, 3)`, `joints` `(..., J, 3)`, `rotations` `(..., J, 3, 3)` global."""
 
     vertices: np.ndarray
     joints: np.ndarray
@@ -50,7 +59,7 @@ class Posed:
     body: BodyModelData
 
     def points(self, skeleton: str) -> np.ndarray:
-        """`(N, K, 3)` points of a skeleton by name (one person without N gives `(K, 3)`); the face's outline is that which the head's yaw shows."""
+        """`(..., K, 3)` points of a skeleton by name; the face's outline is that which the head's yaw shows."""
         points = self.body.points[skeleton].apply(self.joints, self.vertices)
         first, landmarks = CONTOUR_START.get(skeleton), self.body.landmarks
         if first is not None and landmarks is not None and len(landmarks.contour_faces):
@@ -60,43 +69,58 @@ class Posed:
 
 
 class Poser:
-    """Poses one body model; it keeps the arrays in the order that makes one person quick."""
+    """Poses one body model; it keeps the arrays in the order that makes one person quick.
 
-    def __init__(self, body: BodyModelData) -> None:
+    Blend shapes are kept coordinate by coordinate, `(S, 3 V)` with all x first: imported files lie on disk like that, so
+    that nothing is copied and one product runs through them at the speed of memory.
+
+    Args:
+        flat_hand_mean: True: zero hand pose is the flat hand, as the smplx package's option of that name says. Parameters
+            of fits here belong to False, the mean hand.
+    """
+
+    def __init__(self, body: BodyModelData, *, flat_hand_mean: bool = False) -> None:
         self.body = body
-        count = len(body.v_template)
-        self._shapes = np.concatenate([body.shapedirs, body.exprdirs], axis=2).reshape(3 * count, -1)
+        self._rest_pose = rest_pose(body, flat_hand_mean=flat_hand_mean)
+        self._template = np.ascontiguousarray(body.v_template.T).reshape(-1)
+        self._shapes = np.concatenate([_planar(body.shapedirs), _planar(body.exprdirs)])
+        self._correctives = _planar_correctives(body)
         self._joint_template = body.joint_regressor @ body.v_template
-        shapes = self._shapes.reshape(count, -1)
-        self._joint_shapes = (body.joint_regressor @ shapes).reshape(len(body.parents), 3, -1)
+        shapes = np.concatenate([body.shapedirs, body.exprdirs], axis=2)
+        of_joints = body.joint_regressor @ shapes.reshape(len(shapes), 3 * shapes.shape[2])
+        self._joint_shapes = of_joints.reshape(3 * len(body.parents), shapes.shape[2]).T
         self._levels = tree_levels(body.parents)
 
     def pose(self, parameters: Mapping[str, np.ndarray]) -> Posed:
         """Poses people.
 
         Args:
-            parameters: `(N, d)` by the smplx package's names; axis-angle in radians, hand pose without the mean,
+            parameters: `(..., d)` by the smplx package's names; axis-angle in radians, hand pose without the mean,
                 `transl` in metres. Those not named are zeros.
+
+        Raises:
+            ValueError: a name is unknown to the family, or a width is wrong.
         """
-        count = len(next(iter(parameters.values())))
-        given = {name: np.asarray(values, np.float32) for name, values in parameters.items()}
-        expression = _take(given, "expression", count, 10)[:, : self.body.exprdirs.shape[2]]
-        shape = np.concatenate([_take(given, "betas", count, 10), expression], axis=1)
+        batch = np.shape(next(iter(parameters.values())))[:-1]
+        given = _checked(parameters, widths_of(self.body), batch)
+        count = len(next(iter(given.values())))
+        shape = np.concatenate([given[name] for name in ("betas", "expression") if name in given], axis=1)
         rotations = axis_angle_to_matrix(self._full_pose(given, count))
-        rest_joints = self._joint_template + np.einsum("jcs,ns->njc", self._joint_shapes, shape)
-        global_rotations, joints = self._chain(rotations, rest_joints)
-        rest = self.body.v_template + (shape @ self._shapes.T).reshape(count, -1, 3)
-        if self.body.posedirs.nnz:
-            feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(count, -1)
-            rest += (self.body.posedirs.T @ feature.T).T.reshape(count, -1, 3)
-        offsets = joints - np.einsum("njab,njb->nja", global_rotations, rest_joints)
-        vertices = np.stack([self._skin(r, g, o) for r, g, o in zip(rest, global_rotations, offsets, strict=True)])
-        transl = _take(given, "transl", count, 3)[:, None]
-        return Posed(vertices + transl, joints + transl, global_rotations, self.body)
+        rest_joints = self._joint_template + (shape @ self._joint_shapes).reshape(count, -1, 3)
+        turned, joints = self._chain(rotations, rest_joints)
+        offsets = joints - (turned @ rest_joints[..., None])[..., 0]
+        transforms = np.concatenate([turned, offsets[..., None]], axis=-1).reshape(count, -1, 12)
+        vertices = self._rest(shape, rotations)
+        for person, of_joints in zip(vertices, transforms, strict=True):
+            person[:] = self._skin(person, of_joints)
+        transl = given["transl"][:, None]
+        posed = (vertices + transl, joints + transl, turned)
+        placed, placed_joints, kept = (values.reshape(*batch, *values.shape[1:]) for values in posed)
+        return Posed(placed, placed_joints, kept, self.body)
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        parts = [_take(given, name, count, width) for name, width in _POSE[self.body.family]]
-        return np.concatenate(parts, axis=1).reshape(count, -1, 3) + rest_pose(self.body)
+        parts = [given[name] for name, _ in _POSE[self.body.family]]
+        return np.concatenate(parts, axis=1).reshape(count, -1, 3) + self._rest_pose
 
     def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Global rotations `(N, J, 3, 3)` and places `(N, J, 3)` of the joints, level by level of the tree."""
@@ -104,24 +128,35 @@ class Poser:
         turned, placed = rotations.copy(), rest_joints.copy()
         for level in self._levels[1:]:
             above = parents[level]
-            turned[:, level] = turned[:, above] @ rotations[:, level]
-            bones = rest_joints[:, level] - rest_joints[:, above]
-            placed[:, level] = placed[:, above] + np.einsum("njab,njb->nja", turned[:, above], bones)
+            parent_turn = turned[:, above]
+            turned[:, level] = parent_turn @ rotations[:, level]
+            bones = (rest_joints[:, level] - rest_joints[:, above])[..., None]
+            placed[:, level] = placed[:, above] + (parent_turn @ bones)[..., 0]
         return turned, placed
 
-    def _skin(self, rest: np.ndarray, rotations: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        transforms = np.concatenate([rotations, offsets[:, :, None]], axis=2).reshape(len(rotations), 12)
+    def _rest(self, shape: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """`(N, V, 3)` vertices before skinning."""
+        rest = shape @ self._shapes
+        rest += self._template
+        feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(shape), -1)
+        if isinstance(self._correctives, np.ndarray):
+            rest += feature @ self._correctives
+        elif self._correctives.nnz:
+            rest += (self._correctives.T @ feature.T).T
+        return np.ascontiguousarray(rest.reshape(len(shape), 3, -1).swapaxes(1, 2))
+
+    def _skin(self, rest: np.ndarray, transforms: np.ndarray) -> np.ndarray:
         blended = (self.body.weights @ transforms).reshape(-1, 3, 4)
         return np.einsum("vab,vb->va", blended[:, :, :3], rest) + blended[:, :, 3]
 
 
-def rest_pose(body: BodyModelData) -> np.ndarray:
-    """`(J, 3)` what is added to the full pose: the mean of the hands, nothing elsewhere."""
+def rest_pose(body: BodyModelData, *, flat_hand_mean: bool = False) -> np.ndarray:
+    """`(J, 3)` what is added to the full pose: the mean of the hands unless it is flat, nothing elsewhere."""
     parts: list[np.ndarray] = []
     for name, width in _POSE[body.family]:
         side = body.side if name == "hand_pose" else name.removesuffix("_hand_pose")
         parts.append(body.hand_mean.get(side, np.zeros(width, np.float32)))
-    return np.concatenate(parts).reshape(-1, 3)
+    return np.concatenate(parts).reshape(-1, 3) * np.float32(not flat_hand_mean)
 
 
 def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:
@@ -138,18 +173,38 @@ def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:
     return (np.eye(3) + a[..., None, None] * k + b[..., None, None] * (k @ k)).astype(np.float32)
 
 
-def _take(given: Mapping[str, np.ndarray], name: str, count: int, width: int) -> np.ndarray:
-    values = given.get(name)
-    if values is None:
-        return np.zeros((count, width), np.float32)
-    if values.shape != (count, width):
-        raise ValueError(f"{name} has shape {values.shape}, expecting {(count, width)}")
-    return values
-
-
 def tree_levels(parents: np.ndarray) -> list[np.ndarray]:
     """Joints by their depth in the tree: each level is posed at once, after the one above it."""
     depth = np.zeros(len(parents), int)
     for joint, parent in enumerate(parents):
         depth[joint] = depth[parent] + 1 if parent >= 0 else 0
     return [np.flatnonzero(depth == level) for level in range(depth.max() + 1)]
+
+
+def _checked(
+    parameters: Mapping[str, np.ndarray], widths: Mapping[str, int], batch: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Every parameter as `(N, d)` float32, zeros where it was not given."""
+    if unknown := [name for name in parameters if name not in widths]:
+        raise ValueError(f"there is no parameter {unknown[0]}; there are {', '.join(widths)}")
+    count = int(np.prod(batch))
+    given: dict[str, np.ndarray] = {}
+    for name, width in widths.items():
+        values = np.asarray(parameters.get(name, np.zeros((*batch, width))), np.float32)
+        if values.shape != (*batch, width):
+            raise ValueError(f"{name} has shape {values.shape}, expecting {(*batch, width)}")
+        given[name] = values.reshape(count, width)
+    return given
+
+
+def _planar(shapes: np.ndarray) -> np.ndarray:
+    """`(V, 3, S)` -> `(S, 3 V)`, all x before all y before all z; a view if components lie in one piece each."""
+    return shapes.transpose(2, 1, 0).reshape(shapes.shape[2], 3 * len(shapes))
+
+
+def _planar_correctives(body: BodyModelData) -> sparse.csr_array | np.ndarray:
+    found, count = body.posedirs, len(body.v_template)
+    if isinstance(found, np.ndarray):
+        return np.ascontiguousarray(found.transpose(0, 2, 1)).reshape(len(found), 3 * count)
+    places = found.indices // 3 + found.indices % 3 * count
+    return sparse.csr_array((found.data, places, found.indptr), shape=found.shape)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from annotator.commands.table import Table
 from annotator.errors import NeuralAnnotError
+from annotator.progress import Progress
 
 _QT_LIBRARIES = {
     "libEGL.so.1": "libegl1",
@@ -37,10 +41,10 @@ _QT_LIBRARIES = {
     "libzstd.so.1": "libzstd1",
 }
 _TORCH = """
-import torch, torchvision
+import json, torch, torchvision
 torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
-print("|".join([torch.version.cuda or "", *names]))
+count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+print(json.dumps([torch.version.cuda or "", [torch.cuda.get_device_name(i) for i in range(count)]]))
 """
 _GL = """
 import vtkmodules.vtkRenderingOpenGL2
@@ -53,6 +57,8 @@ text = window.ReportCapabilities()
 print(next((l.split(":", 1)[1].strip() for l in text.splitlines() if "renderer string" in l), "unknown"))
 """
 _FREE_GB = 10
+PAPER_WEIGHTS = "resnet50-11ad3fa6.pth"
+"""The file of torchvision that the recipe `paper` starts from; the name ends with the head of its sha256."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +78,29 @@ class Check:
     essential: bool = True
 
 
-def report() -> list[Check]:
+def doctor() -> Generator[Progress, None, Table]:
     """Every check, in the order of the screen."""
-    return [*_python(), *_torch(), _gl(), _qt(), _screen(), _body(), _weights(), _disk()]
+    looks: tuple[Callable[[], Iterator[Check]], ...] = (
+        *(_python, _torch, _gl, _qt, _screen),
+        *(_body, _weights, _disk),
+    )
+    checks: list[Check] = []
+    for number, look in enumerate(looks):
+        yield Progress("Looking at this machine", number, len(looks), "checks")
+        checks += look()
+    yield Progress("Looking at this machine", len(looks), len(looks), "checks")
+    lacking = [check.name for check in checks if not check.ok and check.essential]
+    lack = f"The program cannot do without: {', '.join(lacking)}; the line under each mends it." if lacking else ""
+    return Table("", (), (), tuple(_lines(checks)), lack)
 
 
-def text(checks: list[Check]) -> str:
-    """The report as lines."""
+def _lines(checks: list[Check]) -> Iterator[str]:
     width = max(len(check.name) for check in checks)
-    lines: list[str] = []
     for check in checks:
         mark = "ok  " if check.ok else "LACK" if check.essential else "note"
-        lines.append(f"{mark}  {check.name:<{width}}  {check.found}")
+        yield f"{mark}  {check.name:<{width}}  {check.found}"
         if check.mend:
-            lines.append(f"{'':<{width + 8}}{check.mend}")
-    return "\n".join(lines)
+            yield f"{'':<{width + 8}}{check.mend}"
 
 
 def _python() -> Iterator[Check]:
@@ -106,68 +120,126 @@ def _torch() -> Iterator[Check]:
         mend = ".venv/bin/uv pip install --reinstall torch torchvision   (both, from the same registry)"
         yield Check("torch", False, f"{pair} do not work together: {out}", mend)
         return
-    cuda, *names = out.split("|")
-    yield Check("torch", True, f"{pair}, built for {'CUDA ' + cuda if cuda else 'CPU'}")
-    found = ", ".join(names) if names else "no usable GPU; training runs on the CPU"
-    yield Check("CUDA", bool(names), found, essential=False)
+    built, names = json.loads(out)
+    yield Check("torch", True, f"{pair}, built for {'CUDA ' + built if built else 'CPU'}")
+    yield cuda_check(built, _driver(), names)
 
 
-def _gl() -> Check:
+def _driver() -> int:
+    """The newest CUDA that the NVIDIA driver knows, as 1000 major + 10 minor; 0 without a driver."""
+    version = ctypes.c_int(0)
+    try:
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        return 0
+    return version.value
+
+
+def cuda_check(built: str, driver: int, names: list[str]) -> Check:
+    """What there is of GPUs.
+
+    Args:
+        built: the CUDA that torch was built for, as "12.6"; empty for none.
+        driver: the newest that the driver knows, as `_driver` says it. A torch built for the same major number will do.
+        names: of the GPUs that torch may use.
+    """
+    if names:
+        return Check("CUDA", True, ", ".join(names))
+    major, minor = driver // 1000, driver % 1000 // 10
+    if not built:
+        found = "this torch is built for the CPU alone"
+        mend = "With an NVIDIA GPU: .venv/bin/uv pip install --reinstall torch torchvision   (both, built for CUDA)"
+    elif not driver:
+        found = "no NVIDIA driver found"
+        mend = "With an NVIDIA GPU: sudo apt-get install nvidia-driver   (Ubuntu: sudo ubuntu-drivers install); restart"
+    elif major < int(built.split(".", maxsplit=1)[0]):
+        found = f"the NVIDIA driver knows CUDA {major}.{minor}, too old for this torch (CUDA {built})"
+        mend = (
+            "sudo apt-get install nvidia-driver   (Ubuntu: sudo ubuntu-drivers install); restart; or install a torch "
+            f"and torchvision built for CUDA {major}"
+        )
+    else:
+        found = "a driver, and no GPU that torch may use"
+        mend = "See what `nvidia-smi` says; unset CUDA_VISIBLE_DEVICES; start a container with --gpus all"
+    return Check("CUDA", False, f"{found}; training runs on the CPU", mend, essential=False)
+
+
+def _gl() -> Iterator[Check]:
     if not _version("vtk"):
-        return Check("OpenGL", False, "VTK is not installed (needed to draw)", "make setup", essential=False)
+        yield Check("OpenGL", False, "VTK is not installed (needed to draw)", "make setup", essential=False)
+        return
     code, out = _try(_GL)
     if code != 0:
         mend = "sudo apt-get install libgl1 libegl1 libgl1-mesa-dri libglx-mesa0"
-        return Check("OpenGL", False, f"nothing can be rendered: {out}", mend, essential=False)
+        yield Check("OpenGL", False, f"nothing can be rendered: {out}", mend, essential=False)
+        return
     software = "llvmpipe" in out.lower() or "softpipe" in out.lower()
-    return Check("OpenGL", True, f"{out}{' (software)' if software else ''}")
+    yield Check("OpenGL", True, f"{out}{' (software)' if software else ''}")
 
 
-def _qt() -> Check:
+def _qt() -> Iterator[Check]:
     if not _version("PySide6_Essentials"):
-        return Check("Qt", False, "PySide6 is not installed (needed by the window)", "make setup", essential=False)
-    missing = [package for library, package in _QT_LIBRARIES.items() if not _loads(library)]
-    if missing:
-        return Check(
-            "Qt",
-            False,
-            f"{len(missing)} libraries are missing",
-            f"sudo apt-get install {' '.join(missing)}",
-            essential=False,
-        )
-    return Check("Qt", True, f"PySide6 {_version('PySide6_Essentials')} and its {len(_QT_LIBRARIES)} libraries")
+        yield Check("Qt", False, "PySide6 is not installed (needed by the window)", "make setup", essential=False)
+    elif missing := [package for library, package in _QT_LIBRARIES.items() if not _loads(library)]:
+        mend = f"sudo apt-get install {' '.join(missing)}"
+        yield Check("Qt", False, f"{len(missing)} libraries are missing", mend, essential=False)
+    else:
+        yield Check("Qt", True, f"PySide6 {_version('PySide6_Essentials')} and its {len(_QT_LIBRARIES)} libraries")
 
 
-def _screen() -> Check:
+def _screen() -> Iterator[Check]:
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    found = display or "none; the window is saved as pictures instead"
-    return Check("Screen", bool(display), found, essential=False)
+    if display:
+        yield Check("Screen", True, display)
+        return
+    install = "" if shutil.which("xvfb-run") else "sudo apt-get install xvfb && "
+    mend = f"{install}xvfb-run -a -s '-screen 0 1600x1000x24' .venv/bin/python main.py   (or from a desk: ssh -X)"
+    yield Check("Screen", False, "none; the window is saved as pictures instead", mend, essential=False)
 
 
-def _body() -> Check:
-    from annotator.bodies.files import LAYOUTS, default_root, load_body_model
+def _body() -> Iterator[Check]:
+    from annotator.bodies.files import OPEN_BODY, default_root, load_body_model
 
     try:
-        bodies = {name: load_body_model(default_root(), name) for name in LAYOUTS}
+        bodies = {name: load_body_model(default_root(), name) for name in OPEN_BODY}
     except NeuralAnnotError as error:
-        return Check("Open body", False, str(error), "git checkout resources/open_body")
+        yield Check("Open body", False, str(error), "git checkout resources/open_body")
+        return
     body = bodies["smplx"]
-    return Check("Open body", True, f"{len(body.v_template):,} vertices, hash {body.hash}; {', '.join(bodies)}")
+    yield Check("Open body", True, f"{len(body.v_template):,} vertices, hash {body.hash}; {', '.join(bodies)}")
 
 
-def _weights() -> Check:
-    hub = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
-    found = sorted(path.name for path in hub.glob("resnet*.pth"))
-    words = ", ".join(found) if found else "not cached; the recipe `paper` fetches them when it first runs"
-    return Check("ImageNet weights", bool(found), words, essential=False)
+def _weights() -> Iterator[Check]:
+    file = checkpoints() / PAPER_WEIGHTS
+    name = "ImageNet weights"
+    if file.is_file() and _head_of_sha256(file) == file.stem.rsplit("-", 1)[1]:
+        yield Check(name, True, str(file))
+        return
+    found = "damaged" if file.exists() else "not here"
+    fetch = ".venv/bin/python -c \"import torchvision; torchvision.models.resnet50(weights='DEFAULT')\""
+    words = f"{PAPER_WEIGHTS} is {found}; the recipe `paper` fetches it when it first runs"
+    mend = f"{'rm ' + str(file) + ' && ' if file.exists() else ''}{fetch}   (or copy it to {file})"
+    yield Check(name, False, words, mend, essential=False)
 
 
-def _disk() -> Check:
+def checkpoints() -> Path:
+    """Where torch keeps weights that it fetched."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or f"{cache}/torch").expanduser() / "hub" / "checkpoints"
+
+
+def _head_of_sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()[:8]
+    except OSError:
+        return ""
+
+
+def _disk() -> Iterator[Check]:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
-    ok = free > _FREE_GB
-    return Check(
-        "Disk", ok, f"{free:,.0f} GB free here", "" if ok else f"Make room: crops and runs want {_FREE_GB} GB."
-    )
+    mend = "" if free > _FREE_GB else f"Make room: crops and runs want {_FREE_GB} GB."
+    yield Check("Disk", not mend, f"{free:,.0f} GB free here", mend)
 
 
 def _version(package: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -13,15 +12,17 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from annotator.commands.table import duration_text
+from annotator.commands.table import Table
 from annotator.jobfolder import JobFolder, as_event
-from annotator.progress import Progress, Stopped
+from annotator.progress import Lines, Progress, Stopped
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 T = TypeVar("T")
 Display = Callable[[Progress], None]
+Said = Generator[Progress, None, Table | None] | Table
+"""What a command gives: work that ends with what there is to say, or that at once."""
 
 
 class Show(StrEnum):
@@ -30,6 +31,26 @@ class Show(StrEnum):
     BAR = "bar"
     JSON = "json"
     NONE = "none"
+
+
+def tell(said: Said, show: Show, *, job: Path | None = None) -> int:
+    """Drives what a command gave and prints what it has to say; the exit status.
+
+    Args:
+        job: folder that keeps the traces of a command that the desk started.
+    """
+    table = said if isinstance(said, Table) else drive(said, show, job=job)
+    say(table, show)
+    return 1 if table is not None and table.lack else 0
+
+
+def say(table: Table | None, show: Show) -> None:
+    """Prints a table; where stdout is for JSON lines alone, a person reads it on stderr."""
+    if table is None:
+        return
+    print(table.text(), file=sys.stderr if show is Show.JSON else sys.stdout)
+    if table.lack:
+        print(table.lack, file=sys.stderr)
 
 
 def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = None) -> T | None:
@@ -84,37 +105,11 @@ def _display(show: Show) -> Generator[Display, None, None]:
         with _Bars() as bars:
             yield bars.show
     else:
-        yield _Lines().show
+        yield Lines(lambda line: print(line, file=sys.stderr, flush=True)).show
 
 
 def _print_json(progress: Progress) -> None:
     print(json.dumps({"v": 1, "t": "progress", **as_event(progress)}), flush=True)
-
-
-class _Lines:
-    """Progress where there is no terminal: a line when a stage begins, ends, or ten seconds have passed."""
-
-    def __init__(self) -> None:
-        self._stage, self._began, self._last = "", 0.0, 0.0
-
-    def show(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.stage != self._stage:
-            self._stage, self._began, self._last = progress.stage, now, 0.0
-        if progress.message:
-            print(progress.message, file=sys.stderr, flush=True)
-        ended = progress.total > 0 and progress.done >= progress.total
-        if progress.total and (ended or now - self._last >= 10):
-            self._last = now
-            print(_line(progress, now - self._began), file=sys.stderr, flush=True)
-
-
-def _line(progress: Progress, seconds: float) -> str:
-    rate = progress.done / seconds if seconds > 0.5 else 0.0
-    text = f"{progress.stage}: {progress.done:,} of {progress.total:,} {progress.unit}".rstrip()
-    if rate and progress.done < progress.total:
-        return f"{text}, {rate:,.1f}/s, {duration_text((progress.total - progress.done) / rate)} left"
-    return f"{text}, {duration_text(seconds)}"
 
 
 class _Bars:

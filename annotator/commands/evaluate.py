@@ -12,7 +12,7 @@ import numpy as np
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, Crop, between_cameras, crop_of_box
-from annotator.commands.export import best_fits, covering_run
+from annotator.commands.choosing import best_fits, covering_run
 from annotator.commands.table import Table, duration_text
 from annotator.errors import RunError
 from annotator.fit import Fits

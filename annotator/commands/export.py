@@ -6,13 +6,14 @@ import json
 from collections.abc import Generator
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from annotator.bodies.files import load_body_model
-from annotator.commands.table import Table
+from annotator.commands.choosing import best_fits, chosen_datasets, covering_run
+from annotator.commands.table import Table, sentences
 from annotator.errors import RunError
 from annotator.exports import writer_of
 from annotator.exports.writing import ExportTable
-from annotator.fit import Fits
 from annotator.progress import Progress
 from annotator.project import TARGET, Project
 from annotator.reviews import ReviewLog
@@ -29,18 +30,30 @@ class Keep(StrEnum):
 
 
 def export(
-    path: Path, format: str, out: Path, *, run_id: str | None = None, keep: Keep = Keep.NOT_REJECTED
+    path: Path,
+    format: str,
+    out: Path,
+    *,
+    run_id: str | None = None,
+    data: tuple[str, ...] = (),
+    keep: Keep = Keep.NOT_REJECTED,
 ) -> Generator[Progress, None, Table]:
     """Writes the target fits of a run and `OUT.manifest.json`. What is left out is absent, never null.
 
+    Args:
+        data: names of target data sets; empty = all.
+
     Raises:
-        RunError: no finished run covers the target samples, or nothing is left to export.
+        RunError: a data set is no target, no finished run covers the target samples, or nothing is left to export.
     """
     project = Project.open(path)
     write = writer_of(format)
-    run = project.run(run_id) if run_id else covering_run(project)
+    targets = [name for name in chosen_datasets(project, data) if project.datasets()[name].role == TARGET]
+    if unlike := sorted(set(data) - set(targets)):
+        raise RunError(f"{unlike[0]} is no target data set, and an export holds the fits of those alone; leave it out.")
+    run = project.run(run_id) if run_id else covering_run(project, data)
     judgements = ReviewLog(project.reviews_path).judgements()
-    tables, left_out = _choose(project, run, judgements, keep)
+    tables, left_out = _choose(project, run, targets, judgements, keep)
     if not any(table.rows for table in tables):
         raise RunError(f"No fit of {run.id} is left to export with --verdict {keep}; nothing was written.")
     count = yield from write(tables, out)
@@ -51,39 +64,11 @@ def export(
     notes += [f"Left out {number:,}: {why}." for why, number in left_out.items() if number]
     if "note" in manifest["body_model"]:
         notes.append(manifest["body_model"]["note"])
-    return Table("", (), (), tuple(notes))
-
-
-def covering_run(project: Project) -> Run:
-    """The newest finished `neuralannot` run that has a fit for every target sample.
-
-    Raises:
-        RunError: there is none.
-    """
-    targets = [(name, info) for name, info in project.datasets().items() if info.role == TARGET]
-    for run in reversed(project.runs()):
-        if run.info.annotator != "neuralannot" or run.state != "finished":
-            continue
-        if targets and all(_covers(run, project, name) for name, _ in targets):
-            return run
-    raise RunError(
-        f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`."
-    )
-
-
-def _covers(run: Run, project: Project, dataset: str) -> bool:
-    fits = best_fits(run, dataset)
-    return fits is not None and fits.index_of.keys() >= project.samples(dataset, "body").index_of.keys()
-
-
-def best_fits(run: Run, dataset: str) -> Fits | None:
-    """The whole-body fits of a data set where the run has them, else those of the body."""
-    whole = run.fits(dataset, "whole")
-    return whole if whole is not None else run.fits(dataset, "body")
+    return sentences(*notes)
 
 
 def _choose(
-    project: Project, run: Run, judgements: dict[FitKey, Judgement], keep: Keep
+    project: Project, run: Run, targets: list[str], judgements: dict[FitKey, Judgement], keep: Keep
 ) -> tuple[list[ExportTable], dict[str, int]]:
     left_out = {
         "its person is no longer in the data set": 0,
@@ -92,8 +77,8 @@ def _choose(
         "no reviewer accepted it": 0,
     }
     tables: list[ExportTable] = []
-    for name, info in project.datasets().items():
-        fits = best_fits(run, name) if info.role == TARGET else None
+    for name in targets:
+        fits = best_fits(run, name)
         if fits is None:
             continue
         present = project.samples(name, "body").index_of
@@ -117,7 +102,7 @@ def _choose(
 
 def _manifest(
     project: Project, run: Run, tables: list[ExportTable], format: str, keep: Keep, count: int, left_out: dict[str, int]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, dict[str, Any]]:
     header = tables[0].fits.header
     body = load_body_model(project.body_model_root(header.family), header.family)
     model = {"family": header.family, "name": body.name, "hash": header.body_hash}
@@ -129,11 +114,12 @@ def _manifest(
         "export": {
             "format": format,
             "verdict": keep.value,
-            "entries": str(count),
+            "entries": count,
+            "data_sets": [table.dataset for table in tables],
             "run": run.id,
             "annotator": run.info.annotator,
         },
-        "left_out": {why: str(number) for why, number in left_out.items()},
+        "left_out": left_out,
         "body_model": model,
         "conventions": {
             "rotations": "axis-angle, radians",

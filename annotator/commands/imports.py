@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
-from annotator.commands.table import Table
+from annotator.commands.table import Table, sentences
+from annotator.datasetfolder import DatasetInfo
 from annotator.datasets import Source, reader_of
 from annotator.errors import DatasetError, UnknownNameError
+from annotator.outside import is_dir, is_text, resolved, short
 from annotator.progress import Progress
-from annotator.project import AUXILIARY, TARGET, DatasetInfo, Project, file_hash
+from annotator.project import AUXILIARY, TARGET, Project, file_hash
 
 _NAMED = 20
 
@@ -39,9 +41,11 @@ def import_dataset(
     read = reader_of(format)
     if role not in (None, TARGET, AUXILIARY):
         raise UnknownNameError("role", role, (TARGET, AUXILIARY))
-    folder = images or (annotations if annotations.is_dir() else annotations.parent)
-    if not folder.is_dir():
-        raise DatasetError(f"There is no image folder {folder}; say where the photos are with --images.")
+    if split is not None and not is_text(split):
+        raise DatasetError(f"The split '{short(split)}' is not UTF-8; give it another name.")
+    folder = images or (annotations if is_dir(annotations) else annotations.parent)
+    if not is_dir(folder):
+        raise DatasetError(f"There is no image folder {short(str(folder))}; say where the photos are with --images.")
     source = Source(annotations, folder, name or format, split)
     result = yield from read(source)
     total = sum(len(samples) for samples in result.tables.values())
@@ -60,7 +64,7 @@ def import_dataset(
         reader=format,
         role=role or (AUXILIARY if has_joints else TARGET),
         image_root=source.name,
-        sources={str(file): file_hash(file) for file in result.files},
+        sources={str(resolved(file)): file_hash(file) for file in result.files},
         parts={part: len(samples) for part, samples in result.tables.items()},
         refused=result.refused,
     )
@@ -75,7 +79,7 @@ def _report(info: DatasetInfo, total: int, notes: tuple[str, ...]) -> Table:
     if len(info.refused) > _NAMED:
         rest = Counter(refusal.reason for refusal in info.refused[_NAMED:])
         lines += [f"... and {_reasons(rest)}; all of them are named in datasets/{info.name}/dataset.json."]
-    return Table("", (), (), (*lines, *notes))
+    return sentences(*lines, *notes)
 
 
 def _reasons(counts: Counter[str]) -> str:

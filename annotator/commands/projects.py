@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotator.bodies.files import default_root, load_body_model, verified
 from annotator.bodies.prior_files import copy_priors
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError, storage
-from annotator.project import BodyModelSource, Project, require_free
+from annotator.outside import exists, is_dir, short
+from annotator.project import Project, require_free
+from annotator.projectfile import BodyModelSource
 
 FAMILIES = {"smplx": ("smplx",), "smpl": ("smpl",), "mano": ("mano_right", "mano_left"), "flame": ("flame",)}
 """Folders of the smplx layout and the models in each."""
@@ -27,14 +31,14 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
     """
     require_free(path)
     root = body_models or default_root()
-    if not root.is_dir():
+    if not is_dir(root):
         raise BodyModelError(
-            f"There is no body-model folder {root}; give the folder that holds smplx/, smpl/, mano/ or flame/."
+            f"There is no body-model folder {short(str(root))}; give the folder that holds smplx/, smpl/, mano/ or flame/."
         )
     hashes = {
         family: "-".join(load_body_model(root, model).hash for model in models)
         for family, models in FAMILIES.items()
-        if (root / family).is_dir()
+        if is_dir(root / family)
     }
     if body_models is not None:
         for family in hashes:
@@ -45,12 +49,32 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
             f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes."
         )
     target = path / "body_models" if copy else root
-    if copy:
-        with storage(path):
-            for family in hashes:
-                shutil.copytree(root / family, target / family, dirs_exist_ok=True)
-            copy_priors(root, target)
-    return Project.create(path, {family: BodyModelSource(target, digest) for family, digest in hashes.items()})
+    with _whole_or_absent(path):
+        if copy:
+            with storage(path):
+                for family in hashes:
+                    shutil.copytree(root / family, target / family, dirs_exist_ok=True)
+                copy_priors(root, target)
+        return Project.create(path, {family: BodyModelSource(target, digest) for family, digest in hashes.items()})
+
+
+@contextmanager
+def _whole_or_absent(path: Path) -> Generator[None, None, None]:
+    """Takes away what the block made in `path`, which is empty or absent, if it ends badly; what was there before stays."""
+    was_there = exists(path)
+    parents = [parent for parent in path.absolute().parents if not exists(parent)]
+    try:
+        yield
+    except BaseException:
+        if was_there:
+            for name in ("body_models", "datasets", "runs", "jobs", "cache"):
+                shutil.rmtree(path / name, ignore_errors=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        for parent in parents:  # the nearest first
+            with suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def relink(path: Path, changes: dict[str, Path]) -> Table:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from annotator.annotators import ANNOTATORS
 from annotator.bodies.files import BodyModelData, load_body_model
+from annotator.cache import trim_cache
+from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.table import bytes_text
 from annotator.errors import RunError, UnknownNameError
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, Recipe, load_recipe, parse_recipe
+from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
 from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
@@ -23,23 +26,28 @@ from annotator.verdict import Verdict
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
 PARTS = ("body",)
 DEVICES = ("auto", "cpu", "cuda")
+_DEFAULT = "neuralannot"
+"""The annotator that learns: its `--from` is the earlier round."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says.
+    """What the command line says; None where it says nothing, so that a resumed run can tell what contradicts it.
 
     Attributes:
+        annotator: default neuralannot. recipe: default paper. round: default 1.
         data: data sets to use; empty = all of the project.
+        samples: keys with commas, or a file with one a line; empty = all samples of those data sets.
         source: the run that `--from` names.
         resume: id of the run to go on with; "" = none, "newest" = the newest that is not finished.
     """
 
-    annotator: str = "neuralannot"
+    annotator: str | None = None
     data: tuple[str, ...] = ()
+    samples: str = ""
     parts: tuple[str, ...] = ()
-    recipe: str = "paper"
-    round: int = 1
+    recipe: str | None = None
+    round: int | None = None
     source: str = ""
     resume: str = ""
     device: str = "auto"
@@ -54,31 +62,38 @@ def run(path: Path, options: RunOptions) -> Work:
     project = Project.open(path)
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
-    current = _resumed(project, options.resume) if options.resume else _new(project, options)
+    current = _resumed(project, options) if options.resume else _new(project, options)
     yield from current.job.record(_work(project, current, options.device), on_end=current.set_state)
 
 
 def _new(project: Project, options: RunOptions) -> Run:
-    if options.annotator not in ANNOTATORS:
-        raise UnknownNameError("annotator", options.annotator, ANNOTATORS)
+    annotator, number = options.annotator or _DEFAULT, 1 if options.round is None else options.round
+    if annotator not in ANNOTATORS:
+        raise UnknownNameError("annotator", annotator, ANNOTATORS)
     if wrong := set(options.parts) - set(PARTS):
         raise UnknownNameError("part", min(wrong), PARTS)
-    if options.round < 1:
-        raise RunError(f"There is no round {options.round}; the first is round 1.")
-    recipe = load_recipe(options.recipe)
-    datasets = _datasets(project, options.data)
-    before = _before(project, options) if options.round > 1 else None
-    if before is not None:
+    if number < 1:
+        raise RunError(f"There is no round {number}; the first is round 1.")
+    if options.source and number == 1 and annotator == _DEFAULT:
+        raise RunError(
+            "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
+        )
+    recipe = load_recipe(options.recipe or "paper")
+    datasets, samples = chosen_samples(project, options.data, options.samples)
+    before = None
+    if number > 1:
+        before = _before(project, annotator, number, options.source, datasets, samples)
         _check_chain(project, before, datasets)
     _load_body(project)
     _check_files(recipe)
     info = RunInfo(
-        id=f"{options.annotator}-r{options.round}",
-        annotator=options.annotator,
+        id=f"{annotator}-r{number}",
+        annotator=annotator,
         recipe=recipe.name,
-        round=options.round,
+        round=number,
         source=before.id if before is not None else "",
         datasets=datasets,
+        samples=samples,
         parts=options.parts or recipe.parts,
         versions={name: metadata.version(name) for name in _PACKAGES},
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
@@ -91,9 +106,9 @@ def _new(project: Project, options: RunOptions) -> Run:
     return made
 
 
-def _resumed(project: Project, name: str) -> Run:
-    if name != "newest":
-        found = project.run(name)
+def _resumed(project: Project, options: RunOptions) -> Run:
+    if options.resume != "newest":
+        found = project.run(options.resume)
     else:
         unfinished = [r for r in reversed(project.runs()) if r.state != FINISHED and not r.job.alive]
         if not unfinished:
@@ -101,39 +116,69 @@ def _resumed(project: Project, name: str) -> Run:
         found = unfinished[0]
     if found.state == FINISHED:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
+    if unlike := list(_contradictions(project, found, options)):
+        raise RunError(
+            f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
+            "a new run without --resume."
+        )
     return found
 
 
-def _datasets(project: Project, names: tuple[str, ...]) -> tuple[str, ...]:
-    known = project.datasets()
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("data set", name, known)
-    chosen = names or tuple(known)
-    if not any(known[name].role == TARGET for name in chosen):
-        raise RunError(
-            f"{project.path} has no target data set to annotate; import one with `import ... --role target`."
-        )
-    return chosen
+def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterator[str]:
+    """What the run was started with, for every option that says otherwise."""
+    info = found.info
+    if options.annotator not in (None, info.annotator):
+        yield f"--annotator {info.annotator}"
+    if options.round not in (None, info.round):
+        yield f"--round {info.round}"
+    if options.source not in ("", info.source):
+        yield f"--from {info.source}" if info.source else "no --from"
+    if options.parts and set(options.parts) != set(info.parts):
+        yield f"--parts {','.join(info.parts)}"
+    if options.data and set(options.data) != set(info.datasets):
+        yield f"--data {','.join(info.datasets)}"
+    if options.recipe is not None and load_recipe(options.recipe).body != _stored_recipe(found).body:
+        yield f"the recipe {info.recipe} as it was then"
+    if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
+        yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
 
 
-def _before(project: Project, options: RunOptions) -> Run:
-    if options.source:
-        found = project.run(options.source)
+def _stored_recipe(current: Run) -> Recipe:
+    return read_recipe(current.recipe_path, current.info.recipe)
+
+
+def _before(
+    project: Project, annotator: str, round: int, source: str, datasets: tuple[str, ...], samples: tuple[str, ...]
+) -> Run:
+    """The run of the round before: the one that is named, or the newest finished one with a fit of everybody who is used."""
+    if source:
+        found = project.run(source)
         if found.state != FINISHED:
-            raise RunError(f"Round {options.round} cannot learn from {found.id}: it is {found.state}; resume it first.")
-        if (found.info.annotator, found.info.round) != (options.annotator, options.round - 1):
+            raise RunError(f"Round {round} cannot learn from {found.id}: it is {found.state}; resume it first.")
+        if (found.info.annotator, found.info.round) != (annotator, round - 1):
             raise RunError(
-                f"Round {options.round} learns from a {options.annotator} run of round {options.round - 1}; {found.id} is a "
+                f"Round {round} learns from a {annotator} run of round {round - 1}; {found.id} is a "
                 f"{found.info.annotator} run of round {found.info.round}."
             )
         return found
-    found = project.newest_run(options.annotator, round=options.round - 1)
-    if found is None:
+    targets = [name for name in datasets if project.datasets()[name].role == TARGET]
+    wanted = {name: set(project.samples(name, "body").keys) for name in targets}
+    if samples:
+        wanted = {name: keys & set(samples) for name, keys in wanted.items()}
+    finished = [
+        r
+        for r in reversed(project.runs())
+        if (r.info.annotator, r.info.round, r.state) == (annotator, round - 1, FINISHED)
+    ]
+    for found in finished:
+        if all(covers(found, name, keys) for name, keys in wanted.items()):
+            return found
+    if finished:
         raise RunError(
-            f"Round {options.round} learns from a finished run of round {options.round - 1}, and there is none; run that first."
+            f"Round {round} learns from a run of round {round - 1} that has a fit of every target sample, and none has; "
+            "name one with --from, or choose fewer people with --data or --samples."
         )
-    return found
+    raise RunError(f"Round {round} learns from a finished run of round {round - 1}, and there is none; run that first.")
 
 
 def _check_chain(project: Project, before: Run, datasets: tuple[str, ...]) -> None:
@@ -172,15 +217,13 @@ def _load_body(project: Project) -> BodyModelData:
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
-    import tomllib
-
     current.set_state(RUNNING)
     _tune_allocator()
     import torch
 
     from annotator.procedure import Procedure
 
-    recipe = parse_recipe(tomllib.loads(current.recipe_path.read_text()), current.info.recipe)
+    recipe = _stored_recipe(current)
     if recipe.body.weights == "none":
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
@@ -196,11 +239,20 @@ def _work(project: Project, current: Run, device: str) -> Work:
         body=_load_body(project),
         device=chosen,
         data=info.datasets,
+        keys=frozenset(info.samples),
         chain=_chain(project, info.source),
         before=before,
         verdicts=_verdicts(current),
     )
+    yield from _trimmed(project)
     yield from procedure.algorithm1()
+    yield from _trimmed(project)
+
+
+def _trimmed(project: Project) -> Work:
+    if freed := trim_cache(project):
+        limit = bytes_text(round(project.cache_bytes))
+        yield Progress("Starting", message=f"Removed {bytes_text(freed)} from the cache, whose limit is {limit}.")
 
 
 def _verdicts(current: Run) -> Mapping[str, Verdict]:

@@ -5,18 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotator.commands.table import Table, bytes_text, duration_text
-from annotator.errors import RunError
+from annotator.commands.table import Table, bytes_text, duration_text, sentences
+from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
 from annotator.runs import Run
 
+DAMAGED = "damaged"
+"""What stands in the column of states for a run or job whose files cannot be read."""
+
 
 def list_runs(path: Path) -> Table:
-    """All runs, oldest first, with their state and number of fits."""
-    rows = tuple(_row(run) for run in Project.open(path).runs())
+    """All runs, oldest first, with their state and number of fits; those that cannot be read come last, with the reason."""
+    project = Project.open(path)
+    rows: list[tuple[str, ...]] = []
+    damaged = project.damaged_runs()
+    for run in project.runs():
+        try:
+            rows.append(_row(run))
+        except ProjectError as error:  # its fits
+            damaged.append((run, str(error)))
+    rows += [(run.id, "", "", "", DAMAGED, "", "") for run, _ in damaged]
     columns = ("run", "annotator", "round", "recipe", "state", "fits", "created (UTC)")
-    return Table("", columns, rows, () if rows else ("No runs yet; start one with `run`.",))
+    notes = [] if rows else ["No runs yet; start one with `run`."]
+    return Table("", columns, tuple(rows), (*notes, *(why for _, why in damaged)))
 
 
 def _row(run: Run) -> tuple[str, ...]:
@@ -56,21 +68,30 @@ def remove_runs(path: Path, ids: tuple[str, ...]) -> Table:
     """
     if not ids:
         raise RunError("Name the runs to remove; `runs list` shows them.")
-    runs = [Project.open(path).run(run_id) for run_id in ids]
+    project = Project.open(path)
+    runs = [project.run(run_id) for run_id in dict.fromkeys(ids)]
     if busy := [run.id for run in runs if run.job.alive]:
         raise RunError(f"{', '.join(busy)} is still being worked on; stop it first with `stop`. Nothing was removed.")
     freed = sum(run.size for run in runs)
     for run in runs:
         run.remove()
-    return Table("", (), (), (f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.",))
+    return sentences(f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.")
 
 
 def list_jobs(path: Path) -> Table:
     """Every run and every long command that the desk started: how far it is."""
     project = Project.open(path)
-    jobs = [*(run.job for run in project.runs()), *project.jobs()]
-    rows = tuple(_job_row(job) for job in jobs)
-    return Table("", ("job", "state", "stage", "done", "last word"), rows, () if rows else ("No jobs yet.",))
+    damaged = project.damaged_runs()
+    rows: list[tuple[str, ...]] = []
+    notes = [why for _, why in damaged]
+    for job in [*(run.job for run in (*project.runs(), *(run for run, _ in damaged))), *project.jobs()]:
+        try:
+            rows.append(_job_row(job))
+        except ProjectError as error:
+            rows.append((job.path.name, DAMAGED, "", "", ""))
+            notes.append(str(error))
+    columns = ("job", "state", "stage", "done", "last word")
+    return Table("", columns, tuple(rows), tuple(notes if rows else ["No jobs yet."]))
 
 
 def _job_row(job: JobFolder) -> tuple[str, ...]:
@@ -98,6 +119,4 @@ def stop(path: Path, run_id: str) -> Table:
     if not job.alive:
         raise RunError(f"{run_id} is not being worked on; there is nothing to stop.")
     job.ask_to_stop()
-    return Table(
-        "", (), (), (f"{run_id} will save what it has and end; resume it with `run {path} --resume {run_id}`.",)
-    )
+    return sentences(f"{run_id} will save what it has and end; resume it with `run {path} --resume {run_id}`.")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from annotator.progress import duration_text
+
+__all__ = ["Table", "bytes_text", "duration_text", "sentences"]
+
 
 @dataclass(frozen=True)
 class Table:
@@ -12,12 +16,14 @@ class Table:
 
     Attributes:
         notes: sentences to print under the table.
+        lack: what a person has to mend, in one sentence for stderr; the command then ends with status 1.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    lack: str = ""
 
     def text(self) -> str:
         """The table as lines of text."""
@@ -27,6 +33,11 @@ class Table:
             lines += [_line(self.columns, widths), "  ".join("-" * width for width in widths)]
             lines += [_line(row, widths) for row in self.rows]
         return "\n".join([*lines, *self.notes])
+
+
+def sentences(*notes: str) -> Table:
+    """A table of nothing but what there is to say."""
+    return Table("", (), (), notes)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -42,13 +53,3 @@ def bytes_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
-
-
-def duration_text(seconds: float) -> str:
-    """A duration for people: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

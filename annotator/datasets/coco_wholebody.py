@@ -81,15 +81,15 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
         if person.id in seen:
             raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
         seen.add(person.id)
-        points, box = _points(person, place), np.array(person.bbox, np.float32)
+        points, box, size = _points(person, place), np.array(person.bbox, np.float64), (photo.width, photo.height)
         if person.iscrowd:
             people.refuse(str(person.id), "it is a crowd")
         elif np.isfinite(points).all() and (person.num_keypoints == 0 or not (points[:17, 2] > 0).any()):
             people.refuse(str(person.id), "it has no body keypoints")
-        elif people.accepts(str(person.id), photo.file_name, box, points):
+        elif people.accepts(str(person.id), photo.file_name, box, points[:, :2], size=size):
             row = len(people.keys) - 1
             keypoints[row], boxes[row] = points, box
-            sizes.append((photo.width, photo.height))
+            sizes.append(size)
         if number % _REPORT_EVERY == 0:
             yield Progress("Reading annotations", number, len(file.annotations), "people")
     yield Progress("Reading annotations", len(file.annotations), len(file.annotations), "people")
@@ -98,13 +98,13 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
 
 
 def _points(person: _Person, place: str) -> np.ndarray:
-    """`(133, 3)` u, v, confidence; unlabelled points are zeros."""
+    """`(133, 3)` float64 u, v, confidence; unlabelled points are zeros, and all are NaN where one is not finite."""
     groups: list[np.ndarray] = []
     for name, count in _COUNTS.items():
         values: Sequence[float] = getattr(person, name)
         if len(values) != 3 * count:
             raise DatasetError(f"{place}: {name} has {len(values)} numbers, expecting {3 * count}; mend the file.")
-        groups.append(np.array(values, np.float32).reshape(count, 3))
+        groups.append(np.array(values, np.float64).reshape(count, 3))
     if len(person.bbox) != 4:
         raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
     points = np.concatenate(groups)

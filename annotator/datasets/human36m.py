@@ -25,6 +25,8 @@ _SUBJECT_FILE = re.compile(r"Human36M_subject(\d+)_data\.json")
 _BROKEN_SEQUENCE = "s_11_act_02_subact_02_ca_01"
 _REPORT_EVERY = 500
 _JOINTS = len(HUMAN36M)
+_FARTHEST = 1000.0
+"""Metres from the camera."""
 
 
 class _Photo(msgspec.Struct):
@@ -139,17 +141,23 @@ def _add(rows: _Rows, person: _Person, photo: _Photo, camera: _Camera, world: np
     """Takes one person in; `world` is `(17, 3)` in millimetres."""
     if len(person.bbox) != 4:
         raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
-    joints = (world @ np.array(camera.R).T + np.array(camera.t)) / 1000.0
+    visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
+    if len(visible) != _JOINTS:
+        raise DatasetError(f"{place}: keypoints_vis has {len(visible)} values, expecting {_JOINTS}; mend the file.")
     pinhole = Camera(np.array(camera.f), np.array(camera.c))
+    with np.errstate(all="ignore"):  # whatever is not finite is refused by name
+        joints = (world @ np.array(camera.R).T + np.array(camera.t)) / 1000.0
+        pixels = pinhole.project(joints)
     if np.isfinite(joints).all() and (joints[:, 2] <= 0).any():
         rows.people.refuse(str(person.id), "a joint lies behind the camera")
         return
-    pixels = pinhole.project(joints)
-    box = np.array(person.bbox, np.float32)
-    if not rows.people.accepts(str(person.id), photo.file_name, box, np.concatenate([joints.ravel(), pixels.ravel()])):
+    if np.isfinite(joints).all() and np.abs(joints).max() > _FARTHEST:
+        rows.people.refuse(str(person.id), f"a joint lies more than {_FARTHEST:,.0f} m away")
         return
-    visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
-    rows.sizes.append((photo.width, photo.height))
+    box, size = np.array(person.bbox, np.float64), (photo.width, photo.height)
+    if not rows.people.accepts(str(person.id), photo.file_name, box, pixels, size=size):
+        return
+    rows.sizes.append(size)
     rows.boxes.append(box)
     rows.keypoints.append(
         np.concatenate([pixels, visible[:, None]], axis=1).astype(np.float32) * (visible[:, None] > 0)
@@ -177,6 +185,11 @@ def _cameras(path: Path) -> list[tuple[str, _Camera]]:
 def _checked(camera: _Camera, place: str) -> _Camera:
     if [len(row) for row in camera.R] != [3, 3, 3] or [len(camera.t), len(camera.f), len(camera.c)] != [3, 2, 2]:
         raise DatasetError(f"{place}: expecting R 3x3, t 3, f 2 and c 2 numbers; mend the file.")
+    turn, rest = np.array(camera.R), np.array([*camera.t, *camera.f, *camera.c])
+    if not (np.isfinite(turn).all() and np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0):
+        raise DatasetError(f"{place}: R is no rotation; mend the file.")
+    if not (np.isfinite(rest).all() and min(camera.f) > 0):
+        raise DatasetError(f"{place}: t, f and c should be finite and f greater than 0; mend the file.")
     return camera
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
+from annotator.datasetfolder import Refusal
 from annotator.errors import DatasetError
+from annotator.outside import is_file, parse_json, safe_join, short
 from annotator.progress import Progress
-from annotator.project import Refusal, safe_join
 from annotator.sample import Samples
 
 T = TypeVar("T")
+LARGEST_PHOTO = 65535
+"""Px a side: no JPEG is larger."""
+_FAR = 10
+"""Sides of the photo beyond which nobody labels anything."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,16 @@ def read_json(path: Path, kind: type[T]) -> T:
         raise DatasetError(
             f"{path} does not have the layout expected: {error}; check the format's name and the file."
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _with_nan(data, path, kind, error)
 
 
 def _with_nan(data: bytes, path: Path, kind: type[T], cause: Exception) -> T:
     try:
-        values: Any = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        place = f"line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else "its text"
-        raise DatasetError(f"{path} is not whole JSON ({cause}; {place}); fetch it again.") from error
+        values = parse_json(data)
+    except ValueError as error:
+        why = cause if isinstance(cause, msgspec.DecodeError) else "unreadable"
+        raise DatasetError(f"{path} is not whole JSON ({why}; {error}); fetch it again.") from error
     try:
         return msgspec.convert(values, type=kind, strict=False)
     except msgspec.ValidationError as error:
@@ -102,21 +106,18 @@ class People:
     refused: list[Refusal] = field(default_factory=list[Refusal])
     _photos: dict[str, bool] = field(default_factory=dict[str, bool])
 
-    def accepts(self, person: str, image: str, box: np.ndarray, numbers: np.ndarray) -> bool:
+    def accepts(self, person: str, image: str, box: np.ndarray, numbers: np.ndarray, *, size: tuple[int, int]) -> bool:
         """Whether a person may be taken in; if so his key and image are noted.
 
         Args:
             person: annotation id.
-            box: `(4,)` x, y, w, h.
-            numbers: everything of his that must be finite.
+            box: `(4,)` x, y, w, h, float64.
+            numbers: every pixel coordinate of his, float64.
+            size: width and height that the file gives the photo.
         """
-        reason = ""
-        if not np.isfinite(numbers).all():
-            reason = "a keypoint is not a finite number"
-        elif not (np.isfinite(box).all() and box[2] > 0 and box[3] > 0):
-            reason = "the box has no area"
-        elif not self._photo_exists(image):
-            reason = f"the photo {image} is not there"
+        reason = _wrong_with(box, numbers, size)
+        if not reason and not self._photo_exists(image):
+            reason = f"the photo {short(image)} is not there"
         if reason:
             self.refuse(person, reason)
             return False
@@ -130,5 +131,22 @@ class People:
 
     def _photo_exists(self, image: str) -> bool:
         if image not in self._photos:
-            self._photos[image] = safe_join(self.source.images, image).is_file()
+            self._photos[image] = is_file(safe_join(self.source.images, image))
         return self._photos[image]
+
+
+def _wrong_with(box: np.ndarray, numbers: np.ndarray, size: tuple[int, int]) -> str:
+    """Why a person's geometry cannot be true; empty where it can."""
+    width, height = size
+    x, y, w, h = box
+    if not np.isfinite(numbers).all():
+        return "a keypoint is not a finite number"
+    if not (np.isfinite(box).all() and w > 0 and h > 0):
+        return "the box has no area"
+    if not (0 < width <= LARGEST_PHOTO and 0 < height <= LARGEST_PHOTO):
+        return f"no photo is {width:,} x {height:,} px"
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        return "the box lies outside the photo"
+    if max(np.abs(numbers).max(), np.abs(box).max()) > _FAR * max(size):
+        return "a coordinate lies far outside the photo"
+    return ""

@@ -35,7 +35,7 @@ def write_neuralannot(tables: list[ExportTable], path: Path) -> Generator[Progre
         RunError: fits of another family than SMPL-X, or two data sets that share an annotation id.
     """
     total = sum(len(table.rows) for table in tables)
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     with whole_file(path) as file:
         file.write(b"{")
         for table in tables:
@@ -48,9 +48,13 @@ def write_neuralannot(tables: list[ExportTable], path: Path) -> Generator[Progre
                 fit = table.fits[row]
                 annotation_id = fit.key.split("/")[1]
                 if annotation_id in seen:
-                    raise RunError(f"Two data sets have an annotation {annotation_id}; export them one by one.")
+                    other = seen[annotation_id]
+                    raise RunError(
+                        f"{other} and {table.dataset} both have an annotation {annotation_id}, and entries are named by it "
+                        f"alone; export them one by one, with --data {other} and with --data {table.dataset}."
+                    )
                 separator = b",\n" if seen else b"\n"
-                seen.add(annotation_id)
+                seen[annotation_id] = table.dataset
                 file.write(
                     separator + msgspec.json.encode(annotation_id) + b": " + msgspec.json.encode(_entry(fit, whole))
                 )

@@ -57,6 +57,7 @@ class JobsPanel(QWidget):
         self._bar, self._log = QProgressBar(), QPlainTextEdit()
         self._plot: CurvePlot | None = None
         self._chosen: Path | None = None
+        self._forbidden = ""
         self._right = QVBoxLayout()
         self._stop, self._cancel, self._resume = QPushButton("Stop"), QPushButton("Kill"), QPushButton("Resume")
         self._empty = QLabel("No jobs yet.\nStart a run with Ctrl+R; it goes on when this window is closed.")
@@ -84,6 +85,13 @@ class JobsPanel(QWidget):
         self._list.blockSignals(False)
         self._show_job()
 
+    def forbid(self, why: str) -> None:
+        """Turns the buttons off because nothing may be written here; empty allows them again."""
+        self._forbidden = why
+        for button, tooltip in self._tooltips.items():
+            button.setToolTip(why or tooltip)
+        self.refresh()
+
     def showEvent(self, event: object) -> None:
         self.refresh()
 
@@ -105,8 +113,9 @@ class JobsPanel(QWidget):
         self._progress.setText(progress_text(job))
         self._bar.setRange(0, max(job.total, 1))
         self._bar.setValue(job.done if job.state == RUNNING else job.total if job.state == FINISHED else job.done)
-        self._stop.setEnabled(job.state == RUNNING)
-        self._cancel.setEnabled(job.state == RUNNING)
+        self._stop.setEnabled(job.state == RUNNING and not self._forbidden)
+        self._cancel.setEnabled(job.state == RUNNING and not self._forbidden)
+        self._resume.setEnabled(not self._forbidden)
         self._resume.setVisible(job.run and job.state in (STOPPED, INTERRUPTED, FAILED))
         text = "\n".join(job.log[-_KEPT_LINES:])
         if text != self._log.toPlainText():
@@ -132,8 +141,11 @@ class JobsPanel(QWidget):
         self._log.setAccessibleName("Log")
         self._empty.setProperty("role", "quiet")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._stop.setToolTip("Saves what it has and ends; it can be resumed")
-        self._cancel.setToolTip("Ends it at once; what was saved stays")
+        self._tooltips = {
+            self._stop: "Saves what it has and ends; it can be resumed",
+            self._cancel: "Ends it at once; what was saved stays",
+            self._resume: "Goes on from what was saved last",
+        }
         for button in (self._stop, self._cancel, self._resume):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._stop.clicked.connect(lambda: self._with_current(self._jobs.stop))

@@ -9,7 +9,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
-from app.scenes import Bodies, Photos, photo_scene
+from app.scenes import Bodies, Photos, fit_mesh, photo_scene
 from app.session import Session
 from viewers.overlay_view import OverlayView, zoom_text
 from viewers.scene import SceneMesh
@@ -22,7 +22,7 @@ class PhotoPanel(QWidget):
         super().__init__(parent)
         self._session, self._photos, self._bodies = session, photos, bodies
         self.view = OverlayView()
-        self._runs, self._note, self._where, self._zoom = QComboBox(), QLabel(), QLabel(), QLabel()
+        self._runs, self._where, self._zoom = QComboBox(), QLabel(), QLabel()
         self._opacity = QSlider(Qt.Orientation.Horizontal)
         self._keypoints = QToolButton()
         self._place()
@@ -47,9 +47,6 @@ class PhotoPanel(QWidget):
         self._zoom.setProperty("role", "quiet")
         self._zoom.setMinimumWidth(64)
         self._zoom.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self._note.setProperty("role", "warning")
-        self._note.setWordWrap(True)
-        self._note.hide()
         self._opacity.setRange(0, 100)
         self._opacity.setFixedWidth(136)
         self._opacity.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -69,7 +66,6 @@ class PhotoPanel(QWidget):
         layout.setContentsMargins(theme.UNIT, theme.UNIT, theme.UNIT, 0)
         layout.setSpacing(theme.UNIT)
         layout.addLayout(top)
-        layout.addWidget(self._note)
         layout.addWidget(self.view, 1)
         layout.addLayout(bottom)
 
@@ -80,7 +76,7 @@ class PhotoPanel(QWidget):
         session = self._session
         if session.project is None or session.shelf is None or session.sample is None:
             return
-        scene = photo_scene(session.project, session.shelf.samples, session.row, self._photos)
+        scene = photo_scene(session.project, session.shelf, session.row, self._photos)
         mesh = self._mesh()
         self.view.set_scene(replace(scene, meshes=(mesh,) if isinstance(mesh, SceneMesh) else ()))
         self._tell(mesh)
@@ -95,20 +91,10 @@ class PhotoPanel(QWidget):
         self._tell(mesh)
 
     def _mesh(self) -> SceneMesh | str:
-        shelf, fit = self._session.shelf, self._session.fit
-        if shelf is None or shelf.run is None or shelf.fits is None:
-            return ""
-        if fit is None:
-            return "This run has no fit of this person."
-        if not self._bodies.loaded:
-            return ""
-        header = shelf.fits.header
-        return self._bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+        return fit_mesh(self._session.shelf, self._session.fit, self._bodies)
 
     def _tell(self, mesh: SceneMesh | str) -> None:
-        sentence = mesh if isinstance(mesh, str) else ""
-        self._note.setText(sentence)
-        self._note.setVisible(bool(sentence))
+        self.view.set_note(mesh if isinstance(mesh, str) else "")
 
     def _show_runs(self) -> None:
         self._runs.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
@@ -22,14 +21,16 @@ class ReviewBar(QWidget):
     def __init__(self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._actions: dict[QPushButton, QAction] = {}
         self._verdicts = {
             Verdict.ACCEPT: self._button("A  Accept", actions["accept"]),
             Verdict.REJECT: self._button("R  Reject", actions["reject"]),
             Verdict.UNSURE: self._button("U  Unsure", actions["unsure"]),
         }
-        self._reasons = {reason.id: self._button(f"{reason.digit}  {reason.title}", None) for reason in REASONS}
-        for reason in REASONS:
-            self._reasons[reason.id].clicked.connect(partial(self._toggle, reason.digit))
+        self._reasons = {
+            reason.id: self._button(f"{reason.digit}  {reason.title}", actions[f"reason_{reason.digit}"])
+            for reason in REASONS
+        }
         self._state = QLabel()
         undo = self._button("Undo", actions["undo"])
         undo.setProperty("flat", True)
@@ -42,18 +43,18 @@ class ReviewBar(QWidget):
     def refresh(self) -> None:
         """Shows the verdict in force and the armed reasons."""
         session, look = self._session, theme.current()
-        may = session.fit_key is not None and not session.read_only
+        no_fit = "" if session.fit_key is not None else "This person has no fit to judge in the run that is shown."
         judgement = session.judgement
         colors = {Verdict.ACCEPT: look.accept, Verdict.REJECT: look.reject, Verdict.UNSURE: look.unsure}
         for verdict, button in self._verdicts.items():
-            button.setEnabled(may)
+            self._follow(button, no_fit)
             chosen = judgement is not None and judgement.verdict is verdict
             style = f"QPushButton {{ background: {colors[verdict]}; color: {look.surface}; font-weight: 600; }}"
             button.setStyleSheet(style if chosen else "")
         for reason, button in self._reasons.items():
-            button.setEnabled(may)
+            self._follow(button, no_fit)
             button.setChecked(reason in session.armed)
-        self._undo.setEnabled(not session.read_only)
+        self._follow(self._undo, "")
         if judgement is None:
             armed = len(session.armed)
             self._state.setText(f"{armed} reason{'s' * (armed != 1)} armed" if armed else "")
@@ -61,15 +62,18 @@ class ReviewBar(QWidget):
             glyph, word = _WORDS[judgement.verdict]
             self._state.setText(f"{glyph} {word} by {judgement.reviewer or 'somebody'}")
 
-    def _button(self, text: str, action: QAction | None) -> QPushButton:
+    def _button(self, text: str, action: QAction) -> QPushButton:
         button = QPushButton(text)
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        if action is None:
-            button.setCheckable(True)
-        else:
-            button.setToolTip(action.toolTip())
-            button.clicked.connect(action.trigger)
+        button.clicked.connect(action.trigger)
+        self._actions[button] = action
         return button
+
+    def _follow(self, button: QPushButton, no_fit: str) -> None:
+        """A button is on while its action is and there is something to judge; its tooltip says what lacks."""
+        action = self._actions[button]
+        button.setEnabled(action.isEnabled() and not no_fit)
+        button.setToolTip(f"{action.toolTip()}\n{no_fit}" if no_fit and action.isEnabled() else action.toolTip())
 
     def _place(self) -> None:
         self._state.setProperty("role", "quiet")
@@ -81,6 +85,7 @@ class ReviewBar(QWidget):
         upper.addWidget(self._undo)
         upper.addWidget(self._state, 1)
         for button in self._reasons.values():
+            button.setCheckable(True)
             button.setMinimumHeight(30)
             button.setStyleSheet("QPushButton { padding: 4px 6px; }")
             lower.addWidget(button, 1)
@@ -90,6 +95,3 @@ class ReviewBar(QWidget):
         layout.setSpacing(theme.UNIT)
         layout.addLayout(upper)
         layout.addLayout(lower)
-
-    def _toggle(self, digit: int, _checked: bool) -> None:
-        self._session.toggle_reason(digit)

@@ -51,7 +51,7 @@ class SampleModel(QAbstractListModel):
         shelf = self._session.shelf
         if role not in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole) or shelf is None:
             return None
-        return shelf.samples.keys[self.row(index.row())]
+        return shelf.sample_key(self.row(index.row()))
 
     def row(self, place: int) -> int:
         """Row of the shelf at a place of the list."""
@@ -144,6 +144,11 @@ class SampleList(QWidget):
     def close_threads(self) -> None:
         """Ends the thumbnails' threads."""
         self._thumbnails.close()
+
+    def start_search(self) -> None:
+        """Puts the cursor into the search."""
+        self.search.setFocus()
+        self.search.selectAll()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -243,9 +248,12 @@ class SampleList(QWidget):
             self._shows.clear()
             for show in Show:
                 self._shows.addItem("", show)
+        verdicts = self._session.verdicts
+        unknown = verdicts is not None and bool(verdicts.problem)
         for place, show in enumerate(Show):
-            self._shows.setItemText(place, f"{show.value.capitalize()}  {counts[show]:,}")
-        self._shows.setCurrentIndex(list(Show).index(self._session.show))
+            count = "?" if unknown and show not in (Show.ALL, Show.FAILED) else f"{counts[show]:,}"
+            self._shows.setItemText(place, f"{show.value.capitalize()}  {count}")
+        self._shows.setCurrentIndex(list(Show).index(self._session.selection.show))
         self._view.viewport().update()
 
     def _chosen(self, index: QModelIndex) -> None:

@@ -35,7 +35,12 @@ class StatusPanel(QWidget):
         self._fade.timeout.connect(self._message.clear)
         self._place()
         jobs.changed.connect(self.refresh)
-        for signal in (session.verdicts_changed, session.shelf_changed, session.project_changed):
+        for signal in (
+            session.verdicts_changed,
+            session.shelf_changed,
+            session.project_changed,
+            session.problems_changed,
+        ):
             signal.connect(self.refresh)
         self._work.clicked.connect(self.jobs_clicked)
         self._offer.clicked.connect(self._take_offer)
@@ -51,6 +56,13 @@ class StatusPanel(QWidget):
         self._fade.stop()
         if level == "note":
             self._fade.start(_NOTE_MS)
+
+    def forget(self) -> None:
+        """Takes away what was said: it was about another project."""
+        self._fade.stop()
+        self._message.clear()
+        self._message.setToolTip("")
+        self._offer.hide()
 
     def offer(self, sentence: str, run_id: str) -> None:
         """Says that a run is finished, with a button that shows its fits."""
@@ -76,6 +88,11 @@ class StatusPanel(QWidget):
         shelf = self._session.shelf
         if shelf is None or shelf.run is None:
             return ""
+        verdicts = self._session.verdicts
+        if verdicts is None or not verdicts.loaded:
+            return ""
+        if verdicts.problem:
+            return "verdicts off"
         judged, fitted = int((shelf.verdicts > 0).sum()), int((shelf.status == 1).sum())
         pace = self._session.pace
         words = f"judged {judged:,} of {fitted:,}"

@@ -92,6 +92,47 @@ class NoPeople(QWidget):
         _center(self, column)
 
 
+class Damaged(QWidget):
+    """Shown when the people of a data set cannot be read.
+
+    Signals:
+        chosen: the name of another data set.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title, self._text = QLabel(), _paragraph("")
+        self._title.setProperty("role", "title")
+        self._text.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse
+        )  # the path is there to be copied
+        self._buttons = QHBoxLayout()
+        self._buttons.addWidget(action_button(actions["import_data"], primary=True))
+        self._buttons.addStretch(1)
+        column = QVBoxLayout()
+        column.setSpacing(2 * theme.UNIT)
+        column.addWidget(self._title)
+        column.addWidget(self._text)
+        column.addLayout(self._buttons)
+        _center(self, column)
+
+    def show_damage(self, dataset: str, sentence: str, others: Sequence[str]) -> None:
+        """Says what is damaged, and offers the data sets that are not."""
+        self._title.setText(f"The people of {dataset} cannot be read" if dataset else "The data sets cannot be read")
+        self._text.setText(sentence)
+        while self._buttons.count() > 2:
+            item = self._buttons.takeAt(1)
+            if item is not None and (widget := item.widget()):
+                widget.deleteLater()
+        for name in others:
+            button = QPushButton(f"Show {name}")
+            button.setMinimumHeight(36)
+            button.clicked.connect(partial(self.chosen.emit, name))
+            self._buttons.insertWidget(self._buttons.count() - 1, button)
+
+
 def action_button(action: QAction, *, primary: bool = False) -> QPushButton:
     """A button with the action's name and key."""
     key = action.shortcut().toString()
@@ -99,7 +140,14 @@ def action_button(action: QAction, *, primary: bool = False) -> QPushButton:
     button.setProperty("primary", primary)
     button.setMinimumHeight(36)
     button.clicked.connect(action.trigger)
+    action.changed.connect(partial(_follow, button, action))
+    _follow(button, action)
     return button
+
+
+def _follow(button: QPushButton, action: QAction) -> None:
+    button.setEnabled(action.isEnabled())
+    button.setToolTip(action.toolTip())
 
 
 class _Paragraph(QLabel):

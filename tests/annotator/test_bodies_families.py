@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import (
-    LAYOUTS,
+    OPEN_BODY,
     BodyModelData,
     content_hash,
     default_root,
@@ -39,7 +39,7 @@ from annotator.fit import PARAMETERS
 from annotator.skeleton import COCO_WHOLEBODY, FACE, HAND, HUMAN36M
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = tuple(LAYOUTS)
+MODELS = OPEN_BODY
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from annotator.bodies.body_model import BodyModel
-from annotator.bodies.files import LAYOUTS, BodyModelData, default_root, load_body_model
+from annotator.bodies.files import OPEN_BODY, BodyModelData, default_root, load_body_model
 from annotator.bodies.official import create as official_model
 from annotator.bodies.posing import Poser, axis_angle_to_matrix, parameter_widths
 from annotator.supervision import loss_maps
 from annotator.synthetic import sample_betas, sample_body_poses
 
-MODELS = tuple(LAYOUTS)
+MODELS = OPEN_BODY
 
 
 @pytest.fixture(scope="module")

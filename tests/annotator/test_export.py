@@ -1,9 +1,12 @@
 """The export, read back by hand and posed by the smplx package."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -12,8 +15,10 @@ from annotator.bodies.official import create
 from annotator.bodies.posing import Poser
 from annotator.commands.export import Keep, export
 from annotator.errors import RunError, UnknownNameError
+from annotator.fit import Fits
 from annotator.project import Project
 from annotator.reviews import ReviewLog
+from annotator.sample import Samples
 from annotator.verdict import EventKind, FitKey, ReviewEvent
 from tests.support.desk_project import FAILED_ROW, done
 
@@ -94,8 +99,9 @@ def test_verdicts_filter_what_is_written(desk_project: Path, tmp_path: Path) -> 
     assert counts[Keep.ALL] - counts[Keep.NOT_REJECTED] == {"100", "101"}
     assert counts[Keep.ACCEPTED] == {"104"}
     manifest = json.loads((tmp_path / "not-rejected.json.manifest.json").read_text())
-    assert manifest["export"]["entries"] == "9"
-    assert manifest["left_out"]["a reviewer rejected it"] == "2"
+    assert manifest["export"]["entries"] == 9
+    assert manifest["export"]["data_sets"] == ["wild"]
+    assert manifest["left_out"]["a reviewer rejected it"] == 2
     assert manifest["body_model"]["hash"]
     assert "rotations" in manifest["conventions"]
 
@@ -111,3 +117,52 @@ def test_wrong_names_are_told(desk_project: Path, tmp_path: Path) -> None:
         done(export(desk_project, "bvh", tmp_path / "out.json"))
     with pytest.raises(RunError, match="no run called"):
         done(export(desk_project, "neuralannot", tmp_path / "out.json", run_id="r9"))
+
+
+def twin(project_path: Path, name: str = "zoo") -> None:
+    """Another target data set with the same annotation ids, fitted by the same run."""
+    project = Project.open(project_path)
+    samples = project.samples("wild", "body")
+    keys = [key.replace("wild/", f"{name}/") for key in samples.keys]
+    table = samples.table.set_column(0, "key", pa.array(keys, pa.string()))
+    info = replace(project.datasets()["wild"], name=name, image_root=name)
+    project.add(info, {"body": Samples(table)}, project.image_roots["wild"])
+    run = project.run("neuralannot-r1")
+    fits = run.fits("wild", "body")
+    assert fits is not None
+    Fits(fits.table.set_column(0, "key", pa.array(keys, pa.string()))).write(run.shard_path(name, "body", 0))
+
+
+def test_data_sets_that_share_ids_are_exported_one_by_one_as_the_sentence_says(
+    desk_project: Path, tmp_path: Path
+) -> None:
+    twin(desk_project)
+    with pytest.raises(RunError, match="wild and zoo both have an annotation 100") as caught:
+        done(export(desk_project, "neuralannot", tmp_path / "out.json"))
+    assert list(tmp_path.glob("out*")) == []
+    for name in re.findall(r"--data (\w+)", str(caught.value)):
+        done(export(desk_project, "neuralannot", tmp_path / f"{name}.json", data=(name,)))
+        assert len(entries(tmp_path / f"{name}.json")) == 11
+        manifest = json.loads((tmp_path / f"{name}.json.manifest.json").read_text())
+        assert manifest["export"]["data_sets"] == [name]
+
+
+def test_the_default_run_of_an_export_covers_the_data_sets_that_are_exported(
+    desk_project: Path, tmp_path: Path
+) -> None:
+    twin(desk_project)
+    Project.open(desk_project).run("neuralannot-r1").shard_path("zoo", "body", 0).unlink()
+    with pytest.raises(RunError, match="covers every target sample"):
+        done(export(desk_project, "neuralannot", tmp_path / "out.json"))
+    assert "Wrote 11" in done(export(desk_project, "neuralannot", tmp_path / "out.json", data=("wild",))).text()
+
+
+def test_only_target_data_sets_that_exist_are_exported(desk_project: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="wild"):
+        done(export(desk_project, "neuralannot", tmp_path / "out.json", data=("wilt",)))
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    info = replace(project.datasets()["wild"], name="lab", role="auxiliary")
+    project.add(info, {"body": samples}, project.image_roots["wild"])
+    with pytest.raises(RunError, match="lab is no target data set"):
+        done(export(desk_project, "neuralannot", tmp_path / "out.json", data=("lab",)))

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from annotator.commands.projects import new, relink
+from annotator.datasetfolder import DatasetInfo
 from annotator.errors import NeuralAnnotError, ProjectError, RunError, StorageError, storage
 from annotator.fit import FitHeader, Fits
 from annotator.jobfolder import JobFolder
+from annotator.outside import safe_join
 from annotator.progress import Progress, Stopped
-from annotator.project import DatasetInfo, Project, safe_join
+from annotator.project import Project
 from annotator.runs import INTERRUPTED, RUNNING, RunInfo, write_text
 from tests.support.desk_project import MISSING_ROW
 
@@ -242,7 +244,7 @@ def test_a_half_written_line_is_left_out(tmp_path: Path) -> None:
 def test_events_can_be_read_while_they_are_written(tmp_path: Path) -> None:
     folder = job(tmp_path)
     folder.path.mkdir()
-    writer = threading.Thread(target=lambda: [folder.append("progress", n=n) for n in range(300)])
+    writer = threading.Thread(target=lambda: [folder.append("progress", stage="Counting", n=n) for n in range(300)])
     writer.start()
     while writer.is_alive():
         seen = [event["n"] for event in folder.events()]

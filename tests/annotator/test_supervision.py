@@ -1,4 +1,4 @@
-"""Who teaches what, which crops, which mini-batches."""
+"""Who teaches what, and which mini-batches."""
 
 from itertools import chain
 from pathlib import Path
@@ -8,10 +8,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from annotator.annotators.neuralannot import auxiliary_fits
-from annotator.batches import Crops, Draws, cached_crops
+from annotator.batches import Draws
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
-from annotator.camera import Camera, crop_of_box
+from annotator.camera import Camera
+from annotator.crops import Crops
 from annotator.errors import ImageError
 from annotator.images import read_image
 from annotator.mean_pose import mean_parameters, solve_root
@@ -23,7 +24,7 @@ from annotator.skeleton import HUMAN36M
 from annotator.supervision import lessons, with_fits, with_verdicts
 from annotator.synthetic import BODY_JOINTS, archetype_names, limits, mirrored, sample_body_poses
 from annotator.verdict import Verdict
-from tests.support.desk_project import CUT_ROW, MISSING_ROW, done
+from tests.support.desk_project import CUT_ROW
 
 RECIPE = BodyRecipe()
 
@@ -137,33 +138,6 @@ def test_each_epoch_draws_everybody_once_and_a_step_depends_on_itself_alone() ->
     assert first[:3] != first[3:]
     assert [Draws(rows, seed=1, stream=0).take(step, 2).tolist() for step in (4, 1)] == [first[4], first[1]]
     assert Draws(rows, seed=1, stream=1).take(0, 6).tolist() != Draws(rows, seed=1, stream=0).take(0, 6).tolist()
-
-
-def test_crops_are_cut_once_and_again_when_their_photo_changes(desk_project: Path, tmp_path: Path) -> None:
-    project = Project.open(desk_project)
-    samples = project.samples("wild", "body")
-    crops = done(cached_crops(project, samples, "wild", 64))
-    assert [row for row, reason in enumerate(crops.reasons) if reason] == [MISSING_ROW, CUT_ROW]
-    assert "missing" in crops.reasons[MISSING_ROW]
-    assert "cut short" in crops.reasons[CUT_ROW]
-    assert not crops.images[CUT_ROW].any()
-    sample = samples[0]
-    crop = crop_of_box(sample.box.astype(float), np.array([sample.width, sample.height]), drawn=True)
-    assert np.array_equal(crops.images[0], crop.cut(read_image(project.photo_path(sample)), 64))
-    stamp = (project.cache / "crops" / "wild-body-64.npy").stat().st_mtime_ns
-    assert np.array_equal(done(cached_crops(project, samples, "wild", 64)).images, crops.images)
-    assert (project.cache / "crops" / "wild-body-64.npy").stat().st_mtime_ns == stamp
-
-
-def test_once_cached_the_photos_need_not_come_along(desk_project: Path, tmp_path: Path) -> None:
-    project = Project.open(desk_project)
-    samples = project.samples("wild", "body")
-    before = np.array(done(cached_crops(project, samples, "wild", 64)).images)
-    (tmp_path / "empty").mkdir()
-    project.relink("wild", tmp_path / "empty")
-    again = done(cached_crops(Project.open(desk_project), samples, "wild", 64))
-    assert np.array_equal(again.images, before)
-    assert [row for row, reason in enumerate(again.reasons) if reason] == [MISSING_ROW, CUT_ROW]
 
 
 def test_a_truncated_jpeg_is_refused_by_name(desk_project: Path) -> None:
@@ -283,7 +257,7 @@ def test_an_auxiliary_fit_puts_the_data_sets_pelvis_where_the_truth_has_it(
     columns = {"global_orient": rng.normal(0, 1, (len(rows), 3)).astype(np.float32)}
     columns["body_pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
     columns["betas"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
-    crops = Crops(np.zeros((len(rows), 4, 4, 3), np.uint8), [""] * len(rows))
+    crops = Crops([""] * len(rows), lambda taken: np.zeros((len(taken), 4, 4, 3), np.uint8))
     fits = auxiliary_fits(samples, taught, crops, body)(rows, columns)
     names = ("global_orient", "body_pose", "betas", "transl")
     posed = Poser(body).pose({name: fits.column(name) for name in names})

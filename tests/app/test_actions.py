@@ -7,14 +7,14 @@ from PySide6.QtWidgets import QMenu
 
 from app.actions import ACTIONS, HELD, MENUS
 from app.dialogs.commands import CheatSheet, Palette, groups
-from app.main_window import MainWindow
+from app.handlers import Handlers
 from app.theme import icon
 from tests.support.window import Desk, Key, wait_until
 
 
 def test_every_action_has_a_method_of_its_name(desk: Desk) -> None:
-    assert {row.id for row in ACTIONS if not callable(getattr(desk.window, row.id, None))} == set()
-    assert callable(MainWindow.accept)
+    assert {row.id for row in ACTIONS if not callable(getattr(desk.window.handlers, row.id, None))} == set()
+    assert callable(Handlers.accept)
 
 
 def test_no_two_actions_share_a_key() -> None:

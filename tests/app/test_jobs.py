@@ -28,7 +28,7 @@ def jobs(qapp: Any, desk_project: Path) -> Iterator[Jobs]:
 
 
 def end_all(jobs: Jobs) -> None:
-    for process, _ in jobs._started:
+    for process in jobs._started:
         process.kill()
         process.wait()
     jobs.watch(None)
@@ -97,7 +97,7 @@ def test_a_worker_killed_while_the_window_was_closed_is_shown_as_interrupted_and
     pid = started(jobs).pid
     jobs.watch(None)
     os.kill(pid, signal.SIGKILL)
-    jobs._started[0][0].wait()
+    jobs._started[0].wait()
     desk.open(desk_project)  # a window comes back
     job = next(job for job in desk.window.jobs.all if job.name == "slow-r1")
     assert job.state == INTERRUPTED
@@ -185,3 +185,94 @@ def test_the_chosen_job_stays_chosen_when_a_newer_one_begins(jobs: Jobs, desk_pr
     assert panel._title.text() == "neuralannot-r1"
     panel.close()
     panel.deleteLater()
+
+
+def starting_logs(project: Path) -> list[str]:
+    return sorted(path.name for path in (project / "jobs").glob("starting-*"))
+
+
+def test_a_run_that_began_while_no_window_looked_gets_its_log_from_the_next_window(
+    jobs: Jobs, desk_project: Path
+) -> None:
+    jobs._timer.stop()  # this window is closed before its first look
+    jobs.start_run([])
+    assert len(starting_logs(desk_project)) == 1
+    wait_until(lambda: list((desk_project / "runs").glob("slow-r1*/events.jsonl")))
+    said: list[str] = []
+    again = Jobs(main=SLOW)
+    again.refused.connect(said.append)
+    again.watch(Project.open(desk_project))
+    job = started(again)
+    wait_until(lambda: job.folder.log_path.exists() and starting_logs(desk_project) == [])
+    assert said == []
+    again.watch(None)
+
+
+def test_a_worker_that_is_still_starting_keeps_its_log_in_the_next_window(jobs: Jobs, desk_project: Path) -> None:
+    jobs._timer.stop()
+    jobs.start_run(["--sleep"])
+    again = Jobs(main=SLOW)
+    said: list[str] = []
+    again.refused.connect(said.append)
+    again.watch(Project.open(desk_project))
+    again.look()
+    assert (len(starting_logs(desk_project)), said) == (1, [])
+    jobs._started[0].kill()
+    jobs._started[0].wait()
+    wait_until(lambda: starting_logs(desk_project) == [])
+    again.watch(None)
+
+
+def test_a_worker_that_died_before_it_began_is_told_by_the_next_window_once(jobs: Jobs, desk_project: Path) -> None:
+    jobs._timer.stop()
+    jobs.start_run(["--fail"])
+    jobs._started[0].wait()
+    for expected in (["The worker has nothing to count; give it numbers."], []):
+        said: list[str] = []
+        again = Jobs(main=SLOW)
+        again.refused.connect(said.append)
+        again.watch(Project.open(desk_project))
+        assert said == expected
+        assert starting_logs(desk_project) == []
+        again.watch(None)
+
+
+def test_logs_that_older_windows_left_are_swept_and_a_read_only_window_sweeps_none(
+    qapp: Any, desk_project: Path
+) -> None:
+    (desk_project / "jobs" / "starting-1763988083123456789.log").write_text("")
+    jobs = Jobs(main=SLOW)
+    jobs.watch(Project.open(desk_project), sweep=False)
+    assert len(starting_logs(desk_project)) == 1
+    jobs.watch(Project.open(desk_project))
+    assert starting_logs(desk_project) == []
+    jobs.watch(None)
+
+
+def test_another_project_hears_nothing_of_a_worker_of_the_last_one(
+    jobs: Jobs, desk_project: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(desk_project, other)
+    said: list[str] = []
+    jobs.refused.connect(said.append)
+    jobs.start_run(["--fail"])
+    jobs.watch(Project.open(other))
+    jobs._started[0].wait()
+    jobs.look()
+    assert said == []
+    jobs.watch(Project.open(desk_project))
+    assert said == ["The worker has nothing to count; give it numbers."]
+    assert starting_logs(desk_project) == []
+
+
+def test_a_worker_that_is_killed_before_it_says_anything_is_told_with_its_code(jobs: Jobs, desk_project: Path) -> None:
+    said: list[str] = []
+    jobs.refused.connect(said.append)
+    jobs.start_run(["--sleep"])
+    jobs._started[0].kill()
+    wait_until(lambda: said)
+    assert said == ["The worker ended with code -9 before it began."]
+    assert starting_logs(desk_project) == []

@@ -48,14 +48,14 @@ def test_the_mesh_of_a_true_fit_lies_on_the_keypoints(shelf: Shelf, desk_project
 
 def test_a_scene_has_photo_points_and_the_boxes_of_the_others(shelf: Shelf, desk_project: Path) -> None:
     photos, project = Photos(), Project.open(desk_project)
-    scene = photo_scene(project, shelf.samples, 0, photos)
+    scene = photo_scene(project, shelf, 0, photos)
     sample = shelf.sample(0)
     assert scene.photo is not None
     assert scene.size == (sample.width, sample.height) == (scene.photo.shape[1], scene.photo.shape[0])
     assert np.array_equal(scene.points[0].xy, sample.keypoints[:, :2])
     assert scene.other_boxes == ()
     for row, words in ((MISSING_ROW, "is missing"), (CUT_ROW, "is cut short")):
-        broken = photo_scene(project, shelf.samples, row, photos)
+        broken = photo_scene(project, shelf, row, photos)
         assert broken.photo is None
         assert words in broken.message
     photos.close()

@@ -114,12 +114,12 @@ def test_a_second_session_is_read_only_and_says_who_holds_the_project(session: S
     second, said = make_session()
     assert second.open(desk_project)
     assert second.read_only
-    assert "process" in second.held_by
+    assert "process" in second.read_only
     assert not second.judge(Verdict.ACCEPT)
     second.toggle_reason(1)
     second.undo()
     assert said
-    assert all(sentence.startswith("This window is read-only: ") for _, sentence in said)
+    assert all(sentence.startswith("Read-only: ") for _, sentence in said)
     assert second.armed == ()
     assert ReviewLog(desk_project / "reviews.sqlite").events() == []
     second.close()
@@ -171,14 +171,15 @@ def test_undo_belongs_to_the_reviewer(session: Session) -> None:
     assert len(session.judgements) == 1  # ann's verdict is not bob's to take back
 
 
-def test_a_log_that_cannot_be_written_stores_nothing_and_says_so(session: Session, desk_project: Path) -> None:
+def test_a_log_that_cannot_be_read_stores_nothing_and_says_so(session: Session, desk_project: Path) -> None:
     said: list[tuple[str, str]] = []
     session.messages.said.connect(lambda level, sentence: said.append((level, sentence)))
     (desk_project / "reviews.sqlite").write_bytes(b"no database at all" * 100)
     here = session.row
     assert not session.judge(Verdict.ACCEPT)
     assert session.row == here
-    assert {level for level, _ in said} == {"error"}
+    assert [level for level, _ in said] == ["warning"]
+    assert said[0][1].startswith(f"The review log {desk_project / 'reviews.sqlite'} cannot be read")
     assert session.judgement is None
 
 
@@ -190,11 +191,62 @@ def test_another_import_of_the_data_set_is_read_anew(session: Session) -> None:
     assert (session.key, session.shelf.run.id) == ("wild/104", "neuralannot-r1")
 
 
-def test_a_damaged_table_is_a_message_and_the_project_stays_open(qapp: Any, desk_project: Path) -> None:
+def test_a_damaged_table_of_people_is_told_and_the_project_stays_open(qapp: Any, desk_project: Path) -> None:
     next((desk_project / "datasets" / "wild").glob("samples-body-*.arrow")).write_bytes(b"half")
     session, said = make_session()
     assert session.open(desk_project)
-    assert said[-1][0] == "error"
-    assert "is not a whole table" in said[-1][1]
+    assert said == []
+    assert "is not a whole table" in session.lost_people
+    assert session.lost_dataset == "wild"
     assert session.shelf is None
     session.close()
+
+
+def test_undo_knows_verdicts_that_were_imported_meanwhile(session: Session, desk_project: Path) -> None:
+    from annotator.verdict import EventKind, FitKey, ReviewEvent
+
+    session.judge(Verdict.ACCEPT)
+    log = ReviewLog(desk_project / "reviews.sqlite")
+    fit = FitKey("neuralannot-r1", "wild/108", "body")
+    log.append(ReviewEvent(EventKind.VERDICT, fit, value="reject", reviewer=session.preferences.name))
+    log.close()
+    session.undo()
+    assert session.key == "wild/108"
+    assert fit not in session.judgements
+    assert len(session.judgements) == 1
+    session.redo()
+    assert session.judgements[fit].verdict is Verdict.REJECT
+    assert session.shelf.verdicts[8] == 2
+
+
+def test_rows_find_their_fits_and_scores_by_key_in_any_order(session: Session, desk_project: Path) -> None:
+    from annotator.fit import Fits
+
+    run = Project.open(desk_project).run("neuralannot-r1")
+    before = session.shelf
+    (shard,) = run.shards("wild", "body")
+    table = Fits.read([shard]).table
+    Fits(table.take([11, 0, 5, 3])).write(shard)  # nobody else has a fit
+    after = Shelf.of("wild", before.samples, run)
+    assert np.flatnonzero(after.status).tolist() == [0, 3, 5, 11]
+    assert after.status[3] == before.status[3] == 2
+    for row in (0, 3, 5, 11):
+        assert after.fit(row).key == before.samples.keys[row]
+        np.testing.assert_array_equal(after.fit(row).transl, before.fit(row).transl)
+    assert after.fit(1) is None
+    keys = before.samples.keys
+    run.write_score("wild", "body", ERROR_CROP, [keys[4], "wild/nobody", keys[0]], [4.0, 9.0, 1.0])
+    errors = Shelf.of("wild", before.samples, run).errors[0]
+    assert (errors[4], errors[0]) == (4.0, 1.0)
+    assert np.isnan(errors[[1, 2, 3, 11]]).all()
+
+
+def test_the_others_in_a_photo_are_those_with_the_same_photo(session: Session) -> None:
+    from annotator.sample import Samples
+
+    samples = session.shelf.samples
+    shared = Samples.of([samples[0], samples[1], samples[0], samples[2], samples[1], samples[0]])
+    shelf = Shelf.of("wild", shared, None)
+    np.testing.assert_array_equal(shelf.boxes_beside(0), shared.boxes[[2, 5]])
+    np.testing.assert_array_equal(shelf.boxes_beside(4), shared.boxes[[1]])
+    assert len(shelf.boxes_beside(3)) == 0

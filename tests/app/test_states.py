@@ -61,7 +61,7 @@ def test_a_second_window_is_read_only_and_names_the_holder(
     desk: Desk, open_desk: Callable[..., Desk], desk_project: Path
 ) -> None:
     second = open_desk(desk_project)
-    banner = second.window._banner
+    banner = second.window.banner
     assert banner.isVisible()
     assert f"(process {os.getpid()} on" in banner.text()
     second.press(Key.Key_A, Key.Key_1)

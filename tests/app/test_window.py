@@ -15,7 +15,7 @@ MISSING, CUT, FAILED = (str(100 + row) for row in (MISSING_ROW, CUT_ROW, FAILED_
 
 
 def note(desk: Desk) -> str:
-    return desk.window.photo._note.text()
+    return desk.window.photo.view._note
 
 
 def message(desk: Desk) -> str:

@@ -89,6 +89,12 @@ def test_a_file_in_which_nobody_is_good_is_refused(tmp_path: Path, saved: Path) 
     assert everything(saved) == before
 
 
+def test_a_file_name_of_five_thousand_letters_costs_one_person(tmp_path: Path, saved: Path) -> None:
+    source = coco(tmp_path, lambda file: file["images"][1].update(file_name="x" * 5000))
+    words = ("import", saved, "coco-wholebody", source.annotations, "--images", source.images, "--name", "more")
+    assert "Left out 8: the photo xxx" in run_main(*words, "--progress", "none").stdout
+
+
 def newer(project: Path) -> None:
     file = project / "project.toml"
     file.write_text(file.read_text().replace("format = 1", "format = 2"))
@@ -128,6 +134,16 @@ REFUSED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("wrong recipe", ("run", "{project}", "--recipe", "fast"), "There is no recipe 'fast'"),
     ("wrong device", ("run", "{project}", "--device", "tpu"), "There is no device called 'tpu'"),
     ("wrong round", ("run", "{project}", "--round", "0", "--recipe", "tiny"), "There is no round 0"),
+    ("a name too long", ("new", "{tmp}/" + "x" * 5000), "the name is too long"),
+    ("annotations too long", ("import", "{project}", "coco-wholebody", "x" * 5000), "cannot be read"),
+    (
+        "truth too long",
+        ("evaluate", "{project}", "--truth", "{tmp}/" + "x" * 5000),
+        "leads nowhere: File name too long",
+    ),
+    ("unknown sample", ("run", "{project}", "--samples", "wild/1", "--recipe", "tiny"), "no samples called wild/1;"),
+    ("no round", ("run", "{project}", "--from", "smplifyx-r1", "--recipe", "tiny"), "learns from no earlier run"),
+    ("unknown set", ("export", "{project}", "neuralannot", "{tmp}/o", "--data", "zoo"), "no data set called 'zoo'"),
     ("wrong annotator", ("run", "{project}", "--annotator", "magic"), "There is no annotator called 'magic'"),
     (
         "unlike source",

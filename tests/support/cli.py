@@ -35,16 +35,12 @@ def run_main(*words: object, code: int | None = 0, timeout: float = 300) -> subp
 
 def refused(*words: object) -> str:
     """Runs a command that a person can mend: exit 1, and on stderr one sentence and no traceback, which is returned."""
-    done = run_main(*words, "--progress", "none", code=None) if takes_progress(words) else run_main(*words, code=None)
+    done = run_main(*words, "--progress", "none", code=None)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 1, f"{words} ended with {done.returncode}: {done.stderr}{done.stdout}"
     assert len(lines) == 1, done.stderr
     assert lines[0].endswith("."), lines[0]
     return lines[0]
-
-
-def takes_progress(words: tuple[object, ...]) -> bool:
-    return words[0] in {"import", "run", "export", "evaluate", "demo"}
 
 
 def start_main(*words: object, log: Path) -> subprocess.Popen[bytes]:

@@ -26,6 +26,8 @@ def main() -> None:
     words = sys.argv[1:]
     if "--fail" in words:
         sys.exit("The worker has nothing to count; give it numbers.")
+    if "--sleep" in words:
+        time.sleep(60)
     project = Project.open(Path(words[1]))
     if "--resume" in words:
         run = project.run(words[words.index("--resume") + 1])

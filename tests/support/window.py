@@ -16,9 +16,9 @@ from PySide6.QtWidgets import QApplication, QWidget
 from app.jobs import Jobs
 from app.main_window import MainWindow
 from app.messages import Messages
+from app.selection import Selection
 from app.session import Session
 from app.settings import Preferences
-from app.shelf import Order, Show
 
 NO_KEYS = Qt.KeyboardModifier.NoModifier
 SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
@@ -65,7 +65,7 @@ class Desk:
     def settle(self) -> None:
         """Waits until the current person is on the screen and the verdicts are known."""
         if self.session.project is not None and self.session.shelf is not None:
-            wait_until(lambda: self.session._log is not None)
+            wait_until(lambda: self.session.verdicts.loaded)
         wait_until(lambda: self.window.settled)
 
     def activate(self) -> None:
@@ -80,7 +80,7 @@ class Desk:
         self.said.clear()
         self.window.people.search.clear()
         self.session.change_preferences(REVIEWER)
-        self.session.show, self.session.order, self.session.text = Show.ALL, Order.WORST, ""
+        self.session.selection = Selection()
         for name, on in (("toggle_jobs", False), ("toggle_keypoints", True)):
             if self.window.actions_by_id[name].isChecked() is not on:
                 self.window.actions_by_id[name].trigger()

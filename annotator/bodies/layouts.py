@@ -1,0 +1,163 @@
+"""What the smplx package wants of a body model: where its file lies, what arrays it holds, and of which shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import resources
+from annotator.bodies.points import vertices_needed
+from annotator.errors import BodyModelError, UnknownNameError
+
+FACE_KEYS = ("lmk_faces_idx", "lmk_bary_coords")
+CONTOUR_KEYS = ("dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords")
+SPARSE_POSEDIRS = ("posedirs_data", "posedirs_indices", "posedirs_indptr")
+COMMON_KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
+BOTH_HANDS = ("hands_meanl", "hands_meanr", "hands_componentsl", "hands_componentsr")
+ONE_HAND = ("hands_mean", "hands_components")
+GENDERS = ("neutral", "female", "male")
+STATIC_EMBEDDING, DYNAMIC_EMBEDDING = "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"
+SHAPES_OF_LARGE, LARGE = 300, 400
+"""A file with at least 400 components has 300 of shape, then those of expression; a smaller one 10, then 10."""
+_NUMBERS = ("head_top", "smplx_vertices")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the smplx package wants of a model.
+
+    Attributes:
+        family: folder, and key of `fit.PARAMETERS`. title: what people call it.
+        stem: file name, with `{gender}` if there are several. suffixes: those that the package opens, ours first.
+        joints: kinematic joints. side: of a single hand, else empty.
+        expressions: whether components of expression follow those of shape.
+        keys: arrays beyond those that every family has.
+    """
+
+    family: str
+    title: str
+    stem: str
+    joints: int
+    expressions: bool = False
+    keys: tuple[str, ...] = ()
+    side: str = ""
+    suffixes: tuple[str, ...] = (".npz", ".pkl")
+
+    @property
+    def features(self) -> int:
+        """Numbers in the pose feature: nine of every joint but the root."""
+        return 9 * (self.joints - 1)
+
+    def split(self, components: int) -> tuple[slice, slice]:
+        """Which of a file's components are of shape and which of expression: the smplx package's rule."""
+        if not self.expressions:
+            return slice(0, components), slice(0, 0)
+        if components >= LARGE:
+            return slice(0, SHAPES_OF_LARGE), slice(SHAPES_OF_LARGE, components)
+        return slice(0, 10), slice(10, min(components, 20))
+
+
+LAYOUTS: dict[str, Layout] = {
+    "smplx": Layout("smplx", "SMPL-X", "SMPLX_{gender}", 55, True, (*BOTH_HANDS, *FACE_KEYS, *CONTOUR_KEYS)),
+    "smplh": Layout("smplh", "SMPL-H", "SMPLH_{gender}", 52, False, BOTH_HANDS),
+    "smpl": Layout("smpl", "SMPL", "SMPL_{gender}", 24, suffixes=(".pkl",)),
+    "mano_right": Layout("mano", "MANO", "MANO_RIGHT", 16, False, ONE_HAND, "right"),
+    "mano_left": Layout("mano", "MANO", "MANO_LEFT", 16, False, ONE_HAND, "left"),
+    "flame": Layout("flame", "FLAME", "FLAME_{gender}", 5, True, FACE_KEYS),
+}
+"""Every model that can be read, by the name that `load_body_model` takes."""
+
+OPEN_BODY = ("smplx", "smpl", "mano_right", "mano_left", "flame")
+"""The models that ship; SMPL-H comes from official files alone."""
+
+
+def default_root() -> Path:
+    """The folder of the open body that ships with the program."""
+    return resources.path("open_body")
+
+
+def layout_of(name: str) -> Layout:
+    """What the smplx package wants of a model.
+
+    Raises:
+        UnknownNameError: there is no such model.
+    """
+    if name not in LAYOUTS:
+        raise UnknownNameError("body model", name, LAYOUTS)
+    return LAYOUTS[name]
+
+
+def model_path(root: Path, name: str, gender: str = "neutral") -> Path:
+    """Where the file of a model lies below `root`; where it would, if it is not there.
+
+    Raises:
+        UnknownNameError: there is no such model.
+    """
+    layout = layout_of(name)
+    stem = root / layout.family / layout.stem.format(gender=gender.upper())
+    paths = [stem.with_suffix(suffix) for suffix in layout.suffixes]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def models_in(root: Path) -> list[tuple[str, str]]:
+    """Name and gender of every model below `root`; hands have no gender and count as neutral."""
+    return [
+        (name, gender)
+        for name, layout in LAYOUTS.items()
+        for gender in (GENDERS if "{gender}" in layout.stem else GENDERS[:1])
+        if model_path(root, name, gender).exists()
+    ]
+
+
+def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> None:
+    """Refuses arrays that are not a model of `layout`.
+
+    Raises:
+        BodyModelError: an array is missing, has another shape, holds text, is not finite or points outside of the others.
+    """
+    wanted = [*COMMON_KEYS, *layout.keys]
+    if SPARSE_POSEDIRS[0] in arrays:
+        wanted.remove("posedirs")
+    if missing := [key for key in wanted if key not in arrays]:
+        raise BodyModelError(
+            f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
+        )
+    count = len(arrays["v_template"])
+    shapes = _shapes(count, layout)
+    wrong = [
+        k for k in (*wanted, *CONTOUR_KEYS) if k in arrays and arrays[k].shape not in shapes.get(k, [arrays[k].shape])
+    ]
+    short = arrays["shapedirs"].ndim != 3 or arrays["shapedirs"].shape[2] < (20 if layout.expressions else 10)
+    text = [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
+    if wrong or short or text or count < vertices_needed(layout.family):
+        raise BodyModelError(
+            f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {layout.features}); "
+            "fetch it again."
+        )
+    if not np.isfinite(arrays["v_template"]).all():
+        raise BodyModelError(f"{path} holds numbers that are not finite; fetch it again.")
+    above = arrays["kintree_table"][0, 1:].astype(np.int64)
+    bounds = [(arrays["f"], count), (above, np.arange(1, layout.joints))]
+    bounds += [(arrays[key], len(arrays["f"])) for key in (FACE_KEYS[0], CONTOUR_KEYS[0]) if key in arrays]
+    bounds += [(arrays[key], 1 << 31 if key == "smplx_vertices" else count) for key in _NUMBERS if key in arrays]
+    if any((values < 0).any() or (values >= end).any() for values, end in bounds):
+        raise BodyModelError(f"{path} has triangles, joints or landmarks that point outside of it; fetch it again.")
+
+
+def _shapes(count: int, layout: Layout) -> dict[str, list[tuple[int, ...]]]:
+    """What shapes each array may have; `posedirs` of a pickle may be a matrix, since sparse ones have two axes."""
+    hands = {f"hands_mean{s}": [(45,)] for s in ("", "l", "r")}
+    return hands | {
+        **{f"hands_components{s}": [(45, 45)] for s in ("", "l", "r")},
+        "v_template": [(count, 3)],
+        "weights": [(count, layout.joints)],
+        "J_regressor": [(layout.joints, count)],
+        "kintree_table": [(2, layout.joints)],
+        "posedirs": [(count, 3, layout.features), (3 * count, layout.features)],
+        **{FACE_KEYS[0]: [(51,)], FACE_KEYS[1]: [(51, 3)]},
+        **{CONTOUR_KEYS[0]: [(79, 17)], CONTOUR_KEYS[1]: [(79, 17, 3)]},
+    }

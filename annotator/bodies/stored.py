@@ -1,0 +1,155 @@
+"""Plain arrays by name in npz files: read without executing anything, written so that reading costs nothing.
+
+Our own files are not compressed, and every array in them begins at a multiple of 64 bytes, so a big one is mapped
+instead of read: a person is posed before most of a file has left the disk, and processes share one copy. Blend shapes
+lie component by component (Fortran order), because who uses ten of 400 then touches only those ten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import mmap
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from scipy import sparse
+
+from annotator.errors import BodyModelError, storage
+
+_ROUND = 1e-6
+_ROWS = 512
+_MAPPED_BYTES = 1 << 20
+_ALIGNMENT = 64
+_PADDING_ID = 0xD935
+_LOCAL_HEADER = 30
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+
+
+def content_hash(arrays: Mapping[str, Any]) -> str:
+    """sha256 over names, shapes and contents rounded to a micrometre; text entries do not count."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        values = arrays[key].toarray() if sparse.issparse(arrays[key]) else np.asarray(arrays[key])
+        if values.dtype.kind in "US":
+            continue
+        digest.update(f"{key}{values.shape}".encode())
+        for part in _parts(values):
+            rounded = np.rint(part / _ROUND).astype(np.int64) if part.dtype.kind == "f" else part.astype(np.int64)
+            digest.update(np.ascontiguousarray(rounded).data)
+    return digest.hexdigest()[:16]
+
+
+def _parts(values: np.ndarray) -> list[np.ndarray]:
+    """A few rows at a time, which stay in the processor's cache."""
+    if values.ndim == 0:
+        return [values]
+    return [values[start : start + _ROWS] for start in range(0, len(values), _ROWS)]
+
+
+def read_arrays(path: Path, *, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The plain arrays of an npz; nothing in it is executed. Arrays of objects, which some official files hold, are left out.
+
+    Args:
+        left_out: arrays that are not read.
+
+    Raises:
+        BodyModelError: there is no such file, or it is damaged.
+    """
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise TypeError("it holds one array without a name")
+            wanted = [key for key in file.files if key not in left_out and not _of_objects(file, key)]
+            mapped = _mapped(handle, file, wanted) if "hash" in wanted else {}
+            return {key: mapped[key] if key in mapped else file[key] for key in wanted}
+    except FileNotFoundError as error:
+        raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error
+    except (ValueError, TypeError, OSError, EOFError, KeyError, struct.error, zipfile.BadZipFile) as error:
+        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+    except (NotImplementedError, RuntimeError) as error:  # a password, or a compression that nobody uses
+        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+
+
+def names_in(path: Path) -> tuple[str, ...]:
+    """Names of the arrays in an npz, without reading them; none if it is no npz."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return tuple(name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy"))
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return ()
+
+
+def holds_objects(path: Path) -> bool:
+    """Whether an npz also has arrays of objects, which other readers would unpickle."""
+    with np.load(path, allow_pickle=False) as file:
+        return any(_of_objects(file, key) for key in file.files)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes an npz that can be mapped, whole or not at all; equal arrays give equal bytes.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    with storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("wb") as handle, zipfile.ZipFile(handle, "w") as file:
+                for key, values in arrays.items():
+                    _write(file, handle.tell(), f"{key}.npy", np.asarray(values))
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def by_component(values: np.ndarray) -> np.ndarray:
+    """The same blend shapes as float32 with each component in one piece."""
+    return np.asfortranarray(values, dtype=np.float32)
+
+
+def _write(file: zipfile.ZipFile, offset: int, name: str, values: np.ndarray) -> None:
+    info = zipfile.ZipInfo(name, _FIRST_DAY)
+    used = offset + _LOCAL_HEADER + len(name) + 4
+    info.extra = struct.pack("<HH", _PADDING_ID, -used % _ALIGNMENT) + bytes(-used % _ALIGNMENT)
+    head = io.BytesIO()
+    npy.write_array_header_1_0(head, npy.header_data_from_array_1_0(values))
+    in_order = values.T if values.flags.f_contiguous and not values.flags.c_contiguous else np.ascontiguousarray(values)
+    with file.open(info, "w") as entry:
+        entry.write(head.getvalue())
+        entry.write(in_order.reshape(-1).view(np.uint8).data if values.size else b"")
+
+
+def _of_objects(file: Any, key: str) -> bool:
+    with file.zip.open(f"{key}.npy") as entry:
+        return _header(entry)[2].hasobject
+
+
+def _header(entry: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy.read_magic(entry)
+    return npy.read_array_header_1_0(entry) if version == (1, 0) else npy.read_array_header_2_0(entry)
+
+
+def _mapped(handle: BinaryIO, file: Any, keys: list[str]) -> dict[str, np.ndarray]:
+    """Big arrays as views of the file; not those that are compressed or badly placed."""
+    view = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped: dict[str, np.ndarray] = {}
+    for key in keys:
+        info = file.zip.getinfo(f"{key}.npy")
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size < _MAPPED_BYTES:
+            continue
+        handle.seek(info.header_offset)
+        names = struct.unpack("<HH", handle.read(_LOCAL_HEADER)[-4:])
+        handle.seek(info.header_offset + _LOCAL_HEADER + sum(names))
+        shape, fortran, dtype = _header(handle)
+        if handle.tell() % dtype.itemsize == 0:
+            values = np.frombuffer(view, dtype, math.prod(shape), handle.tell())
+            mapped[key] = values.reshape(shape, order="F" if fortran else "C")
+    return mapped

@@ -1,0 +1,53 @@
+"""Keeps `P/cache` below its limit: what was used longest ago goes first, never what a run in progress needs.
+
+All that is in it can be made again. When a file was used is its time of access or of writing, whichever is later: file
+systems that note an access once a day are exact enough for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotator.project import Project
+
+
+@dataclass(frozen=True)
+class _Entry:
+    file: Path
+    used: float
+    size: int
+
+
+def trim_cache(project: Project) -> int:
+    """Removes what is too much; how many bytes that were."""
+    entries = list(_entries(project.cache))
+    excess = sum(entry.size for entry in entries) - project.cache_bytes
+    if excess <= 0:
+        return 0
+    busy = tuple(f"{name}-" for run in project.runs() if run.job.alive for name in run.info.datasets)
+    removed = 0
+    for entry in sorted(entries, key=lambda entry: entry.used):
+        if removed >= excess:
+            break
+        if not _in_use(entry.file, project.cache, busy):
+            with suppress(OSError):
+                entry.file.unlink()
+                removed += entry.size
+    return removed
+
+
+def _entries(cache: Path) -> Iterator[_Entry]:
+    for file in cache.rglob("*"):
+        with suppress(OSError):  # it went meanwhile
+            if file.is_file() and not file.is_symlink():
+                status = file.stat()
+                yield _Entry(file, max(status.st_atime, status.st_mtime), status.st_blocks * 512)
+
+
+def _in_use(file: Path, cache: Path, busy: tuple[str, ...]) -> bool:
+    """Whether a run in progress may read or write it: the folders of crops are named by their data set."""
+    kind, *below = file.relative_to(cache).parts
+    return kind == "crops" and below[0].startswith(busy)

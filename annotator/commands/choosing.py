@@ -1,0 +1,116 @@
+"""Which samples a run is over, and which run is meant where nobody named one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from annotator.errors import RunError, UnknownNameError
+from annotator.fit import Fits
+from annotator.outside import is_file, short
+from annotator.project import TARGET, Project
+from annotator.runs import FINISHED, Run
+
+_NAMED = 10
+
+
+def chosen_datasets(project: Project, names: Iterable[str]) -> tuple[str, ...]:
+    """The data sets named, or all of the project.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    known = project.datasets()
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("data set", short(name), known)
+    return tuple(names) or tuple(known)
+
+
+def chosen_samples(project: Project, data: tuple[str, ...], samples: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Data sets and sample keys that a run is over; no keys where it is over all samples of those data sets.
+
+    A data set of which no sample is named takes no part.
+
+    Raises:
+        RunError: a sample is unknown or not in `data`, or nothing is left to annotate.
+    """
+    datasets = chosen_datasets(project, data)
+    keys = named_samples(project, samples) if samples else ()
+    of_keys = {key.split("/", 1)[0] for key in keys}
+    if beside := sorted(of_keys - set(datasets)):
+        raise RunError(
+            f"--samples names people of {', '.join(beside)}, which --data leaves out; name that data set too."
+        )
+    chosen = tuple(name for name in datasets if not keys or name in of_keys)
+    known = project.datasets()
+    if not any(known[name].role == TARGET for name in chosen):
+        if keys:
+            raise RunError("--samples names nobody of a target data set, so there is nothing to annotate; add some.")
+        raise RunError(
+            f"{project.path} has no target data set to annotate; import one with `import ... --role target`."
+        )
+    return chosen, keys
+
+
+def named_samples(project: Project, words: str) -> tuple[str, ...]:
+    """The keys in `words` (with commas) or in the file of that name (one a line, # begins a comment), each once.
+
+    Raises:
+        RunError: one is not in the project, or the file cannot be read.
+    """
+    if is_file(Path(words)):
+        try:
+            text = Path(words).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"The list of samples {words} cannot be read; give a text file with one key a line."
+            ) from error
+        named = [line.partition("#")[0].strip() for line in text.splitlines()]
+    else:
+        named = [word.strip() for word in words.split(",")]
+    keys = tuple(dict.fromkeys(key for key in named if key))
+    known: set[str] = set()
+    for name, info in project.datasets().items():
+        for part in info.parts:
+            known.update(project.samples(name, part).keys)
+    if unknown := [key for key in keys if key not in known]:
+        some = ", ".join(short(key) for key in unknown[:_NAMED])
+        more = f" and {len(unknown) - _NAMED:,} more" if len(unknown) > _NAMED else ""
+        raise RunError(
+            f"The project has no samples called {some}{more}; a sample is named by its data set and id, as in coco/442619."
+        )
+    if not keys:
+        raise RunError(f"--samples {short(words)} names nobody; leave it out to use all samples.")
+    return keys
+
+
+def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
+    """The newest finished `neuralannot` run that has a fit for every target sample (of the data sets named).
+
+    Raises:
+        RunError: there is none.
+    """
+    targets = [n for n, info in project.datasets().items() if info.role == TARGET and (not data or n in set(data))]
+    wanted = {name: project.samples(name, "body").index_of.keys() for name in targets}
+    for run in reversed(project.runs()):
+        if run.info.annotator != "neuralannot" or run.state != FINISHED:
+            continue
+        if targets and all(covers(run, name, keys) for name, keys in wanted.items()):
+            return run
+    raise RunError(
+        f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`, or name one "
+        "with --run."
+    )
+
+
+def covers(run: Run, dataset: str, keys: Collection[str]) -> bool:
+    """Whether a run has a fit of every sample."""
+    fits = best_fits(run, dataset)
+    return fits is not None and fits.index_of.keys() >= set(keys)
+
+
+def best_fits(run: Run, dataset: str) -> Fits | None:
+    """The whole-body fits of a data set where the run has them, else those of the body."""
+    whole = run.fits(dataset, "whole")
+    return whole if whole is not None else run.fits(dataset, "body")

@@ -1,0 +1,58 @@
+"""Whom the list shows, in which order, and who of them is current: arrays of row numbers, no object per person."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.shelf import Order, Shelf, Show
+
+
+class Selection:
+    """Rows of one shelf.
+
+    Attributes:
+        show, order, text: filter, order and search of the list.
+        rows: `(M,)` int64, rows of the shelf that pass them, in that order.
+        row: the current person; -1 for nobody. He stays current while the list does not have him.
+    """
+
+    def __init__(self) -> None:
+        self.show, self.order, self.text = Show.ALL, Order.WORST, ""
+        self.rows = np.zeros(0, np.int64)
+        self.row = -1
+
+    def clear(self) -> None:
+        """Nobody; filter, order and search stay."""
+        self.rows, self.row = np.zeros(0, np.int64), -1
+
+    def arrange(self, shelf: Shelf) -> None:
+        """Applies filter, order and search anew."""
+        self.rows = shelf.rows(self.show, self.order, self.text)
+
+    @property
+    def first(self) -> int:
+        """The first row; -1 if there is none."""
+        return int(self.rows[0]) if len(self.rows) else -1
+
+    @property
+    def place(self) -> int:
+        """Where in the list the current person is; -1 if it does not have him."""
+        found = np.flatnonzero(self.rows == self.row)
+        return int(found[0]) if len(found) else -1
+
+    def beside(self, by: int) -> int:
+        """The row `by` places down the list, or the last one before its end; -1 if that is the current one."""
+        place = self.place
+        target = min(max(place + by, 0), len(self.rows) - 1)
+        return int(self.rows[target]) if len(self.rows) and target != place else -1
+
+    def next_unreviewed(self, shelf: Shelf) -> int:
+        """The next row whose fit nobody judged, from here round to the start; -1 if all are judged."""
+        turned = np.roll(self.rows, -(self.place + 1))
+        unjudged = turned[(shelf.verdicts[turned] == 0) & (shelf.status[turned] == 1)]
+        return int(unjudged[0]) if len(unjudged) else -1
+
+    def ahead(self, count: int) -> list[int]:
+        """Rows of the next people."""
+        place = self.place
+        return [int(row) for row in self.rows[place + 1 : place + 1 + count]] if place >= 0 else []

@@ -1,0 +1,131 @@
+"""The verdicts of the project that is open: the log they are kept in, those in force, and how quickly they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from annotator.errors import NeuralAnnotError
+from annotator.reviews import ReviewLog, redo_event, undo_event
+from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, in_force
+from app import damage
+
+_PACE_SECONDS = 300.0
+
+
+class Verdicts:
+    """Reads the log when it is first wanted, because the database costs time, and keeps in step with it.
+
+    Attributes:
+        in_force: the verdict in force of every judged fit.
+        problem: why the log cannot be read, as a sentence; then nothing is written to it either.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log: ReviewLog | None = None
+        self._judged_at: list[float] = []
+        self._events: list[ReviewEvent] = []
+        self._seen = (0, 0)
+        self.in_force: dict[FitKey, Judgement] = {}
+        self.problem = ""
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the log was looked at."""
+        return self._log is not None
+
+    @property
+    def stale(self) -> bool:
+        """Whether somebody else has written to the log since: a list of verdicts was imported."""
+        return self._seen != _stamp(self._path)
+
+    def load(self) -> None:
+        """Reads the log, or finds out that it cannot be read."""
+        stamp = _stamp(self._path)
+        try:
+            self._events = self._opened().events()
+            self.in_force = in_force(self._events)
+        except (NeuralAnnotError, ValueError, TypeError):  # no database, or one with words that nobody here wrote
+            self._events, self.in_force, self.problem = [], {}, damage.of_log(self._path)
+        self._seen = stamp
+
+    def append(self, event: ReviewEvent) -> None:
+        """Stores an event, at once and durably.
+
+        Raises:
+            NeuralAnnotError: it was not stored.
+        """
+        stale = self.stale
+        self._opened().append(event)
+        self._events.append(event)
+        if not stale:
+            self._seen = _stamp(self._path)
+        if event.fit is not None:
+            self._find_in_force(event.fit)
+
+    def take_back(self, reviewer: str, *, undo: bool) -> ReviewEvent | None:
+        """Stores what takes back the reviewer's newest verdict, or his newest undo.
+
+        Returns:
+            The event that is in force no longer, or again; None if there is nothing to take back.
+
+        Raises:
+            NeuralAnnotError: it was not stored.
+        """
+        event = (undo_event if undo else redo_event)(self._events, reviewer)
+        if event is None:
+            return None
+        self.append(event)
+        by_id = {known.id: known for known in self._events}
+        concerned = by_id[event.undone]
+        concerned = by_id.get(concerned.undone, concerned)
+        if concerned.fit is not None:
+            self._find_in_force(concerned.fit)
+        return concerned
+
+    def newest(self, run: str, rows: Mapping[str, int], *, but: str | None) -> int:
+        """The row, of those that `rows` has by sample key, whose fit of a run was judged last; -1 if none was."""
+        mine = (j for j in self.in_force.values() if j.fit.run == run and j.fit.sample != but and j.fit.sample in rows)
+        newest = max(mine, key=lambda judgement: judgement.time, default=None)
+        return rows[newest.fit.sample] if newest is not None else -1
+
+    def _find_in_force(self, fit: FitKey) -> None:
+        """The verdict in force for one fit, from the events that bear on it."""
+        judgement = in_force([e for e in self._events if e.kind is EventKind.UNDO or e.fit == fit]).get(fit)
+        if judgement is None:
+            self.in_force.pop(fit, None)
+        else:
+            self.in_force[fit] = judgement
+
+    def count(self) -> None:
+        """A fit was judged just now."""
+        self._judged_at.append(time.monotonic())
+
+    @property
+    def pace(self) -> float:
+        """Fits judged a minute over the last five minutes."""
+        now = time.monotonic()
+        recent = [moment for moment in self._judged_at if now - moment < _PACE_SECONDS]
+        return 60 * (len(recent) - 1) / max(recent[-1] - recent[0], 1.0) if len(recent) > 1 else 0.0
+
+    def close(self) -> None:
+        """Lets go of the database file."""
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _opened(self) -> ReviewLog:
+        if self._log is None:
+            self._log = ReviewLog(self._path)
+        return self._log
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when somebody writes to a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
