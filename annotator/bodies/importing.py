@@ -161,10 +161,9 @@ def mend_left_hand(models: list[Found], target: Path) -> str:
 def _content(path: Path) -> Mapping[str, Any] | None:
     if path.suffix == ".npz":
         return read_arrays(path)
-    if path.suffix == ".npy":
-        found = None if _holds_numbers(path) else read_object_npy(path)
-    else:
-        found = read_pickle(path)
+    if path.suffix == ".npy" and _holds_numbers(path):
+        return None
+    found = read_object_npy(path) if path.suffix == ".npy" else read_pickle(path)
     if not isinstance(found, dict):
         return None
     return read_pickled(path) if "v_template" in found else found
