@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import read_model, read_pickled
+from annotator.bodies.files import arrays_of, read_model, write_embeddings
 from annotator.bodies.layouts import (
     BOTH_HANDS,
     COMMON_KEYS,
     CONTOUR_KEYS,
-    DYNAMIC_EMBEDDING,
     FACE_KEYS,
     LAYOUTS,
     ONE_HAND,
@@ -127,13 +126,11 @@ def write(found: Found, embeddings: Mapping[str, np.ndarray], target: Path) -> s
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     if found.name == "flame":
-        _write_embeddings(embeddings, path.parent)
-        arrays = {key: values for key, values in arrays.items() if "lmk" not in key}
-    whole = arrays | {key: np.array(text) for key, text in texts.items()}
+        arrays = write_embeddings(arrays, path.parent)
     if suffix == ".pkl":
         write_pickle(path, arrays | texts)
     else:
-        write_arrays(path, whole)
+        write_arrays(path, arrays | {key: np.array(text) for key, text in texts.items()})
     return digest
 
 
@@ -166,7 +163,7 @@ def _content(path: Path) -> Mapping[str, Any] | None:
     found = read_object_npy(path) if path.suffix == ".npy" else read_pickle(path)
     if not isinstance(found, dict):
         return None
-    return read_pickled(path) if "v_template" in found else found
+    return arrays_of(found, path) if "v_template" in found else found
 
 
 def _holds_numbers(path: Path) -> bool:
@@ -227,15 +224,6 @@ def _gender(path: Path) -> str:
             if re.search(pattern, text):
                 return gender
     return "neutral"
-
-
-def _write_embeddings(embeddings: Mapping[str, np.ndarray], folder: Path) -> None:
-    static = {"lmk_face_idx": embeddings[FACE_KEYS[0]], "lmk_b_coords": embeddings[FACE_KEYS[1]]}
-    write_pickle(folder / STATIC_EMBEDDING, static)
-    if CONTOUR_KEYS[0] in embeddings:
-        dynamic = {"lmk_face_idx": embeddings[CONTOUR_KEYS[0]], "lmk_b_coords": embeddings[CONTOUR_KEYS[1]]}
-        with storage(folder):
-            np.save(folder / DYNAMIC_EMBEDDING, np.array(dynamic, dtype=object), allow_pickle=True)
 
 
 def _sha256(path: Path) -> str:
