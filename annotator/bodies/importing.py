@@ -106,15 +106,13 @@ def complete(found: Found, embeddings: Mapping[str, np.ndarray]) -> dict[str, An
     return arrays
 
 
-def write(found: Found, embeddings: Mapping[str, np.ndarray], target: Path) -> str:
-    """Writes one model where the smplx package looks for it below `target`, and returns its content hash.
+def write(found: Found, arrays: dict[str, Any], target: Path) -> str:
+    """Writes the arrays that `complete` gave where the smplx package looks for them below `target`; returns their hash.
 
     Raises:
-        BodyModelError: as `complete`.
         StorageError: the disk is full or may not be written.
     """
-    layout, arrays = LAYOUTS[found.name], complete(found, embeddings)
-    digest = content_hash(arrays)
+    layout, digest = LAYOUTS[found.name], content_hash(arrays)
     texts = {
         "name": f"{layout.title} {found.gender} of {found.path.name}",
         "licence": f"that of {layout.title}, as its owners give it; not for sharing",

@@ -77,11 +77,10 @@ def import_(source: Path, target: Path) -> Generator[Progress, None, Table]:
     if haul.mixture is not None:
         load_mixture(haul.mixture[1])
         priors.append(("gmm", *haul.mixture))
-    for found in haul.models:
-        importing.complete(found, haul.embeddings)
-    for number, found in enumerate(haul.models):
-        yield Progress("Writing", number, len(haul.models), "models")
-        rows.append((found.name, found.gender, importing.write(found, haul.embeddings, target), str(found.path)))
+    whole = [(found, importing.complete(found, haul.embeddings)) for found in haul.models]
+    for number, (found, arrays) in enumerate(whole):
+        yield Progress("Writing", number, len(whole), "models")
+        rows.append((found.name, found.gender, importing.write(found, arrays, target), str(found.path)))
     for kind, arrays, path in priors:
         texts = {
             "name": path.name,
