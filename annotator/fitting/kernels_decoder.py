@@ -58,7 +58,9 @@ def decode(whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarr
 
 
 @compiled
-def follow(whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarray) -> None:
+def follow(  # noqa: C901  (one pass over either layer)
+    whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarray
+) -> None:
     """Moves the Jacobian of the outputs by the latent to where `decode` was last."""
     hidden, pad = whole[at.HIDDEN], whole[at.POSE_PAD]
     m, j6, w3t, s2 = whole[at.M], whole[at.J6], whole[at.W3T], whole[at.S2]

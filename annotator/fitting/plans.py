@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-
 from scipy import sparse
 
 from annotator.bodies.files import BodyModelData
@@ -20,6 +20,9 @@ from annotator.fitting.problem import Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _BENDING = ((52, 1.0), (55, -1.0), (9, -1.0), (12, -1.0))
 _SLOPES = {VPoser: 0.2, VPoserV2: 0.01}
@@ -273,7 +276,7 @@ def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
     if isinstance(prior, VPoser):
         layers = (prior.bodyprior_dec_fc1, prior.bodyprior_dec_fc2, prior.bodyprior_dec_out)
     else:
-        layers = tuple(prior.decoder_net[i] for i in (0, 3, 5))
+        layers = tuple(cast("nn.Linear", prior.decoder_net[i]) for i in (0, 3, 5))
     (w1, b1), (w2, b2), (w3, b3) = (
         (np.asarray(layer.weight.detach(), np.float64), np.asarray(layer.bias.detach(), np.float64)) for layer in layers
     )
