@@ -18,7 +18,9 @@ _OUT, _FLIPS = at.OUT, at.FLIPS
 
 @compiled
 def decoder_reset(whole: np.ndarray, net: np.ndarray, work: np.ndarray) -> None:
-    """Back to the latent zero."""
+    """Back to the latent zero; nothing where there is no latent."""
+    if whole[at.POSE_KIND] != at.LATENT:
+        return
     hidden, pad = whole[at.HIDDEN], whole[at.POSE_PAD]
     negative, positive = net[whole[at.SLOPE]], net[whole[at.SLOPE] + 1]
     zero(work, whole[at.AT_LATENT], pad)

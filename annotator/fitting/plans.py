@@ -191,7 +191,7 @@ class Planner:
             "point_weight": weights[tables["point_row"]],
             "arm_prior": _arm_priors(frame, stage),
             "prior": _squares(frame, stage, mixture=mixture is not None),
-            **_mixture_arrays(mixture, stage),
+            **_mixture_arrays(mixture, stage, frame.pose),
             "bend_sign": np.array([sign for _, sign in bends]),
             "bend_weight": np.array([stage.bending]),
             "rho": np.array([rho]),
@@ -322,13 +322,22 @@ def _squares(frame: Frame, stage: Stage, *, mixture: bool) -> np.ndarray:
     return out
 
 
-def _mixture_arrays(prior: GaussianMixture | None, stage: Stage) -> dict[str, np.ndarray]:
+def _mixture_arrays(prior: GaussianMixture | None, stage: Stage, width: int) -> dict[str, np.ndarray]:
+    """A mixture of poses of `width` numbers; those that a body lacks (the hand joints of SMPL's 69) are zeros.
+
+    What is left is a mixture again: each mean moves to where the zeros would have it, and its constant pays for them.
+    """
     names = ("mixture_mean", "mixture_precision", "mixture_constant")
     if prior is None:
         return {name: np.zeros(0) for name in names}
     whitening, square = np.asarray(prior.whitening, np.float64), stage.body_prior**2
-    precision = square * whitening @ np.swapaxes(whitening, -1, -2)
-    arrays = (np.asarray(prior.means, np.float64), precision, square * np.asarray(prior.constants, np.float64))
+    means, constants = np.asarray(prior.means, np.float64), np.asarray(prior.constants, np.float64)
+    precision = whitening @ np.swapaxes(whitening, -1, -2)
+    kept, between, absent = precision[:, :width, :width], precision[:, :width, width:], precision[:, width:, width:]
+    away = means[:, width:]
+    shift = np.linalg.solve(kept, np.einsum("kab,kb->ka", between, away)[..., None])[..., 0]
+    apart = np.einsum("ka,kab,kb->k", away, absent, away) - np.einsum("ka,kab,kb->k", shift, kept, shift)
+    arrays = (means[:, :width] + shift, square * kept, square * (constants + 0.5 * apart))
     return dict(zip(names, arrays, strict=True))
 
 
