@@ -99,6 +99,21 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
     return replace(problem, side_view=side_views(problem))
 
 
+def warm_start(path: Path, truth: Truth, problem: Problem, body: BodyModelData, prior: Any) -> Parameters:
+    """Where the neural annotator's newest finished run puts the people of `truth`."""
+    from annotator.annotators.starts import Starts
+    from annotator.project import Project
+
+    project = Project.open(path)
+    samples, run = project.samples("wild", "body"), project.newest_run("neuralannot")
+    fits = run.fits("wild", "body") if run is not None else None
+    assert fits is not None, f"{path} has no finished neuralannot run of its target; make it with `main.py demo`"
+    rows = np.array([samples.index_of[key] for key in truth.keys])
+    begin, known = Starts(fits, body, prior).of(problem, samples.take(rows))
+    assert known.all(), "some people have no fit to start from"
+    return begin
+
+
 @dataclass(frozen=True)
 class ReferenceFit:
     """The reference fit of one person: its final objective in float64, evaluations, seconds, and whether it was kept."""

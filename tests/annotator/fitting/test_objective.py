@@ -70,7 +70,6 @@ def test_the_full_mesh_of_the_smplx_package_gives_the_same_values(
 
 def test_smpl_with_the_mixture_too(smpl: BodyModelData, body: BodyModelData, gmm: GaussianMixture) -> None:
     whole = whole_problem(body, 2, noise=5.0)
-    names = whole.names[:25]
     few = {name: getattr(whole, name)[:, :25] for name in ("pixels", "confidence", "seen")}
     problem = replace(whole, **few, model="smpl", names=whole.names[:25], group=whole.group[:25])
     parameters = random_parameters("smpl", 2, seed=4)
