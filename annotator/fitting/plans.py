@@ -266,7 +266,9 @@ def make_people(problem: Problem, dtype: type) -> np.ndarray:
     points[..., : target.shape[-1]] = np.where(sound[..., None], target, 0.0)
     points[..., 3] = np.where(sound, problem.confidence, 0.0)
     camera = np.concatenate([problem.focal, problem.center, problem.data_weight[:, None]], axis=1)
-    return np.ascontiguousarray(np.concatenate([camera, points.reshape(len(problem), -1)], axis=1), dtype)
+    return np.ascontiguousarray(
+        np.concatenate([camera, points.reshape(len(problem), 4 * len(problem.names))], axis=1), dtype
+    )
 
 
 def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
