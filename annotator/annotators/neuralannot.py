@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.posing import Poser
+from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE, Camera, Crop, crop_from_camera, solve_translation
 from annotator.crops import Crops
 from annotator.fit import FitHeader, Fits
@@ -22,7 +23,7 @@ from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork
 from annotator.progress import Progress, Work
 from annotator.rotations import matrix_to_axis_angle
 from annotator.sample import Samples
-from annotator.skeleton import loss_points
+from annotator.skeleton import HUMAN36M, loss_points
 from annotator.supervision import Lessons
 
 SHARD = 512
@@ -93,15 +94,19 @@ def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModel
 
 def auxiliary_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData) -> ToFits:
     """How rows of an auxiliary set become fits: in the camera of its GT, with the GT's root."""
-    joint_template = body.joint_regressor @ body.v_template
-    joint_shapes = body.joint_regressor[[0]] @ body.shapedirs.reshape(len(body.shapedirs), -1)
+    # The data set's pelvis is a mixture of joints that hang from the root, so the root's rotation alone moves it.
+    rows_of = sparse.csr_array(np.stack([np.eye(len(body.parents))[0], body.points[HUMAN36M.name].joint_weights[0]]))
+    regressor = rows_of @ body.joint_regressor
+    template = regressor @ body.v_template
+    shapes = (regressor @ body.shapedirs.reshape(len(body.shapedirs), -1)).reshape(2, 3, -1)
 
     def make(rows: np.ndarray, columns: dict[str, np.ndarray]) -> Fits:
         camera = Camera.of_matrix(samples.intrinsics[rows].astype(np.float64))
         turn = np.swapaxes(taught.turn[rows], -1, -2)
         columns["global_orient"] = _rotated(turn, columns["global_orient"])
-        pelvis = joint_template[0] + np.einsum("cs,ns->nc", joint_shapes.reshape(3, -1), columns["betas"])
-        columns["transl"] = taught.roots[rows] - pelvis
+        root, pelvis = np.moveaxis(template + np.einsum("pcs,ns->npc", shapes, columns["betas"]), 1, 0)
+        turned = np.einsum("nab,nb->na", axis_angle_to_matrix(columns["global_orient"]), pelvis - root)
+        columns["transl"] = taught.roots[rows] - root - turned
         return _fits(samples, rows, columns, camera, crops, body)
 
     return make

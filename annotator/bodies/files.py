@@ -196,7 +196,13 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
         hand_components=_by_side(arrays, "hands_components", layout.side),
         landmarks=landmarks,
         smplx_vertices=arrays["smplx_vertices"].astype(np.int32) if "smplx_vertices" in arrays else None,
-        points=model_points(layout.family, len(v_template), landmarks=landmarks, head_top=head_top),
+        points=model_points(
+            layout.family,
+            len(v_template),
+            landmarks=landmarks,
+            head_top=head_top,
+            rest_joints=np.asarray(arrays["J_regressor"] @ v_template),
+        ),
     )
 
 

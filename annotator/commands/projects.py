@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotator.bodies.files import default_root, load_body_model, verified
+from annotator.bodies.prior_files import copy_priors
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError, storage
 from annotator.outside import exists, is_dir, short
@@ -19,7 +20,7 @@ FAMILIES = {"smplx": ("smplx",), "smpl": ("smpl",), "mano": ("mano_right", "mano
 
 
 def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Project:
-    """Makes a project with the body models of `body_models` (default: the open body).
+    """Makes a project with the body models of `body_models` (default: the open body) and its pose priors, or those that ship.
 
     Args:
         copy: False leaves licensed files where they are and only notes their folder and hash.
@@ -53,6 +54,7 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
             with storage(path):
                 for family in hashes:
                     shutil.copytree(root / family, target / family, dirs_exist_ok=True)
+                copy_priors(root, target)
         return Project.create(path, {family: BodyModelSource(target, digest) for family, digest in hashes.items()})
 
 

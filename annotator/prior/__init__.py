@@ -6,9 +6,12 @@
 | `HandPca` (45 numbers of a hand) | yes | yes | of the coefficients |
 | `GaussianMixture` (69 numbers of SMPL's body) | no | no | of the pose |
 | `l2_energy` | no | no | of any pose |
+
+`default_vposer` and `default_gmm` are those of a project: imported official ones, else the ones that ship.
 """
 
 from annotator.prior.checkpoints import load_mixture, load_vposer
+from annotator.prior.defaults import default_gmm, default_vposer
 from annotator.prior.linear import HandPca, l2_energy
 from annotator.prior.mixture import GaussianMixture, fit_mixture
 from annotator.prior.vposer import LATENT, PosePrior, VPoser, VPoserV2, train_prior
@@ -20,6 +23,8 @@ __all__ = [
     "PosePrior",
     "VPoser",
     "VPoserV2",
+    "default_gmm",
+    "default_vposer",
     "fit_mixture",
     "l2_energy",
     "load_mixture",

@@ -11,15 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from annotator.bodies.files import read_arrays
 from annotator.bodies.pickles import read_pickle
 from annotator.errors import BodyModelError
-from annotator.prior.mixture import GaussianMixture
-from annotator.prior.vposer import PosePrior, VPoser, VPoserV2
+from annotator.prior.mixture import GaussianMixture, mixture_of
+from annotator.prior.vposer import PosePrior, vposer_of
 
 _V1_SNAPSHOT = re.compile(r"TR(\d+)_E(\d+)\.pt")
 _V2_EPOCH = re.compile(r"epoch=(\d+)")
@@ -40,19 +39,7 @@ def load_vposer(path: Path) -> PosePrior:
     weights = {name: value for name, value in read_weights(file).items() if isinstance(value, Tensor)}
     prefixed = {k.removeprefix(_V2_PREFIX): v for k, v in weights.items() if k.startswith(_V2_PREFIX)}
     weights = prefixed or weights
-    network = VPoserV2() if any(name.startswith("encoder_net.") for name in weights) else VPoser()
-    wanted = network.state_dict()
-    if wrong := sorted(set(wanted) ^ set(weights)):
-        what = "lacks" if wrong[0] in wanted else "has the unknown entry"
-        raise BodyModelError(f"{file} is not a VPoser checkpoint: it {what} '{wrong[0]}'; fetch it again.")
-    for name, value in weights.items():
-        if value.shape != wanted[name].shape:
-            raise BodyModelError(
-                f"{file} is not a VPoser checkpoint: '{name}' has shape {tuple(value.shape)}, "
-                f"expecting {tuple(wanted[name].shape)}."
-            )
-    network.load_state_dict(weights)
-    return network.eval().requires_grad_(False)
+    return vposer_of(weights, file)
 
 
 def load_mixture(path: Path) -> GaussianMixture:
@@ -62,14 +49,7 @@ def load_mixture(path: Path) -> GaussianMixture:
         BodyModelError: it cannot be read safely, or its arrays do not fit together.
     """
     content: Any = read_arrays(path) if path.suffix == ".npz" else read_pickle(path)
-    try:
-        means, covariances, weights = (np.asarray(content[name], np.float64) for name in ("means", "covars", "weights"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BodyModelError(f"{path} is not a Gaussian mixture (means, covars, weights); fetch it again.") from error
-    count, width = means.shape if means.ndim == 2 else (0, 0)
-    if not count or covariances.shape != (count, width, width) or weights.shape != (count,):
-        raise BodyModelError(f"{path} is not a Gaussian mixture: its shapes do not fit together; fetch it again.")
-    return GaussianMixture(means, covariances, weights)
+    return mixture_of(content, path)
 
 
 def read_weights(file: Path) -> dict[str, Any]:

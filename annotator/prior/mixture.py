@@ -6,10 +6,15 @@ Legend: B people, K components, D = 69 numbers of `body_pose`.
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from annotator.errors import BodyModelError
 
 COMPONENTS = 8
 _ITERATIONS = 200
@@ -39,9 +44,34 @@ class GaussianMixture(nn.Module):
         self.register_buffer("constants", torch.as_tensor(-log_weights, dtype=torch.float32))
 
     def energy(self, pose: Tensor) -> Tensor:
-        """`(B, D)` axis-angle -> `(B,)`."""
+        """`(B, D)` axis-angle -> `(B,)`. SMPL-X's 63 numbers do as well: SMPL's two hand joints then count as straight."""
+        short = self.means.shape[1] - pose.shape[1]
+        if short < 0:
+            raise ValueError(f"a pose of {pose.shape[1]} numbers, expecting at most {self.means.shape[1]}")
+        pose = functional.pad(pose, (0, short))
         whitened = torch.einsum("bkd,kde->bke", pose[:, None] - self.means, self.whitening)
         return (0.5 * (whitened**2).sum(dim=-1) + self.constants).amin(dim=-1)
+
+
+def mixture_of(content: Any, file: Path) -> GaussianMixture:
+    """The mixture of `means`, `covars` and `weights`.
+
+    Raises:
+        BodyModelError: they are lacking or do not fit together; the sentence names `file`.
+    """
+    try:
+        means, covariances, weights = (np.asarray(content[name], np.float64) for name in ("means", "covars", "weights"))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise BodyModelError(f"{file} is not a Gaussian mixture (means, covars, weights); fetch it again.") from error
+    count, width = means.shape if means.ndim == 2 else (0, 0)
+    if not count or covariances.shape != (count, width, width) or weights.shape != (count,):
+        raise BodyModelError(f"{file} is not a Gaussian mixture: its shapes do not fit together; fetch it again.")
+    try:
+        return GaussianMixture(means, covariances, weights)
+    except np.linalg.LinAlgError as error:
+        raise BodyModelError(
+            f"{file} is not a Gaussian mixture: a covariance cannot be inverted; fetch it again."
+        ) from error
 
 
 def fit_mixture(poses: np.ndarray, *, seed: int, components: int = COMPONENTS) -> dict[str, np.ndarray]:

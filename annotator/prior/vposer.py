@@ -6,13 +6,15 @@ architecture; the two versions' latents are not interchangeable.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from annotator.errors import BodyModelError
 from annotator.prior.linear import l2_energy
 from annotator.progress import Progress
 from annotator.rotations import axis_angle_to_matrix, sixd_to_matrix
@@ -106,6 +108,27 @@ PosePrior = VPoser | VPoserV2
 """What the target network can decode its latent with."""
 
 
+def vposer_of(weights: Mapping[str, Tensor], file: Path) -> PosePrior:
+    """The network whose weights these are, of version 1 or 2 by their names, in evaluation mode and without gradients of its own.
+
+    Raises:
+        BodyModelError: they are not exactly those of VPoser; the sentence names `file` and the first that is wrong.
+    """
+    network = VPoserV2() if any(name.startswith("encoder_net.") for name in weights) else VPoser()
+    wanted = network.state_dict()
+    if wrong := sorted(set(wanted) ^ set(weights)):
+        what = "lacks" if wrong[0] in wanted else "has the unknown entry"
+        raise BodyModelError(f"{file} is not a VPoser checkpoint: it {what} '{wrong[0]}'; fetch it again.")
+    for name, value in weights.items():
+        if value.shape != wanted[name].shape:
+            raise BodyModelError(
+                f"{file} is not a VPoser checkpoint: '{name}' has shape {tuple(value.shape)}, "
+                f"expecting {tuple(wanted[name].shape)}."
+            )
+    network.load_state_dict(dict(weights))
+    return network.eval().requires_grad_(False)
+
+
 class _NormalHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +145,7 @@ def _interleaved_to_matrix(sixd: Tensor) -> Tensor:
     return sixd_to_matrix(torch.cat([columns[..., 0], columns[..., 1]], dim=-1))
 
 
-def train_prior(poses: np.ndarray, *, steps: int, seed: int) -> Generator[Progress, None, VPoser]:
+def train_prior(poses: np.ndarray, *, steps: int, seed: int, batch: int = 256) -> Generator[Progress, None, VPoser]:
     """A VPoser of `(N, 63)` axis-angle poses: L1 on rotation matrices and the KL divergence to N(0, I); Adam, cosine."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 11])
@@ -132,7 +155,7 @@ def train_prior(poses: np.ndarray, *, steps: int, seed: int) -> Generator[Progre
     optimiser = torch.optim.Adam(prior.parameters(), lr=2e-3, weight_decay=1e-6)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for step in range(1, steps + 1):
-        rows = torch.as_tensor(rng.integers(len(data), size=min(256, len(data))))
+        rows = torch.as_tensor(rng.integers(len(data), size=min(batch, len(data))))
         mean, deviation = prior.encode(data[rows])
         decoded = prior.decode(mean + deviation * torch.randn_like(deviation))
         distance = (decoded - target[rows]).abs().mean()

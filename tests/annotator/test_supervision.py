@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from annotator.annotators.neuralannot import auxiliary_fits
 from annotator.batches import Draws
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera
+from annotator.crops import Crops
 from annotator.errors import ImageError
 from annotator.images import read_image
 from annotator.mean_pose import mean_parameters, solve_root
@@ -243,3 +245,22 @@ def test_root_and_place_are_recovered_from_keypoints(body: BodyModelData) -> Non
     again = np.stack([Rotation.from_rotvec(o).apply(points) + t for o, t in zip(orient, transl, strict=True)])
     missed = np.linalg.norm(camera.project(again) - seen, axis=-1)
     assert missed.mean() < 0.5
+
+
+def test_an_auxiliary_fit_puts_the_data_sets_pelvis_where_the_truth_has_it(
+    shots: list[Shot], body: BodyModelData
+) -> None:
+    """Human3.6M's pelvis lies centimetres from the body's root joint, so the turn of the root counts."""
+    samples = lab_samples(shots)
+    taught = lessons(samples, RECIPE, auxiliary=True)
+    rng, rows = np.random.default_rng(0), np.arange(len(samples))
+    columns = {"global_orient": rng.normal(0, 1, (len(rows), 3)).astype(np.float32)}
+    columns["body_pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
+    columns["betas"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
+    crops = Crops([""] * len(rows), lambda taken: np.zeros((len(taken), 4, 4, 3), np.uint8))
+    fits = auxiliary_fits(samples, taught, crops, body)(rows, columns)
+    names = ("global_orient", "body_pose", "betas", "transl")
+    posed = Poser(body).pose({name: fits.column(name) for name in names})
+    assert samples.joints is not None
+    assert np.abs(posed.points(HUMAN36M.name)[:, 0] - samples.joints[:, 0, :3]).max() < 1e-5
+    assert np.linalg.norm(posed.joints[:, 0] - samples.joints[:, 0, :3], axis=1).min() > 0.02

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from annotator.bodies.files import content_hash, model_path
 from annotator.bodies.open_body import families
+from annotator.bodies.open_body.priors import build_priors
 from annotator.bodies.open_body.whole import Whole, whole_body
 from annotator.bodies.pickles import write_pickle
 from annotator.errors import storage
@@ -26,12 +27,12 @@ _STATIC, _DYNAMIC = "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"
 
 
 def build(out: Path) -> Generator[Progress, None, dict[str, str]]:
-    """Writes all families below `out` and returns their content hashes by model name."""
+    """Writes all families and the pose priors below `out` and returns their content hashes by name."""
     whole = yield from whole_body()
     yield Progress("Building the open body", 5, 6, "steps", "Cutting and writing the families")
     digests = {name: write(out, name, arrays, whole) for name, arrays in _families(whole)}
     yield Progress("Building the open body", 6, 6, "steps", f"Wrote {len(digests)} models to {out}")
-    return digests
+    return digests | (yield from build_priors(out))
 
 
 def _families(whole: Whole) -> Generator[tuple[str, dict[str, Any]], None, None]:
