@@ -304,6 +304,14 @@ def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
     return build(out, priors_only=priors_only)
 
 
+@command(bodies_app, "import")
+def bodies_import(path: Path, into: Path) -> Said:
+    """Take official downloads (models, FLAME's landmarks, VPoser, gmm_08.pkl) into a body-model folder, as plain files."""
+    from annotator.commands.bodies import import_
+
+    return import_(path, into)
+
+
 @command(bodies_app, "check")
 def bodies_check(root: Path | None = None) -> Said:
     """Read every body model of a folder, verify its hash and its agreement with the smplx package."""

@@ -141,6 +141,14 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def imported(source: Path, target: Path) -> None:
+    """`bodies import` from start to end, in this process."""
+    from annotator.commands.bodies import import_
+
+    for _ in import_(source, target):
+        pass
+
+
 def compare(arms: Arms, report: Report, label: str, repeats: int) -> dict[str, float]:
     """Interleaved timings of every pair; ratios of medians, package over ours."""
     pairs = {
@@ -181,9 +189,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = official_size(Path(folder))
         official, opened = Arms(root), Arms(default_root())
-        loading = [timed(lambda: load_body_model(root, "smplx")) for _ in range(3)]
+        importing = [timed(lambda: imported(root / "smplx", Path(folder) / "imported")) for _ in range(3)]
+        loading = [timed(lambda: load_body_model(Path(folder) / "imported", "smplx")) for _ in range(3)]
     one = [timed(lambda: official.poser.pose(official.one)) for _ in range(5 * repeats)]
     report.times("numpy_one", "one person in numpy, dense pose blend shapes", one)
+    report.times("import", "importing a model of official size", importing)
     report.times("load", "loading the file of official size", loading)
     worst = [difference for arms in (official, opened) for difference in arms.differences()]
     report.say("difference_m", max(worst), f"greatest distance between the arms: {max(worst):.1e} m")
@@ -196,6 +206,8 @@ def main() -> None:
     report.claim("full_mesh_forward_ratio", ratios["mesh_forward"], 2.5, at_most=False)
     report.claim("difference_m", max(worst), 1e-5)
     report.claim("one_person_numpy_ms", 1000 * float(np.median(one)), 5)
+    report.claim("load_s", float(np.median(loading)), 0.1)
+    report.claim("import_s", float(np.median(importing)), 2)
     report.end(arguments.json)
 
 

@@ -29,10 +29,10 @@ from annotator.bodies.layouts import (
     model_path,
     require_shapes,
 )
-from annotator.bodies.pickles import read_object_npy, read_pickle
+from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
 from annotator.bodies.points import Landmarks, PointMap, model_points
 from annotator.bodies.stored import by_component, content_hash, holds_objects, names_in, read_arrays
-from annotator.errors import BodyModelError
+from annotator.errors import BodyModelError, storage
 
 __all__ = [
     "LAYOUTS",
@@ -142,7 +142,15 @@ def read_pickled(path: Path) -> dict[str, Any]:
     Raises:
         BodyModelError: it is damaged, holds anything but arrays by name, or names code.
     """
-    content = read_pickle(path)
+    return arrays_of(read_pickle(path), path)
+
+
+def arrays_of(content: object, path: Path) -> dict[str, Any]:
+    """The arrays by name of what the pickle `path` held.
+
+    Raises:
+        BodyModelError: it holds anything but arrays by name.
+    """
     if not isinstance(content, dict):
         raise BodyModelError(f"{path} does not hold arrays by name; fetch it again.")
     arrays = {key: np.asarray(v) if isinstance(v, str | int | float) else v for key, v in content.items()}
@@ -170,6 +178,19 @@ def _embeddings(folder: Path) -> dict[str, Any]:
             raise BodyModelError(f"{path} lacks lmk_face_idx or lmk_b_coords; fetch it again.")
         arrays |= {keys[0]: np.asarray(content["lmk_face_idx"]), keys[1]: np.asarray(content["lmk_b_coords"])}
     return arrays
+
+
+def write_embeddings(arrays: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes FLAME's landmarks to the files where the smplx package looks for them; the rest of `arrays` is returned."""
+    static, dynamic = (
+        {"lmk_face_idx": arrays[keys[0]], "lmk_b_coords": arrays[keys[1]]} if keys[0] in arrays else {}
+        for keys in (FACE_KEYS, CONTOUR_KEYS)
+    )
+    write_pickle(folder / STATIC_EMBEDDING, static)
+    if dynamic:
+        with storage(folder):
+            np.save(folder / DYNAMIC_EMBEDDING, np.array(dynamic, dtype=object), allow_pickle=True)
+    return {key: values for key, values in arrays.items() if "lmk" not in key}
 
 
 def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, expressions: int) -> BodyModelData:

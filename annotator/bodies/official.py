@@ -15,7 +15,7 @@ from annotator.bodies.files import LAYOUTS, model_path, verified
 from annotator.errors import BodyModelError
 
 
-def create(root: Path, name: str, **options: Any) -> Any:
+def create(root: Path, name: str, gender: str = "neutral", **options: Any) -> Any:
     """`smplx.create` on a model below `root`, by the names of `load_body_model`.
 
     Hand pose is axis-angle without the mean, as everywhere here, unless `options` say otherwise.
@@ -25,8 +25,8 @@ def create(root: Path, name: str, **options: Any) -> Any:
     """
     import smplx
 
-    path = model_path(root, name)
-    if not verified(root, name):
+    path = model_path(root, name, gender)
+    if not verified(root, name, gender):
         raise BodyModelError(
             f"{path} states no content hash, so it was not handed to the smplx package; import it first."
         )
@@ -34,6 +34,7 @@ def create(root: Path, name: str, **options: Any) -> Any:
     defaults: dict[str, Any] = {
         "use_pca": False,
         "flat_hand_mean": False,
+        "gender": gender,
         "num_betas": 10,
         "num_expression_coeffs": 10,
         "is_rhand": layout.side == "right",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -73,6 +74,14 @@ class FigureStrip:
     figures: list[Figure] = field(default_factory=list["Figure"])
 
 
+class View(NamedTuple):
+    """From where a figure is seen, in degrees."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+
+
 def figures(body: BodyModelData) -> list[FigureStrip]:
     """All strips of one model."""
     drawn = _Drawn(body)
@@ -92,14 +101,15 @@ class _Drawn:
         rest = self._pose({})
         if self._body.family in BODIES:
             views = [
-                self._figure(name, rest, yaw=yaw) for name, yaw in (("front", 0), ("left side", -90), ("back", 180))
+                self._figure(name, rest, turn=View(yaw))
+                for name, yaw in (("front", 0), ("left side", -90), ("back", 180))
             ]
             posed = [self._figure("", one) for one in self._people(6)]
             return [FigureStrip("Rest", (480, 440), views), FigureStrip("Posed", (244, 290), posed)]
         if self._body.family == "mano":
             flat = self._pose(self._flat())
-            views = [self._figure(f"mean hand, {name}", rest, **turn) for name, turn in _HAND_VIEWS.items()]
-            views += [self._figure(f"flat hand, {name}", flat, **turn) for name, turn in _HAND_VIEWS.items()]
+            views = [self._figure(f"mean hand, {name}", rest, turn=turn) for name, turn in _HAND_VIEWS.items()]
+            views += [self._figure(f"flat hand, {name}", flat, turn=turn) for name, turn in _HAND_VIEWS.items()]
             moved = [
                 self._figure(f"hand component {i + 1}, {sign:+.0f}", self._pose({"hand_pose": 0.8 * sign * row}))
                 for i, row in enumerate(self._body.hand_components[self._body.side][: _FINGERS // 2])
@@ -109,7 +119,9 @@ class _Drawn:
                 FigureStrip(f"{self._who}rest", (244, 260), views),
                 FigureStrip(f"{self._who}posed", (244, 260), moved),
             ]
-        views = [self._figure(name, rest, yaw=yaw) for name, yaw in (("front", 0), ("half", -40), ("left side", -90))]
+        views = [
+            self._figure(name, rest, turn=View(yaw)) for name, yaw in (("front", 0), ("half", -40), ("left side", -90))
+        ]
         acts = {
             "jaw 15 degrees": {"jaw_pose": np.array([0.26, 0, 0])},
             "neck 30 degrees to the left": {"neck_pose": np.array([0, 0.52, 0])},
@@ -129,7 +141,9 @@ class _Drawn:
             return strips + ([self._close()] if family != "smpl" else [])
         if family == "mano":
             flat = self._pose(self._flat())
-            shown = [self._figure(f"{names[0]}, {n}", flat, skeleton=HAND, **turn) for n, turn in _HAND_VIEWS.items()]
+            shown = [
+                self._figure(f"{names[0]}, {n}", flat, skeleton=HAND, turn=turn) for n, turn in _HAND_VIEWS.items()
+            ]
             return [FigureStrip(f"{self._who}named points", (294, 320), shown)]
         shown: list[Figure] = []
         for degrees in (0, 20, 39, -20, -39):
@@ -164,7 +178,7 @@ class _Drawn:
                 skeleton=HAND,
                 name=HAND_POINTS[side],
                 focus=stand.points(HAND_POINTS[side])[0],
-                **(turn | {"roll": turn["roll"] + roll}),
+                turn=turn._replace(roll=turn.roll + roll),
             )
             for side, roll in (("right", 0), ("left", 180))
             for view, turn in _HAND_VIEWS.items()
@@ -214,21 +228,17 @@ class _Drawn:
         caption: str,
         posed: Posed,
         *,
-        yaw: float = 0.0,
-        pitch: float | None = None,
-        roll: float | None = None,
+        turn: View | None = None,
         skeleton: Skeleton | None = None,
         name: str = "",
         focus: np.ndarray | None = None,
         flipped: bool = False,
     ) -> Figure:
-        """A pose as a viewer sees it: turned about the body's y, then x, then z, in degrees."""
-        if self._body.family == "mano" and pitch is None:
-            turn = _HAND_VIEWS["from the back"]
-            yaw, pitch, roll = turn["yaw"], turn["pitch"], turn["roll"]
-        if self._body.side == "left":
-            roll = (roll or 0) + 180
-        view = _turn(2, roll or 0) @ _turn(0, (pitch or 0) + (180 if flipped else 0)) @ _turn(1, yaw)
+        """A pose as a viewer sees it: turned about the body's y, then x, then z."""
+        if turn is None:
+            turn = _HAND_VIEWS["from the back"] if self._body.family == "mano" else View()
+        roll = turn.roll + (180 if self._body.side == "left" else 0)
+        view = _turn(2, roll) @ _turn(0, turn.pitch + (180 if flipped else 0)) @ _turn(1, turn.yaw)
         markers = None
         if skeleton is not None:
             label = name or skeleton.name
@@ -239,10 +249,10 @@ class _Drawn:
         return Figure(caption, vertices, vertices if focus is None else focus @ view.T, markers)
 
 
-_HAND_VIEWS: Mapping[str, dict[str, float]] = {
-    "from the back": {"yaw": 0.0, "pitch": 90.0, "roll": -90.0},
-    "from the palm": {"yaw": 0.0, "pitch": -90.0, "roll": -90.0},
-    "from the side": {"yaw": 0.0, "pitch": 0.0, "roll": -90.0},
+_HAND_VIEWS: Mapping[str, View] = {
+    "from the back": View(pitch=90.0, roll=-90.0),
+    "from the palm": View(pitch=-90.0, roll=-90.0),
+    "from the side": View(roll=-90.0),
 }
 """How a right hand, whose fingers point to -x and whose palm looks down, is turned so that they point up."""
 

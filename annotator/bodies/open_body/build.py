@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import content_hash, model_path
+from annotator.bodies.files import content_hash, model_path, write_embeddings
 from annotator.bodies.open_body import families
 from annotator.bodies.open_body.priors import build_priors
 from annotator.bodies.open_body.whole import Whole, whole_body
@@ -23,7 +23,6 @@ _PROVENANCE = (
     "mpfb2 CC0 1.0; faceunits01 by Mika Suominen CC0 1.0). Parameters are not those of {title}."
 )
 _LICENCE = "Apache-2.0 (built by NeuralAnnot Desk); the assets inside are CC0 1.0, calibrated heights Apache-2.0."
-_STATIC, _DYNAMIC = "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"
 
 
 def build(out: Path) -> Generator[Progress, None, dict[str, str]]:
@@ -61,7 +60,7 @@ def write(out: Path, name: str, arrays: dict[str, Any], whole: Whole) -> str:
     content = rounded | _both_forms(posedirs, len(rounded["v_template"]))
     digest = content_hash(content)
     if name == "flame":
-        content = _without_embeddings(content, path.parent)
+        content = write_embeddings(content, path.parent)
     with storage(path.parent):
         np.savez_compressed(path, allow_pickle=False, **content, **_texts(name, digest, whole))
     return digest
@@ -89,16 +88,6 @@ def _both_forms(posedirs: sparse.csr_array, vertices: int) -> dict[str, np.ndarr
         "posedirs_indices": turned.indices.astype(np.int32),
         "posedirs_indptr": turned.indptr.astype(np.int32),
     }
-
-
-def _without_embeddings(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Writes FLAME's landmarks to the files where the smplx package looks for them; the rest is returned."""
-    static = {"lmk_face_idx": content["lmk_faces_idx"], "lmk_b_coords": content["lmk_bary_coords"]}
-    dynamic = {"lmk_face_idx": content["dynamic_lmk_faces_idx"], "lmk_b_coords": content["dynamic_lmk_bary_coords"]}
-    write_pickle(folder / _STATIC, static)
-    with storage(folder):
-        np.save(folder / _DYNAMIC, np.array(dynamic, dtype=object), allow_pickle=True)
-    return {key: values for key, values in content.items() if "lmk" not in key}
 
 
 def _texts(name: str, digest: str, whole: Whole) -> dict[str, np.ndarray]:
