@@ -163,17 +163,18 @@ def run(
     ] = None,
     device: str = "auto",
 ) -> Said:
-    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it.
+    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it; or fit people one by one.
 
     Parameters
     ----------
-    annotator: neuralannot, the default.
+    annotator: neuralannot (the default), smplifyx or smplify.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-    parts: body.
+    parts: body; for smplifyx whole (its default) or body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one that has a fit of everybody.
+    source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
+        smplify the run whose fits they start from.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
