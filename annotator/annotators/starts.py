@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from annotator.bodies.files import BodyModelData
-from annotator.camera import Camera, between_cameras, crop_of_box, solve_translation
+from annotator.camera import Camera, between_cameras, crop_of_box
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.fitting.evaluate import copied
 from annotator.fitting.objective import BodyPrior, Decoder, ModelPoints
 from annotator.fitting.parameters import HAND_COMPONENTS, Parameters
-from annotator.fitting.problem import BODY_GROUP, Problem
+from annotator.fitting.problem import Problem
+from annotator.fitting.start import depth_guess, mean_points
 from annotator.prior import GaussianMixture, HandPca
 from annotator.sample import Samples
 
@@ -61,6 +62,7 @@ class Starts:
     def __init__(self, fits: Fits, body: BodyModelData, prior: BodyPrior) -> None:
         self._fits, self._body, self._prior = fits, body, prior
         self._decoder = decoder_of(body, prior)
+        self._rest: np.ndarray | None = None
         self._same = fits.header.family == body.family
         if self._same and fits.header.body_hash != body.hash:
             raise RunError(
@@ -112,29 +114,31 @@ class Starts:
         return hands
 
     def _placed(self, begin: Parameters, problem: Problem) -> np.ndarray:
-        """`(N, 3)` translations: over the labelled points in 2D or 3D, which a depth under another camera does not know."""
+        """`(N, 3)` translations: the hips (or what else starts the camera) where they were seen, at the guessed depth.
+
+        The stages leave them as they are in 2D, so they must not follow limbs that are still wrong, nor another camera's
+        depth.
+        """
         place = ModelPoints(self._body, problem).double()
         with torch.inference_mode():
             variables = {name: torch.as_tensor(values) for name, values in begin.items().items()}
             points = place(self._decoder(variables)).numpy()
-        weight = problem.seen * (problem.group == BODY_GROUP)
+        weight = _hips(problem)
+        share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
         if problem.joints is not None:
-            share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
             return np.einsum("nk,nkc->nc", share, problem.joints - points)
-        camera = Camera(problem.focal, problem.center)
-        start = _guess(points, problem.pixels, weight, camera)
-        return solve_translation(points, problem.pixels, weight.astype(np.float64), camera, start=start)
+        if self._rest is None:
+            self._rest = mean_points(problem, self._body, copied(self._prior))[0]
+        depth = depth_guess(problem, self._rest)
+        ray = (problem.pixels - problem.center[:, None]) / problem.focal[:, None]
+        offset = ray * (points[..., 2:] + depth[:, None, None]) - points[..., :2]
+        return np.concatenate([np.einsum("nk,nkc->nc", share, offset), depth[:, None]], axis=1)
 
 
-def _guess(points: np.ndarray, pixels: np.ndarray, weight: np.ndarray, camera: Camera) -> np.ndarray:
-    """`(N, 3)` where points of that spread would be seen as far apart as they are, under the middle of what is seen."""
-    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1)
-    middle, seen = np.einsum("nk,nkc->nc", share, points), np.einsum("nk,nkc->nc", share, pixels)
-    spread = np.sqrt((share * ((points[..., :2] - middle[:, None, :2]) ** 2).sum(-1)).sum(axis=1))
-    spread_px = np.sqrt((share * ((pixels - seen[:, None]) ** 2).sum(-1)).sum(axis=1))
-    depth = camera.focal.mean(axis=1) * np.maximum(spread, 1e-3) / np.maximum(spread_px, 1.0)
-    ray = (seen - camera.princpt) / camera.focal
-    return np.concatenate([ray * depth[:, None], depth[:, None]], axis=1) - middle
+def _hips(problem: Problem) -> np.ndarray:
+    """`(N, K)` 1 for hips that are seen; for those of whom none is, all that starts the camera."""
+    hips = problem.anchor_weights * np.isin(problem.names, ("right_hip", "left_hip"))
+    return np.where(hips.any(axis=1, keepdims=True), hips, problem.anchor_weights)
 
 
 def _turned(turn: np.ndarray, vectors: np.ndarray) -> np.ndarray:

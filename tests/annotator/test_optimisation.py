@@ -1,6 +1,8 @@
 """`run --annotator smplifyx` and `smplify` over small projects: shards, columns, failures, starts, refusals."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from annotator.commands.evaluate import evaluate
 from annotator.commands.run import RunOptions, run
 from annotator.errors import BodyModelError, NeuralAnnotError, RecipeError, RunError, UnknownNameError
 from annotator.fit import Fits
+from annotator.fitting.people import Fitting, people_of
 from annotator.metrics import aligned_error_mm
 from annotator.progress import Progress, Work
 from annotator.project import Project
@@ -24,7 +27,7 @@ from annotator.recipe import FittingRecipe
 from annotator.runs import FINISHED, INTERRUPTED, STOPPED, Run
 from annotator.sample import Samples
 from annotator.skeleton import COCO_WHOLEBODY, H36M_EVALUATED, HUMAN36M
-from tests.support.desk_project import COUNT, done
+from tests.support.desk_project import COUNT, FAILED_ROW, done
 
 Finish = Callable[[Work], list[Progress]]
 TERMS = ("points", "body_prior", "bending", "shape", "expression", "left_hand", "right_hand", "jaw")
@@ -49,8 +52,6 @@ def bytes_of(run: Run) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def fitted(_desk_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The desk's project with a run of smplifyx, in shards of five people."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("fitted")
     shutil.copytree(_desk_template / "project", folder / "project")
     list(run(folder / "project", RunOptions("smplifyx", recipe=recipe_file(folder))))
@@ -173,33 +174,42 @@ def test_smplify_fits_smpl_and_is_measured_beside_smplx(desk_project: Path, fini
 
 
 def test_a_start_from_another_run_is_turned_into_our_camera(fitted: Path, body: BodyModelData) -> None:
-    """From the truth, made under each photo's own camera: the start already lies on the keypoints and has the true pose."""
+    """From the truth, made under each photo's own camera: the hips lie on the keypoints, the pose is the true one."""
     project = Project.open(fitted)
     samples, true = project.samples("wild", "body"), project.run("smplifyx-r1").fits("wild", "body")
     assert true is not None
-    prior = prior_of(project, "smplifyx", FittingRecipe(prior="l2"))
-    from annotator.fitting.people import Fitting, people_of
-
     problem, _ = people_of(samples, body, Fitting())
-    begin, known = Starts(true, body, prior).of(problem, samples)
+    begin, known = Starts(true, body, None).of(problem, samples)
     assert known.all()
     names = ("global_orient", "body_pose", "betas", "transl")
     posed = Poser(body).pose({name: begin.items()[name] for name in names})
-    pixels = Camera(problem.focal, problem.center).project(posed.points(COCO_WHOLEBODY.name)[:, :23].astype(float))
-    misses = np.linalg.norm(pixels - samples.keypoints[:, :23, :2], axis=-1)[samples.keypoints[:, :23, 2] > 0]
-    assert np.median(misses) < 8.0  # another camera sees the same pose from another distance
+    points = posed.points(COCO_WHOLEBODY.name)[:, :23].astype(float)
+    misses = np.linalg.norm(
+        Camera(problem.focal, problem.center).project(points) - samples.keypoints[:, :23, :2], axis=-1
+    )
+    hips = samples.keypoints[:, 11:13, 2] > 0
+    assert np.median(misses[:, 11:13][hips]) < 4.0
+    assert (
+        np.median(misses[samples.keypoints[:, :23, 2] > 0]) < 12.0
+    )  # the guessed depth makes them a little larger or smaller
     truth = Poser(body).pose(true.parameters).points(HUMAN36M.name)[:, H36M_EVALUATED]
     assert aligned_error_mm(posed.points(HUMAN36M.name)[:, H36M_EVALUATED], truth).max() < 0.1
 
 
 def test_a_run_starts_from_fits_and_ends_no_worse(fitted: Path, desk_project: Path, finish: Finish) -> None:
+    finish(run(desk_project, RunOptions("smplifyx", source="smplifyx-r1")))  # the truth
+    warm, cold = fits_of(desk_project, "smplifyx-r1-2"), fits_of(fitted, "smplifyx-r1-2")
+    assert Project.open(desk_project).run("smplifyx-r1-2").info.source == "smplifyx-r1"
+    assert warm.ok.all()
+    ratio = warm.table["smplifyx.objective"].to_numpy() / cold.table["smplifyx.objective"].to_numpy()
+    assert np.median(ratio) < 1.01
+
+
+def test_who_has_no_fit_to_start_from_starts_cold(fitted: Path, desk_project: Path, finish: Finish) -> None:
     finish(run(desk_project, RunOptions("smplifyx", source="neuralannot-r1")))
     warm, cold = fits_of(desk_project, "smplifyx-r1-2"), fits_of(fitted, "smplifyx-r1-2")
-    assert Project.open(desk_project).run("smplifyx-r1-2").info.source == "neuralannot-r1"
-    assert warm.ok.all()  # he whose fit failed there starts cold
-    column = "smplifyx.objective"
-    ratio = warm.table[column].to_numpy() / cold.table[column].to_numpy()
-    assert np.median(ratio) < 1.05
+    same = [np.array_equal(warm.column("body_pose")[row], cold.column("body_pose")[row]) for row in range(COUNT)]
+    assert np.flatnonzero(same).tolist() == [FAILED_ROW]
 
 
 @pytest.mark.parametrize(
@@ -217,8 +227,6 @@ def test_a_run_starts_from_fits_and_ends_no_worse(fitted: Path, desk_project: Pa
 def test_what_cannot_run_says_so_and_leaves_no_folder(
     desk_project: Path, tmp_path: Path, options: RunOptions, kind: type[NeuralAnnotError], sentence: str
 ) -> None:
-    from dataclasses import replace
-
     before = sorted(path.name for path in (desk_project / "runs").iterdir())
     if options.recipe == "PRIOR":
         (tmp_path / "empty").mkdir()
@@ -230,8 +238,6 @@ def test_what_cannot_run_says_so_and_leaves_no_folder(
 
 
 def test_a_start_must_belong_to_the_projects_body_model(fitted: Path, body: BodyModelData) -> None:
-    from dataclasses import replace
-
     fits = fits_of(fitted, "smplifyx-r1-2")
     with pytest.raises(RunError, match="another smplx body model"):
         Starts(fits, replace(body, hash="0123456789abcdef"), None)
