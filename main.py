@@ -219,6 +219,20 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 
 @command(app)
+def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
+    """Add another program's fits as a run.
+
+    Parameters
+    ----------
+    add: Format and place: smplifyx and the output folder of SMPLify-X.
+    data: Names of the data sets whose people it is about, with commas; default all target sets.
+    """
+    from annotator.commands.fits import add_fits
+
+    return add_fits(project, add[0], add[1], data=_names(data))
+
+
+@command(app)
 def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
@@ -247,7 +261,7 @@ def export(
 
     Parameters
     ----------
-    format: neuralannot.
+    format: neuralannot (a file) or smplifyx (a folder).
     run: Id; default the newest finished run that covers every target sample.
     data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.

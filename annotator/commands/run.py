@@ -123,6 +123,8 @@ def _resumed(project: Project, options: RunOptions) -> Run:
         found = unfinished[0]
     if found.state == FINISHED:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
+    if "added" in found.info.options:
+        raise RunError(f"The run {found.id} was added from a folder, not made here; remove it and add that again.")
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
