@@ -1,5 +1,6 @@
 """`run --annotator smplifyx` and `smplify` over small projects: shards, columns, failures, starts, refusals."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,18 +110,13 @@ def test_fits_lie_on_their_people_and_are_measured_like_any_others(fitted: Path,
     assert "smplifyx-r1-2" in text
 
 
-def test_progress_tells_people_a_second(desk_project: Path, finish: Finish, tmp_path: Path) -> None:
-    reports = finish(run(desk_project, RunOptions("smplifyx", recipe=recipe_file(tmp_path))))
-    fitting = [r for r in reports if r.stage == "Annotating wild" and r.total]
-    assert [r.done for r in fitting] == [5, 10, 12]
-    assert all(r.unit == "people" and r.values["people_per_second"] > 0 for r in fitting)
-
-
 def test_a_run_that_was_cut_off_anywhere_ends_with_the_same_bytes(
     fitted: Path, desk_project: Path, finish: Finish, tmp_path: Path
 ) -> None:
     work = run(desk_project, RunOptions("smplifyx", recipe=recipe_file(tmp_path)))
+    reports: list[Progress] = []
     for report in work:
+        reports.append(report)
         if report.done == 10:
             break
     current = Project.open(desk_project).run("smplifyx-r1-2")
@@ -128,10 +124,25 @@ def test_a_run_that_was_cut_off_anywhere_ends_with_the_same_bytes(
     assert current.state in (STOPPED, INTERRUPTED)
     assert len(current.shards("wild", "whole")) == 1
     kept = current.shards("wild", "whole")[0].stat().st_mtime_ns
-    finish(run(desk_project, RunOptions(resume="newest")))
+    reports += finish(run(desk_project, RunOptions(resume="newest")))
     assert current.state == FINISHED
     assert current.shards("wild", "whole")[0].stat().st_mtime_ns == kept
     assert bytes_of(current) == bytes_of(Project.open(fitted).run("smplifyx-r1-2"))
+    fitting = [r for r in reports if r.stage == "Annotating wild" and r.values]
+    assert [r.done for r in fitting] == [5, 10, 10, 12]
+    assert all(r.unit == "people" and r.values["people_per_second"] > 0 for r in fitting)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor has one worker")
+def test_one_worker_gives_the_bytes_of_two(fitted: Path, desk_project: Path, finish: Finish, tmp_path: Path) -> None:
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        finish(run(desk_project, RunOptions("smplifyx", recipe=recipe_file(tmp_path))))
+    finally:
+        os.sched_setaffinity(0, processors)
+    runs = (Project.open(project).run("smplifyx-r1-2") for project in (desk_project, fitted))
+    assert bytes_of(next(runs)) == bytes_of(next(runs))
 
 
 def test_people_who_cannot_be_fitted_are_failed_fits_and_change_nobody_else(
