@@ -106,6 +106,7 @@ class FittingRecipe:
         orientations: starting orientations that are followed; the best one goes on alone.
         focal: px, of the camera at the photo's centre.
         known_camera: whether a photo's own K is used where it is known.
+        contour: whether the outline of the face counts where it is labelled; SMPL has none.
         robust_3d: of 3D residuals: "geman_mcclure" or "l1".
         rho_3d: where "geman_mcclure" bends, metres.
         weight_3d: of the squared 3D residuals, per square metre.
@@ -117,6 +118,7 @@ class FittingRecipe:
     orientations: int = 2
     focal: float = 5000.0
     known_camera: bool = False
+    contour: bool = False
     robust_3d: str = "geman_mcclure"
     rho_3d: float = 0.15
     weight_3d: float = 1e6

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from annotator.bodies.files import BodyModelData
 from annotator.bodies.pickles import read_pickle
 from annotator.errors import RunError
 from annotator.outside import is_dir, short
-from annotator.prior import PosePrior
+
+if TYPE_CHECKING:
+    from annotator.prior import PosePrior
 
 LATENT = 32
 _DEFAULT_FOCAL = 5000.0

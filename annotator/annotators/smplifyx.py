@@ -86,7 +86,7 @@ class Optimisation:
         body = load_body_model(self.project.body_model_root(family), family)
         prior = prior_of(self.project, self.annotator, self.recipe)
         for name, info in self.project.datasets().items():
-            if name not in self.data:
+            if name not in self.data or "body" not in info.parts:
                 continue
             samples = self.project.samples(name, "body")
             if self.keys:
@@ -149,6 +149,7 @@ class Fitter:
             in_3d=in_3d,
             focal=recipe.focal,
             known_camera=recipe.known_camera,
+            contour=recipe.contour,
             robust=recipe.robust_3d,
             rho_3d=recipe.rho_3d,
             weight_3d=recipe.weight_3d,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.prior_files import read_prior
@@ -16,6 +17,9 @@ from annotator.progress import Progress, Work
 from annotator.project import TARGET, Project
 from annotator.runs import RUNNING, Run, RunInfo
 from annotator.scores import write_2d_errors
+
+if TYPE_CHECKING:
+    from annotator.prior import PosePrior
 
 FORMATS = ("smplifyx",)
 _NAMED = 10
@@ -33,7 +37,6 @@ def add_fits(path: Path, format: str, folder: Path, *, data: tuple[str, ...] = (
     """
     from annotator.annotators.imported import fits_of, give
     from annotator.annotators.official_results import read_results, to_parameters
-    from annotator.prior import default_vposer
 
     if format not in FORMATS:
         raise UnknownNameError("format of fits", format, FORMATS)
@@ -49,7 +52,7 @@ def add_fits(path: Path, format: str, folder: Path, *, data: tuple[str, ...] = (
         notes.append(f"Their latents are decoded by {read_prior(root, 'vposer').name}, the project's VPoser.")
     if not results.settings:
         notes.append("There is no conf.yaml, so the focal length is taken to be 5000 px.")
-    parameters = to_parameters(results, body, default_vposer(root) if results.latent else None)
+    parameters = to_parameters(results, body, _vposer(root) if results.latent else None)
     tables: dict[str, Fits] = {}
     owner: dict[str, str] = {}
     left_over: list[int] = []
@@ -85,6 +88,12 @@ def add_fits(path: Path, format: str, folder: Path, *, data: tuple[str, ...] = (
         ),
         *notes,
     )
+
+
+def _vposer(root: Path) -> PosePrior:
+    from annotator.prior import default_vposer  # torch, which only latents need
+
+    return default_vposer(root)
 
 
 def _new_run(project: Project, family: str, folder: Path, tables: dict[str, Fits]) -> Run:

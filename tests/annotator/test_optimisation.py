@@ -172,6 +172,22 @@ def test_only_the_body_when_it_is_asked_for(desk_project: Path, finish: Finish) 
         assert np.abs(fits.column(name)).max() < 0.2, name
 
 
+def test_the_outline_of_the_face_counts_when_it_is_asked_for(fitted: Path, body: BodyModelData) -> None:
+    samples = Project.open(fitted).samples("wild", "body").take(range(4))
+    outline, distances = list(range(23, 40)), {}
+    for contour in (False, True):
+        recipe = FittingRecipe(prior="l2", orientations=1, contour=contour)
+        fits = Fitter("smplifyx", recipe, "whole", body, None, in_3d=False).fit(samples)
+        posed = Poser(body).pose({**fits.parameters, "transl": fits.column("transl")})
+        camera = Camera(fits.column("focal").astype(float), fits.column("princpt").astype(float))
+        misses = (
+            camera.project(posed.points(COCO_WHOLEBODY.name)[:, outline].astype(float))
+            - samples.keypoints[:, outline, :2]
+        )
+        distances[contour] = np.linalg.norm(misses, axis=-1)[samples.keypoints[:, outline, 2] > 0].mean()
+    assert distances[True] < distances[False]
+
+
 def test_smplify_fits_smpl_and_is_measured_beside_smplx(desk_project: Path, finish: Finish) -> None:
     finish(run(desk_project, RunOptions("smplify")))
     fits = fits_of(desk_project, "smplify-r1", "body")
