@@ -179,17 +179,18 @@ def run(
     ] = None,
     device: str = "auto",
 ) -> Said:
-    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it.
+    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it; or fit people one by one.
 
     Parameters
     ----------
-    annotator: neuralannot, the default.
+    annotator: neuralannot (the default), smplifyx or smplify.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-    parts: body.
+    parts: body; for smplifyx whole (its default) or body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one that has a fit of everybody.
+    source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
+        smplify the run whose fits they start from.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -234,6 +235,20 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 
 @command(app)
+def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
+    """Add another program's fits as a run.
+
+    Parameters
+    ----------
+    add: Format and place: smplifyx and the output folder of SMPLify-X.
+    data: Names of the data sets whose people it is about, with commas; default all target sets.
+    """
+    from annotator.commands.fits import add_fits
+
+    return add_fits(project, add[0], add[1], data=_names(data))
+
+
+@command(app)
 def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
@@ -262,7 +277,7 @@ def export(
 
     Parameters
     ----------
-    format: neuralannot.
+    format: neuralannot (a file) or smplifyx (a folder).
     run: Id; default the newest finished run that covers every target sample.
     data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.
