@@ -102,7 +102,6 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
 def warm_start(path: Path, truth: Truth, problem: Problem, body: BodyModelData, prior: Any) -> Parameters:
     """Where the neural annotator's newest finished run puts the people of `truth`."""
     from annotator.annotators.starts import Starts
-
     from annotator.project import Project
 
     project = Project.open(path)
