@@ -34,8 +34,6 @@ from app.session import Session
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
 
-_EMPTY_3D = "No fit to show.\nStart a run with Ctrl+R."
-
 
 class MainWindow(QMainWindow):
     """The desk.
@@ -124,9 +122,11 @@ class MainWindow(QMainWindow):
         session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
+        session.messages.said.connect(lambda level, said: self.welcome.show_problem(said if level == "error" else ""))
         self.welcome.chosen.connect(self.tasks.open_path)
         self.damaged.chosen.connect(session.show_dataset)
         self.jobs.ended.connect(self._job_ended)
+        self.jobs.changed.connect(self._jobs_changed)
         self.jobs.refused.connect(session.messages.error)
         self.jobs_panel.resume.connect(self.tasks.resume)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
@@ -178,11 +178,22 @@ class MainWindow(QMainWindow):
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf
-        mesh = _EMPTY_3D if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
+        mesh = self._no_fits if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
         if mesh != "":
             self.solid.show_meshes(
                 (mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else ""
             )
+
+    @property
+    def _no_fits(self) -> str:
+        if self.jobs.running:
+            return "No fit to show yet.\nA run is at work; J shows how far it is."
+        return "No fit to show." if self.session.read_only else "No fit to show.\nStart a run with Ctrl+R."
+
+    def _jobs_changed(self) -> None:
+        shelf = self.session.shelf
+        if shelf is not None and shelf.run is None:
+            self._show_solid()
 
     def _dress_late(self) -> None:
         """After the first person is on the screen, whether his photo could be shown or not."""
