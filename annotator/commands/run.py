@@ -16,7 +16,7 @@ from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
 from annotator.commands.table import bytes_text
-from annotator.errors import RecipeError, RunError, UnknownNameError
+from annotator.errors import AGAIN, RecipeError, RunError, StorageError, UnknownNameError
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, FittingRecipe, Recipe, load_recipe, read_recipe
@@ -63,7 +63,15 @@ def run(path: Path, options: RunOptions) -> Work:
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
     current = _resumed(project, options) if options.resume else _new(project, options)
-    yield from current.job.record(_work(project, current, options.device), on_end=current.set_state)
+    work = _resumable(_work(project, current, options.device), path, current)
+    yield from current.job.record(work, on_end=current.set_state)
+
+
+def _resumable(work: Work, path: Path, current: Run) -> Work:
+    try:
+        yield from work
+    except StorageError as error:
+        raise StorageError(str(error).replace(AGAIN, f"go on with `run {path} --resume {current.id}`")) from error
 
 
 def _new(project: Project, options: RunOptions) -> Run:

@@ -44,11 +44,12 @@ class Attachments:
 
     def take(self, points: np.ndarray) -> Attachments:
         """Those of some points, in that order."""
-        rows = [np.arange(self.first[p], self.first[p + 1]) for p in points]
+        first = self.first.tolist()
+        rows = [np.arange(first[p], first[p + 1]) for p in points.tolist()]
         taken = np.concatenate([np.zeros(0, int), *rows]).astype(int)
-        first = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         columns = (self.joint, self.weight, self.solid, self.lever, self.lever_shapes, self.lever_features)
-        return Attachments(first, *(column[taken] for column in columns))
+        return Attachments(starts, *(column[taken] for column in columns))
 
     def folded(self, tree: np.ndarray, onto: np.ndarray, bones: np.ndarray, bone_shapes: np.ndarray) -> Attachments:
         """The same with joints that nothing turns taken as parts of what they hang on.
@@ -93,7 +94,7 @@ def attach(body: BodyModelData, points: PointMap) -> Attachments:
     on_vertices = sparse.csr_array(points.vertex_weights)
     used = np.unique(on_vertices.indices)
     skin = body.weights[used].toarray().astype(np.float64)
-    shares = on_vertices[:, used].toarray().astype(np.float64)
+    shares = np.asarray(sparse.csr_array(on_vertices[:, used]).todense(), np.float64)
     by_vertex = shares @ skin
     touched = (shares != 0).astype(np.float64) @ (skin != 0) > 0
     point, joint = np.nonzero(touched | (points.joint_weights != 0))
@@ -101,7 +102,9 @@ def attach(body: BodyModelData, points: PointMap) -> Attachments:
     blend = shares[point] * skin.T[joint]
     template, shapes = body.v_template[used].astype(np.float64), flat_shapes(body)[used]
     columns = (3 * used[:, None] + np.arange(3)).ravel()
-    correctives = body.posedirs[:, columns].toarray().astype(np.float64).reshape(-1, len(used), 3)
+    correctives = np.asarray(sparse.csr_array(body.posedirs[:, columns]).todense(), np.float64).reshape(
+        -1, len(used), 3
+    )
     joint_template, joint_shapes = rest_joints(body)
     features = np.moveaxis(np.tensordot(blend, correctives, (1, 1)), 1, 2)
     return Attachments(

@@ -38,6 +38,10 @@ _SAME = 0.97
 """Cosine of the angle (14 degrees) below which two orientations are one."""
 
 
+def _of_last(column: Sequence[float], stages: int) -> list[float]:
+    return [*[column[0]] * (stages - len(column)), *column][-stages:]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How the schedule is walked.
@@ -67,11 +71,8 @@ class Settings:
 
     def limits(self, stages: int) -> list[Limits]:
         """Of each of the last `stages` stages."""
-        columns = (self.iterations, self.gain, self.damping)
-        iterations, gain, damping = ([*[c[0]] * (stages - len(c)), *c][-stages:] for c in columns)
-        return [
-            Limits(i, g, self.patience, d, self.floor) for i, g, d in zip(iterations, gain, damping, strict=True)
-        ]
+        rows = zip(*(_of_last(column, stages) for column in (self.iterations, self.gain, self.damping)), strict=True)
+        return [Limits(int(most), gain, self.patience, damping, self.floor) for most, gain, damping in rows]
 
 
 SETTINGS: Mapping[str, Settings] = {
@@ -120,7 +121,9 @@ class Batched:
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
         rho = 0.0 if like.robust == L1 else like.rho
         self.plans = [
-            planner.plan(stage, in_3d=like.in_3d, free_translation=like.free_translation, rho=rho, dtype=self.settings.dtype)
+            planner.plan(
+                stage, in_3d=like.in_3d, free_translation=like.free_translation, rho=rho, dtype=self.settings.dtype
+            )
             for stage in used
         ]
         self.limits = self.settings.limits(len(used))
@@ -140,7 +143,9 @@ class Batched:
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
-        return Result(parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist()))
+        return Result(
+            parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
+        )
 
     def _guess(self, problem: Problem) -> Parameters:
         """The mean pose and shape; in 3D placed on the anchors."""

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -22,7 +22,7 @@ except ImportError:  # pragma: no cover - the other arm of a machine without num
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-AVAILABLE = numba is not None and not numba.config.DISABLE_JIT  # pyright: ignore[reportAttributeAccessIssue]
+AVAILABLE = numba is not None and not numba.config.DISABLE_JIT  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
 """Whether kernels are compiled."""
 _FLAGS = {"contract", "reassoc", "nsz", "arcp"}
 """Arithmetic may be regrouped and fused; numbers that are no numbers stay so."""
@@ -32,14 +32,16 @@ def compiled(function: _Function) -> _Function:
     """A function that kernels call."""
     if not AVAILABLE:
         return function
-    return numba.njit(fastmath=_FLAGS, error_model="numpy")(function)  # pyright: ignore[reportOptionalMemberAccess]
+    assert numba is not None
+    return cast("_Function", numba.njit(fastmath=_FLAGS, error_model="numpy")(function))
 
 
 def part(function: _Function) -> _Function:
     """A function that one kernel calls at one place: it is compiled as part of that, which halves the compiler's time."""
     if not AVAILABLE:
         return function
-    return numba.njit(fastmath=_FLAGS, error_model="numpy", inline="always")(function)  # pyright: ignore[reportOptionalMemberAccess]
+    assert numba is not None
+    return cast("_Function", numba.njit(fastmath=_FLAGS, error_model="numpy", inline="always")(function))
 
 
 def entry(*modules: ModuleType) -> Callable[[_Function], _Function]:
@@ -73,7 +75,7 @@ class _Entry:
 
 
 @contextlib.contextmanager
-def _plain_indices() -> Iterator[None]:
+def _plain_indices() -> Generator[None]:
     """While an entry is compiled, an index below zero does not count from the end: no kernel has one, and testing every
     index takes a third of their time. numba has no switch for it, so the function that writes the test is exchanged, under
     the lock that keeps everybody else from compiling.

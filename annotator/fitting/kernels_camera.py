@@ -48,7 +48,7 @@ def _placed(task: CameraTask, state: np.ndarray, k: int) -> tuple[float, float, 
 
 
 @compiled
-def camera_value(task: CameraTask, work: np.ndarray, state: np.ndarray) -> float:
+def camera_value(task: CameraTask, _work: np.ndarray, state: np.ndarray) -> float:
     """The camera's objective."""
     n, total = task.person, 0.0
     for k in range(task.points.shape[0]):
@@ -97,7 +97,7 @@ def camera_system(
 
 
 @compiled
-def camera_moved(task: CameraTask, work: np.ndarray, state: np.ndarray, step: np.ndarray, moved: np.ndarray) -> None:
+def camera_moved(_task: CameraTask, work: np.ndarray, state: np.ndarray, step: np.ndarray, moved: np.ndarray) -> None:
     """`moved` becomes `state` after `step`."""
     for i in range(STATE):
         moved[i] = state[i]
@@ -120,8 +120,11 @@ def centred(task: CameraTask, state: np.ndarray) -> None:
         if task.weight[n, k] > 0.0:
             u, v, w = _placed(task, state, k)
             depth = max(w, _NEAREST)
-            x += (depth * (task.people[n, TARGETS + 4 * k] - task.people[n, CENTER]) / task.people[n, FOCAL] - u) / total
+            x += (
+                depth * (task.people[n, TARGETS + 4 * k] - task.people[n, CENTER]) / task.people[n, FOCAL] - u
+            ) / total
             y += (
-                depth * (task.people[n, TARGETS + 4 * k + 1] - task.people[n, CENTER + 1]) / task.people[n, FOCAL + 1] - v
+                depth * (task.people[n, TARGETS + 4 * k + 1] - task.people[n, CENTER + 1]) / task.people[n, FOCAL + 1]
+                - v
             ) / total
     state[0], state[1] = x, y

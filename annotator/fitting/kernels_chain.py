@@ -6,6 +6,9 @@ shape the velocity alone, `shape_place`. The root's own rotation and translation
 What is attached to a joint moves as velocity + angular velocity x lever.
 """
 
+# pyright: reportArgumentType=false, reportReturnType=false
+# (numpy's stubs take an element of an array for an array)
+
 from __future__ import annotations
 
 import math
@@ -40,7 +43,12 @@ def pose_joints(whole: np.ndarray, body: np.ndarray, net: np.ndarray, work: np.n
         work[whole[at.PLACE] + c] = work[rest + c] + state[whole[at.TRANSL_START] + c]
     for j in range(1, whole[at.JOINTS]):
         p = whole[whole[at.PARENT] + j]
-        turn, place, local, bone = whole[at.TURN] + 9 * j, whole[at.PLACE] + 3 * j, whole[at.LOCAL] + 9 * j, rest + 3 * j
+        turn, place, local, bone = (
+            whole[at.TURN] + 9 * j,
+            whole[at.PLACE] + 3 * j,
+            whole[at.LOCAL] + 9 * j,
+            rest + 3 * j,
+        )
         x, y, z = work[bone], work[bone + 1], work[bone + 2]
         for r in range(3):
             above = whole[at.TURN] + 9 * p + 3 * r
@@ -58,7 +66,7 @@ def _outline(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.nd
     neck, count = whole[at.TURN] + 9 * whole[at.NECK], whole[at.OUTLINE]
     across = math.sqrt(float(work[neck]) ** 2 + float(work[neck + 3]) ** 2)
     yaw = math.degrees(math.atan2(float(work[neck + 6]), across))
-    degrees = int(math.floor(min(max(yaw, -_SIDES), _SIDES) + 0.5))
+    degrees = math.floor(min(max(yaw, -_SIDES), _SIDES) + 0.5)
     row = degrees if degrees >= 0 else _SIDES - degrees
     work[whole[at.OUTLINE_ROW]] = row
     bends = whole[whole[at.GROUP_FEATURES] + whole[at.OUTLINE_GROUP]]
@@ -67,7 +75,10 @@ def _outline(whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.nd
     for o in range(count):
         first = whole[whole[at.OUTLINE_FIRST] + row * count + o]
         for t in range(first, whole[whole[at.OUTLINE_FIRST] + row * count + o + 1]):
-            lever, parts = whole[at.OUTLINE_LEVER] + 3 * (o * _OUTLINE_ROOM + t - first), whole[whole[at.AT_FEATURES] + t]
+            lever, parts = (
+                whole[at.OUTLINE_LEVER] + 3 * (o * _OUTLINE_ROOM + t - first),
+                whole[whole[at.AT_FEATURES] + t],
+            )
             for c in range(3):
                 shapes = whole[at.AT_SHAPES] + (3 * t + c) * _WIDE
                 total = body[whole[at.AT_LEVER] + 3 * t + c]

@@ -18,7 +18,9 @@ _OUT, _FLIPS = at.OUT, at.FLIPS
 
 @compiled
 def decoder_reset(whole: np.ndarray, net: np.ndarray, work: np.ndarray) -> None:
-    """Back to the latent zero."""
+    """Back to the latent zero; nothing where there is no latent."""
+    if whole[at.POSE_KIND] != at.LATENT:
+        return
     hidden, pad = whole[at.HIDDEN], whole[at.POSE_PAD]
     negative, positive = net[whole[at.SLOPE]], net[whole[at.SLOPE] + 1]
     zero(work, whole[at.AT_LATENT], pad)
@@ -58,7 +60,9 @@ def decode(whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarr
 
 
 @compiled
-def follow(whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarray) -> None:
+def follow(  # noqa: C901  (one pass over either layer)
+    whole: np.ndarray, net: np.ndarray, work: np.ndarray, state: np.ndarray
+) -> None:
     """Moves the Jacobian of the outputs by the latent to where `decode` was last."""
     hidden, pad = whole[at.HIDDEN], whole[at.POSE_PAD]
     m, j6, w3t, s2 = whole[at.M], whole[at.J6], whole[at.W3T], whole[at.S2]

@@ -9,6 +9,9 @@ for their own articulation, shape and correctives. Their rows hold the six numbe
 of the pose; the whole group is carried over to the pose at once (`kernels_system.py`).
 """
 
+# pyright: reportArgumentType=false, reportReturnType=false
+# (numpy's stubs take an element of an array for an array)
+
 from __future__ import annotations
 
 import math
@@ -28,9 +31,7 @@ _WIDE, _ARM, _SHAPE_AT, _POSE_AT, _RESIDUAL = at.SHAPE_PAD, at.ARM_PAD, at.SHAPE
 
 
 @compiled
-def points_value(
-    whole: np.ndarray, body: np.ndarray, work: np.ndarray, people: np.ndarray, person: int
-) -> float:
+def points_value(whole: np.ndarray, body: np.ndarray, work: np.ndarray, people: np.ndarray, person: int) -> float:
     """Places the points, after `pose_joints`, and gives the data term; infinite where one that counts is behind the camera."""
     rho = float(body[whole[at.RHO]])
     squared_rho, total = rho * rho, 0.0
@@ -103,7 +104,14 @@ def group_rows(
 
 @part
 def _direction(
-    whole: np.ndarray, body: np.ndarray, work: np.ndarray, people: np.ndarray, person: int, k: int, c: int, weight: float
+    whole: np.ndarray,
+    body: np.ndarray,
+    work: np.ndarray,
+    people: np.ndarray,
+    person: int,
+    k: int,
+    c: int,
+    weight: float,
 ) -> float:
     """`factors[9:12, c]` becomes what a motion of the point adds to its scaled residual, which is returned."""
     r, rho = float(work[whole[at.RESIDUALS] + 3 * k + c]), float(body[whole[at.RHO]])

@@ -1,5 +1,8 @@
 """Terms of the objective that look at the parameters alone, each with its gradient and curvature."""
 
+# pyright: reportArgumentType=false, reportReturnType=false
+# (numpy's stubs take an element of an array for an array)
+
 from __future__ import annotations
 
 import math
@@ -124,9 +127,18 @@ def _add_bending(
     whole: np.ndarray, body: np.ndarray, work: np.ndarray, state: np.ndarray, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
     """With its exact curvature in the angle; the angle's own curvature in the pose is left out."""
-    to, pad, core, carrier = whole[at.POSE_START] - whole[at.FIRST], whole[at.POSE_PAD], whole[at.CORE_PAD], whole[at.CARRIER]
+    to, pad, core, carrier = (
+        whole[at.POSE_START] - whole[at.FIRST],
+        whole[at.POSE_PAD],
+        whole[at.CORE_PAD],
+        whole[at.CARRIER],
+    )
     for i in range(whole[at.BENDS]):
-        b, axis, sign = whole[whole[at.BEND_JOINT] + i], whole[whole[at.BEND_AXIS] + i], float(body[whole[at.BEND_SIGN] + i])
+        b, axis, sign = (
+            whole[whole[at.BEND_JOINT] + i],
+            whole[whole[at.BEND_AXIS] + i],
+            float(body[whole[at.BEND_SIGN] + i]),
+        )
         value = _bending(whole, body, work, state, i)
         if whole[at.POSE_KIND] == _AXIS_ANGLE:
             gradient[to + 3 * b + axis] += 2.0 * sign * value

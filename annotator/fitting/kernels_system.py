@@ -1,5 +1,8 @@
 """The objective of one person as the solver sees it: its value, its gradient and curvature, and how a step is taken."""
 
+# pyright: reportArgumentType=false, reportReturnType=false
+# (numpy's stubs take an element of an array for an array)
+
 from __future__ import annotations
 
 import numpy as np
@@ -55,7 +58,7 @@ def retract(task: at.Task, work: np.ndarray, state: np.ndarray, step: np.ndarray
 
 
 @compiled
-def _add_group(
+def _add_group(  # noqa: C901  (a block of the matrix at a time)
     whole: np.ndarray, work: np.ndarray, group: int, rows: int, matrix: np.ndarray, gradient: np.ndarray
 ) -> None:
     """The Gram matrix of a group's rows, added where its columns belong."""
@@ -94,10 +97,18 @@ def _add_group(
 
 
 @part
-def _carry(whole: np.ndarray, work: np.ndarray, anchor: int, arm: int, matrix: np.ndarray, gradient: np.ndarray) -> None:
+def _carry(
+    whole: np.ndarray, work: np.ndarray, anchor: int, arm: int, matrix: np.ndarray, gradient: np.ndarray
+) -> None:
     """The six columns of the anchor's twist become those of pose, root and translation: T' (G T), T' g and so on."""
     _carrier(whole, work, anchor)
-    pad, ld, gram, carrier, carried = whole[at.CORE_PAD], matrix.shape[1], whole[at.GRAM], whole[at.CARRIER], whole[at.CARRIED]
+    pad, ld, gram, carrier, carried = (
+        whole[at.CORE_PAD],
+        matrix.shape[1],
+        whole[at.GRAM],
+        whole[at.CARRIER],
+        whole[at.CARRIED],
+    )
     shape, core = whole[at.SHAPE_START] - whole[at.FIRST], whole[at.POSE_START] - whole[at.FIRST]
     for i in range(6):
         row = gram + (_POSE_AT + i) * _ANCHORED + _POSE_AT

@@ -228,7 +228,11 @@ class Task(NamedTuple):
 
 
 def pack(
-    sizes: dict[str, int], tables: dict[str, np.ndarray], body: dict[str, np.ndarray], net: dict[str, np.ndarray], dtype: type
+    sizes: dict[str, int],
+    tables: dict[str, np.ndarray],
+    body: dict[str, np.ndarray],
+    net: dict[str, np.ndarray],
+    dtype: type,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`whole`, `body` and `net` from their parts by name."""
     whole = np.zeros(HEAD, np.int64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-
 from scipy import sparse
 
 from annotator.bodies.files import BodyModelData
@@ -20,6 +20,9 @@ from annotator.fitting.problem import Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _BENDING = ((52, 1.0), (55, -1.0), (9, -1.0), (12, -1.0))
 _SLOPES = {VPoser: 0.2, VPoserV2: 0.01}
@@ -188,7 +191,7 @@ class Planner:
             "point_weight": weights[tables["point_row"]],
             "arm_prior": _arm_priors(frame, stage),
             "prior": _squares(frame, stage, mixture=mixture is not None),
-            **_mixture_arrays(mixture, stage),
+            **_mixture_arrays(mixture, stage, frame.pose),
             "bend_sign": np.array([sign for _, sign in bends]),
             "bend_weight": np.array([stage.bending]),
             "rho": np.array([rho]),
@@ -263,7 +266,9 @@ def make_people(problem: Problem, dtype: type) -> np.ndarray:
     points[..., : target.shape[-1]] = np.where(sound[..., None], target, 0.0)
     points[..., 3] = np.where(sound, problem.confidence, 0.0)
     camera = np.concatenate([problem.focal, problem.center, problem.data_weight[:, None]], axis=1)
-    return np.ascontiguousarray(np.concatenate([camera, points.reshape(len(problem), -1)], axis=1), dtype)
+    return np.ascontiguousarray(
+        np.concatenate([camera, points.reshape(len(problem), 4 * len(problem.names))], axis=1), dtype
+    )
 
 
 def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
@@ -273,7 +278,7 @@ def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
     if isinstance(prior, VPoser):
         layers = (prior.bodyprior_dec_fc1, prior.bodyprior_dec_fc2, prior.bodyprior_dec_out)
     else:
-        layers = tuple(prior.decoder_net[i] for i in (0, 3, 5))
+        layers = tuple(cast("nn.Linear", prior.decoder_net[i]) for i in (0, 3, 5))
     (w1, b1), (w2, b2), (w3, b3) = (
         (np.asarray(layer.weight.detach(), np.float64), np.asarray(layer.bias.detach(), np.float64)) for layer in layers
     )
@@ -319,13 +324,22 @@ def _squares(frame: Frame, stage: Stage, *, mixture: bool) -> np.ndarray:
     return out
 
 
-def _mixture_arrays(prior: GaussianMixture | None, stage: Stage) -> dict[str, np.ndarray]:
+def _mixture_arrays(prior: GaussianMixture | None, stage: Stage, width: int) -> dict[str, np.ndarray]:
+    """A mixture of poses of `width` numbers; those that a body lacks (the hand joints of SMPL's 69) are zeros.
+
+    What is left is a mixture again: each mean moves to where the zeros would have it, and its constant pays for them.
+    """
     names = ("mixture_mean", "mixture_precision", "mixture_constant")
     if prior is None:
         return {name: np.zeros(0) for name in names}
     whitening, square = np.asarray(prior.whitening, np.float64), stage.body_prior**2
-    precision = square * whitening @ np.swapaxes(whitening, -1, -2)
-    arrays = (np.asarray(prior.means, np.float64), precision, square * np.asarray(prior.constants, np.float64))
+    means, constants = np.asarray(prior.means, np.float64), np.asarray(prior.constants, np.float64)
+    precision = whitening @ np.swapaxes(whitening, -1, -2)
+    kept, between, absent = precision[:, :width, :width], precision[:, :width, width:], precision[:, width:, width:]
+    away = means[:, width:]
+    shift = np.linalg.solve(kept, np.einsum("kab,kb->ka", between, away)[..., None])[..., 0]
+    apart = np.einsum("ka,kab,kb->k", away, absent, away) - np.einsum("ka,kab,kb->k", shift, kept, shift)
+    arrays = (means[:, :width] + shift, square * kept, square * (constants + 0.5 * apart))
     return dict(zip(names, arrays, strict=True))
 
 

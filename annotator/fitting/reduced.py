@@ -274,10 +274,12 @@ def _grouped(
     starts, flat, length = [0], [np.zeros(0)], 0
     joints: list[int] = []
     for which, (group, start) in enumerate(zip(groups, first.tolist(), strict=False)):
-        rows = np.arange(whole.first[start], whole.first[start + group.count])
+        rows = np.arange(int(whole.first[start]), int(whole.first[start + group.count]))
         if which == of_outline:
             rows = np.concatenate([rows, np.arange(count, len(whole))])
-        blocks = whole.lever_features[rows].reshape(len(rows), 3, -1, 9)[:, :, group.joints - 1].reshape(len(rows), 3, -1)
+        blocks = (
+            whole.lever_features[rows].reshape(len(rows), 3, -1, 9)[:, :, group.joints - 1].reshape(len(rows), 3, -1)
+        )
         wide = -(-blocks.shape[2] // 8) * 8
         for row, block in zip(rows.tolist(), blocks, strict=True):
             if block.any():

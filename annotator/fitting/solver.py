@@ -79,7 +79,7 @@ def system(unknowns: int, state: int, dtype: type) -> System:
     )
 
 
-def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
+def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:  # noqa: C901  (the loop of the method, whole)
     """The solver of one objective, compiled with it.
 
     Returns:
@@ -88,7 +88,7 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:
     """
 
     @part
-    def minimise(
+    def minimise(  # noqa: C901
         task: Any, scratch: Any, room: System, state: np.ndarray, unknowns: int, limits: Limits
     ) -> tuple[float, int, int]:
         value = evaluate(task, scratch, state)
@@ -192,7 +192,9 @@ def _learn(room: System, unknowns: int, bend: float) -> None:
 
 
 @compiled
-def damped_step(room: System, unknowns: int, damping: float, floor: float, curved: bool) -> float:
+def damped_step(  # noqa: C901  (fill, factor, substitute)
+    room: System, unknowns: int, damping: float, floor: float, curved: bool
+) -> float:
     """`step` solves (H + damping D) step = -gradient, or with H + S if `curved`; returns the decrease that is promised.
 
     D is H's diagonal, at least `floor`. 0 where the damped matrix is not positive. The right-hand side stands in the

@@ -50,7 +50,7 @@ def _plain_tile(rows: int, columns: int, sign: float) -> Tile:
     return tile
 
 
-def _vector_tile(rows: int, columns: int, sign: float) -> Any:
+def _vector_tile(rows: int, columns: int, sign: float) -> Any:  # noqa: C901  (instructions, one after the other)
     """The tile as LLVM instructions; `columns` is a multiple of 8."""
     from llvmlite import ir
     from numba import types
@@ -117,9 +117,10 @@ def _vector_tile(rows: int, columns: int, sign: float) -> Any:
         return context.get_dummy_value()
 
     @intrinsic
-    def tile(  # type: ignore[no-untyped-def]
-        typingctx, c, c0, d0, ldc, x, x0, xk, xi, y, y0, ldy, depth  # noqa: ANN001
-    ):  # noqa: ANN202
+    def tile(
+        _context: Any, c: Any, _c0: Any, _d0: Any, _ldc: Any,
+        x: Any, _x0: Any, _xk: Any, _xi: Any, y: Any, _y0: Any, _ldy: Any, _depth: Any,
+    ) -> Any:  # fmt: skip
         n = types.int64
         return types.void(c, n, n, n, x, n, n, n, y, n, n, n), fill
 
