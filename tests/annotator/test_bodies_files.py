@@ -26,6 +26,7 @@ from annotator.bodies.files import (
 )
 from annotator.bodies.official import create as official_model
 from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
+from annotator.bodies.prior_files import PRIORS, read_prior
 from annotator.commands.bodies import check
 from annotator.commands.projects import new
 from annotator.errors import BodyModelError
@@ -72,10 +73,14 @@ def finish(work: Any) -> Any:
             return end.value
 
 
-def test_check_lists_every_model_and_its_distance_to_the_package() -> None:
+def test_check_lists_every_model_and_prior_with_its_hash_and_what_a_test_of_it_gave() -> None:
     table = finish(check(None))
-    assert [row[0] for row in table.rows] == list(MODELS)
-    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in table.rows)
+    assert [row[0] for row in table.rows] == [*MODELS, *PRIORS]
+    models, (vposer, gmm) = table.rows[: len(MODELS)], table.rows[len(MODELS) :]
+    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in models)
+    assert [vposer[-2], gmm[-2]] == [read_prior(default_root(), kind).hash for kind in PRIORS]
+    assert 0 < float(vposer[-1].removeprefix("poses return within ").removesuffix(" deg")) < 15
+    assert gmm[-1] == "its 8 means beat poses 0.5 rad off"
 
 
 def test_check_of_an_empty_folder_says_what_to_give(tmp_path: Path) -> None:

@@ -13,11 +13,14 @@ import pytest
 import torch
 from scipy import sparse
 
+from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import default_root, load_body_model, read_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
+from annotator.bodies.points import vertices_needed
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
-from annotator.commands.bodies import check, import_
+from annotator.commands.bodies import check
+from annotator.commands.import_bodies import import_bodies
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError
 from annotator.prior.defaults import default_gmm, default_vposer
@@ -27,7 +30,7 @@ TEXTS = ("name", "licence", "provenance", "hash")
 
 
 def imported(source: Path, target: Path) -> Table:
-    work = import_(source, target)
+    work = import_bodies(source, target)
     while True:
         try:
             next(work)
@@ -118,8 +121,9 @@ def test_a_whole_download_is_known_by_its_content_and_agrees_with_the_package(tm
             next(work)
         except StopIteration as end:
             rows = end.value.rows
-    assert [row[0] for row in rows] == ["smplx", "mano_right", "mano_left", "flame"]
-    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in rows)
+    assert [row[0] for row in rows] == ["smplx", "mano_right", "mano_left", "flame", "vposer", "gmm"]
+    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in rows[:4])
+    assert all("(the one that ships)" in row[1] for row in rows[4:])
 
 
 def test_the_left_hands_sign_is_mended_where_it_is_wrong_and_only_there(tmp_path: Path) -> None:
@@ -176,6 +180,76 @@ def test_one_file_with_code_stops_the_import_before_anything_is_written(tmp_path
     assert not (tmp_path / "ran").exists()
 
 
+def tiny_hand() -> dict[str, Any]:
+    """The smallest file that is a right hand: no more vertices than its points name."""
+    rng, count = np.random.default_rng(0), vertices_needed("mano")
+    template = rng.normal(0, 0.1, (count, 3))
+    template[:2, 0] = 1, -1
+    regressor, weights = np.zeros((16, count)), np.zeros((count, 16))
+    regressor[np.arange(16), [0, 1, 1, 1, 1, *range(2, 13)]] = 1
+    weights[:, 0] = 1
+    return {
+        "v_template": template,
+        "f": rng.integers(0, count, (5, 3)),
+        "shapedirs": rng.normal(0, 0.01, (count, 3, 10)),
+        "posedirs": rng.normal(0, 0.01, (count, 3, 135)),
+        "J_regressor": regressor,
+        "kintree_table": np.array([[2**32 - 1, *[0] * 15], range(16)], np.uint32),
+        "weights": weights,
+        "hands_mean": np.zeros(45),
+        "hands_components": np.eye(45),
+    }
+
+
+def spoilt(values: np.ndarray, how: str) -> Any:
+    if how == "NaN":
+        return np.where(np.arange(values.size).reshape(values.shape) == values.size // 2, np.nan, values.astype(float))
+    made = {
+        "text": values.astype(str),
+        "complex": values.astype(complex),
+        "flat": values.ravel(),
+        "deep": values[None, None],
+        "turned": values.T if values.ndim > 1 and values.shape != values.T.shape else values[:, None],
+        "short": values[:-1],
+        "long": np.concatenate([values, values]),
+        "one": values.ravel()[0],
+        "empty": values[:0],
+        "huge": values.astype(np.float64) + 1e300,
+    }
+    return made[how]
+
+
+HOW = ("text", "complex", "flat", "deep", "turned", "short", "long", "one", "empty", "huge", "NaN")
+
+
+def test_a_tiny_hand_can_be_imported(tmp_path: Path) -> None:
+    imported(store(tmp_path / "in" / "hand.pkl", tiny_hand()), tmp_path / "out")
+    assert load_body_model(tmp_path / "out", "mano_right").v_template.shape == (vertices_needed("mano"), 3)
+
+
+@pytest.mark.parametrize("key", tiny_hand())
+def test_every_array_is_checked_before_it_is_used(key: str, tmp_path: Path) -> None:
+    """Each array of a file in turn is left out or spoilt; one sentence names the file, and nothing is written."""
+    whole = tiny_hand()
+    files = {how: {**whole, key: spoilt(whole[key], how)} for how in HOW}
+    files["missing"] = {name: values for name, values in whole.items() if name != key}
+    if key == "f":  # a mesh may have any number of triangles
+        del files["short"], files["long"], files["empty"]
+    if key == "hands_components":  # its transpose has its shape
+        del files["turned"]
+    if whole[key].ndim == 1:
+        del files["flat"]
+    for how, content in files.items():
+        path = store(tmp_path / "in" / f"{how}.pkl", content)
+        with pytest.raises(BodyModelError) as refusal:
+            imported(path, tmp_path / "out")
+        sentence = str(refusal.value)
+        assert sentence.startswith(str(path)), how
+        assert sentence.endswith("."), how
+        assert "\n" not in sentence, how
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BodyModelError, match=r"has no \.pkl"):
@@ -196,3 +270,79 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     with pytest.raises(BodyModelError, match="has 23 joints"):
         imported(tmp_path / "short", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"lmk_face_idx": np.zeros(50, int), "lmk_b_coords": np.zeros((50, 3))}, "landmarks of shapes"),
+        ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.zeros((51, 2))}, "landmarks of shapes"),
+        ({"lmk_face_idx": np.full(51, 0.5), "lmk_b_coords": np.zeros((51, 3))}, "fractions"),
+        ({"lmk_face_idx": [[1], [1, 2]], "lmk_b_coords": np.zeros((51, 3))}, "of one shape"),
+        ({"means": np.zeros((8, 69)), "covars": np.zeros((8, 69)), "weights": np.ones(8)}, "do not fit together"),
+        ({"means": np.full((1, 2), np.nan), "covars": np.eye(2)[None], "weights": np.ones(1)}, "not finite"),
+        ({"means": np.zeros((1, 2)), "covars": np.eye(2)[None], "weights": -np.ones(1)}, "not positive"),
+        ({"means": "a", "covars": "b", "weights": "c"}, "where the numbers means belong"),
+    ],
+)
+def test_landmarks_and_mixtures_that_do_not_fit_are_refused(content: object, says: str, tmp_path: Path) -> None:
+    path = store(tmp_path / "x.pkl", content)
+    with pytest.raises(BodyModelError, match=says):
+        imported(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_vposer_is_taken_and_every_other_file_of_one_is_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first, second = VPoser(), VPoserV2()
+    for name, state in (
+        ("v2/snapshots/V02_05_epoch=13_val_loss=0.03.ckpt", {"state_dict": second.state_dict()}),
+        ("v1/snapshots/TR00_E010.pt", VPoser().state_dict()),
+        ("v1/snapshots/TR00_E096.pt", first.state_dict()),
+    ):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, tmp_path / "in" / name)
+    table = imported(tmp_path / "in", tmp_path / "out")
+    assert [(row[0], Path(row[-1]).name) for row in table.rows] == [("vposer", "TR00_E096.pt")]
+    assert any("TR00_E010.pt was passed over: TR00_E096.pt is a newer" in note for note in table.notes)
+    assert any("V02_05" in note and "import this file alone" in note for note in table.notes)
+    found = default_vposer(tmp_path / "out").state_dict()
+    assert all(torch.equal(found[key], values) for key, values in first.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "pkl"])
+def test_a_joint_regressor_becomes_named_points(form: str, tmp_path: Path) -> None:
+    hand = tiny_hand()
+    rng, count = np.random.default_rng(1), len(hand["v_template"])
+    rows = rng.dirichlet(np.full(count, 0.01), 21) * 1.0004  # official rows miss one by as much
+    store(tmp_path / "in" / "hand.pkl", hand)
+    path = tmp_path / "in" / f"J_regressor_mine.{form}"
+    if form == "npy":
+        np.save(path, rows)
+    elif form == "npz":
+        np.savez(path, J_regressor=rows)
+    else:
+        store(path, sparse.csc_matrix(rows))
+    np.save(tmp_path / "in" / "J_regressor_other.npy", np.full((17, 6890), 1 / 6890))
+    table = imported(tmp_path / "in", tmp_path / "out")
+    assert [row[0] for row in table.rows] == ["mano_right", "points J_regressor_mine"]
+    assert any("a joint regressor over 6890 vertices, as no model here has" in note for note in table.notes)
+    body = load_body_model(tmp_path / "out", "mano_right")
+    given = {"hand_pose": rng.normal(0, 0.3, (1, 45)).astype(np.float32)}
+    posed = Poser(body).pose(given)
+    wanted = rows / rows.sum(axis=1, keepdims=True) @ posed.vertices[0]
+    np.testing.assert_allclose(posed.points("J_regressor_mine")[0], wanted, atol=1e-6)
+    model = BodyModel(body, [body.points["J_regressor_mine"]])
+    np.testing.assert_allclose(model({k: torch.as_tensor(v) for k, v in given.items()}).points[0], wanted, atol=1e-5)
+    stored = dict(np.load(tmp_path / "out" / "regressors" / "J_regressor_mine.npz"))
+    np.savez(tmp_path / "out" / "regressors" / "J_regressor_mine.npz", **{**stored, "rows": stored["rows"][::-1]})
+    with pytest.raises(BodyModelError, match="no joint regressor with the hash"):
+        load_body_model(tmp_path / "out", "mano_right")
+
+
+def test_a_regressor_may_not_take_a_skeletons_name(tmp_path: Path) -> None:
+    store(tmp_path / "in" / "hand.pkl", tiny_hand())
+    count = vertices_needed("mano")
+    np.save(tmp_path / "in" / "freihand21.npy", np.full((21, count), 1 / count))
+    with pytest.raises(BodyModelError, match="which there are already"):
+        imported(tmp_path / "in", tmp_path / "out")
