@@ -98,7 +98,7 @@ def _target(into: Path) -> tuple[Path, Project | None]:
 
 
 def _require_no_fits(project: Project, haul: importing.Haul) -> None:
-    if haul.models and project.runs():
+    if haul.models and (project.runs() or project.damaged_runs()):
         raise BodyModelError(
             f"The project {project.path} has runs, whose fits belong to its present body models; import into a folder and "
             "make a new project with `new PROJECT --body-models FOLDER`."

@@ -1,59 +1,29 @@
 """`bodies import`: files as their owners ship them, written here from the open body's arrays."""
 
 import os
-import pickle
+import shutil
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from annotator.bodies.body_model import BodyModel
-from annotator.bodies.files import default_root, load_body_model, read_model, verified
+from annotator.bodies.files import default_root, load_body_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
-from annotator.bodies.points import vertices_needed
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
 from annotator.commands.bodies import check
-from annotator.commands.import_bodies import import_bodies
-from annotator.commands.table import Table
+from annotator.commands.projects import new
 from annotator.errors import BodyModelError
 from annotator.prior.defaults import default_gmm, default_vposer
 from annotator.prior.vposer import VPoser, VPoserV2
-
-TEXTS = ("name", "licence", "provenance", "hash")
-
-
-def imported(source: Path, target: Path) -> Table:
-    work = import_bodies(source, target)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def of_model(name: str) -> dict[str, Any]:
-    """A model's arrays as its owners name and store them: without ours, in float64."""
-    arrays = read_model(default_root(), name)
-    ours = (*TEXTS, "head_top", "smplx_vertices")
-    kept = {
-        k: v
-        for k, v in arrays.items()
-        if k not in ours and not k.startswith(("posedirs_", "lmk" if name == "flame" else "?"))
-    }
-    kept = {k: v for k, v in kept.items() if name != "flame" or "lmk" not in k}
-    plain = {k: np.asarray(v.toarray() if sparse.issparse(v) else v) for k, v in kept.items()}
-    plain = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in plain.items()}
-    plain["posedirs"] = plain["posedirs"].reshape(len(plain["v_template"]), 3, -1)
-    root = plain["kintree_table"].astype(np.uint32)
-    root[0, 0] = 2**32 - 1
-    return plain | {"kintree_table": root}
+from annotator.project import Project
+from annotator.runs import write_text
+from tests.support.official_files import imported, of_model, store, tiny_hand
 
 
 @pytest.fixture
@@ -70,12 +40,6 @@ def chumpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray], object]:
     monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
     monkeypatch.setitem(sys.modules, "chumpy.ch", module)
     return Ch
-
-
-def store(path: Path, content: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(content, protocol=2))
-    return path
 
 
 def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
@@ -180,76 +144,6 @@ def test_one_file_with_code_stops_the_import_before_anything_is_written(tmp_path
     assert not (tmp_path / "ran").exists()
 
 
-def tiny_hand() -> dict[str, Any]:
-    """The smallest file that is a right hand: no more vertices than its points name."""
-    rng, count = np.random.default_rng(0), vertices_needed("mano")
-    template = rng.normal(0, 0.1, (count, 3))
-    template[:2, 0] = 1, -1
-    regressor, weights = np.zeros((16, count)), np.zeros((count, 16))
-    regressor[np.arange(16), [0, 1, 1, 1, 1, *range(2, 13)]] = 1
-    weights[:, 0] = 1
-    return {
-        "v_template": template,
-        "f": rng.integers(0, count, (5, 3)),
-        "shapedirs": rng.normal(0, 0.01, (count, 3, 10)),
-        "posedirs": rng.normal(0, 0.01, (count, 3, 135)),
-        "J_regressor": regressor,
-        "kintree_table": np.array([[2**32 - 1, *[0] * 15], range(16)], np.uint32),
-        "weights": weights,
-        "hands_mean": np.zeros(45),
-        "hands_components": np.eye(45),
-    }
-
-
-def spoilt(values: np.ndarray, how: str) -> Any:
-    if how == "NaN":
-        return np.where(np.arange(values.size).reshape(values.shape) == values.size // 2, np.nan, values.astype(float))
-    made = {
-        "text": values.astype(str),
-        "complex": values.astype(complex),
-        "flat": values.ravel(),
-        "deep": values[None, None],
-        "turned": values.T if values.ndim > 1 and values.shape != values.T.shape else values[:, None],
-        "short": values[:-1],
-        "long": np.concatenate([values, values]),
-        "one": values.ravel()[0],
-        "empty": values[:0],
-        "huge": values.astype(np.float64) + 1e300,
-    }
-    return made[how]
-
-
-HOW = ("text", "complex", "flat", "deep", "turned", "short", "long", "one", "empty", "huge", "NaN")
-
-
-def test_a_tiny_hand_can_be_imported(tmp_path: Path) -> None:
-    imported(store(tmp_path / "in" / "hand.pkl", tiny_hand()), tmp_path / "out")
-    assert load_body_model(tmp_path / "out", "mano_right").v_template.shape == (vertices_needed("mano"), 3)
-
-
-@pytest.mark.parametrize("key", tiny_hand())
-def test_every_array_is_checked_before_it_is_used(key: str, tmp_path: Path) -> None:
-    """Each array of a file in turn is left out or spoilt; one sentence names the file, and nothing is written."""
-    whole = tiny_hand()
-    files = {how: {**whole, key: spoilt(whole[key], how)} for how in HOW}
-    files["missing"] = {name: values for name, values in whole.items() if name != key}
-    if key == "f":  # a mesh may have any number of triangles
-        del files["short"], files["long"], files["empty"]
-    if key == "hands_components":  # its transpose has its shape
-        del files["turned"]
-    if whole[key].ndim == 1:
-        del files["flat"]
-    for how, content in files.items():
-        path = store(tmp_path / "in" / f"{how}.pkl", content)
-        with pytest.raises(BodyModelError) as refusal:
-            imported(path, tmp_path / "out")
-        sentence = str(refusal.value)
-        assert sentence.startswith(str(path)), how
-        assert sentence.endswith("."), how
-        assert "\n" not in sentence, how
-    assert not (tmp_path / "out").exists()
-
-
 def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BodyModelError, match=r"has no \.pkl"):
@@ -272,26 +166,6 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ({"lmk_face_idx": np.zeros(50, int), "lmk_b_coords": np.zeros((50, 3))}, "landmarks of shapes"),
-        ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.zeros((51, 2))}, "landmarks of shapes"),
-        ({"lmk_face_idx": np.full(51, 0.5), "lmk_b_coords": np.zeros((51, 3))}, "fractions"),
-        ({"lmk_face_idx": [[1], [1, 2]], "lmk_b_coords": np.zeros((51, 3))}, "of one shape"),
-        ({"means": np.zeros((8, 69)), "covars": np.zeros((8, 69)), "weights": np.ones(8)}, "do not fit together"),
-        ({"means": np.full((1, 2), np.nan), "covars": np.eye(2)[None], "weights": np.ones(1)}, "not finite"),
-        ({"means": np.zeros((1, 2)), "covars": np.eye(2)[None], "weights": -np.ones(1)}, "not positive"),
-        ({"means": "a", "covars": "b", "weights": "c"}, "where the numbers means belong"),
-    ],
-)
-def test_landmarks_and_mixtures_that_do_not_fit_are_refused(content: object, says: str, tmp_path: Path) -> None:
-    path = store(tmp_path / "x.pkl", content)
-    with pytest.raises(BodyModelError, match=says):
-        imported(path, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
 def test_one_vposer_is_taken_and_every_other_file_of_one_is_named(tmp_path: Path) -> None:
     torch.manual_seed(0)
     first, second = VPoser(), VPoserV2()
@@ -310,39 +184,52 @@ def test_one_vposer_is_taken_and_every_other_file_of_one_is_named(tmp_path: Path
     assert all(torch.equal(found[key], values) for key, values in first.state_dict().items())
 
 
-@pytest.mark.parametrize("form", ["npy", "npz", "pkl"])
-def test_a_joint_regressor_becomes_named_points(form: str, tmp_path: Path) -> None:
-    hand = tiny_hand()
-    rng, count = np.random.default_rng(1), len(hand["v_template"])
-    rows = rng.dirichlet(np.full(count, 0.01), 21) * 1.0004  # official rows miss one by as much
-    store(tmp_path / "in" / "hand.pkl", hand)
-    path = tmp_path / "in" / f"J_regressor_mine.{form}"
-    if form == "npy":
-        np.save(path, rows)
-    elif form == "npz":
-        np.savez(path, J_regressor=rows)
-    else:
-        store(path, sparse.csc_matrix(rows))
-    np.save(tmp_path / "in" / "J_regressor_other.npy", np.full((17, 6890), 1 / 6890))
-    table = imported(tmp_path / "in", tmp_path / "out")
-    assert [row[0] for row in table.rows] == ["mano_right", "points J_regressor_mine"]
-    assert any("a joint regressor over 6890 vertices, as no model here has" in note for note in table.notes)
-    body = load_body_model(tmp_path / "out", "mano_right")
-    given = {"hand_pose": rng.normal(0, 0.3, (1, 45)).astype(np.float32)}
-    posed = Poser(body).pose(given)
-    wanted = rows / rows.sum(axis=1, keepdims=True) @ posed.vertices[0]
-    np.testing.assert_allclose(posed.points("J_regressor_mine")[0], wanted, atol=1e-6)
-    model = BodyModel(body, [body.points["J_regressor_mine"]])
-    np.testing.assert_allclose(model({k: torch.as_tensor(v) for k, v in given.items()}).points[0], wanted, atol=1e-5)
-    stored = dict(np.load(tmp_path / "out" / "regressors" / "J_regressor_mine.npz"))
-    np.savez(tmp_path / "out" / "regressors" / "J_regressor_mine.npz", **{**stored, "rows": stored["rows"][::-1]})
-    with pytest.raises(BodyModelError, match="no joint regressor with the hash"):
-        load_body_model(tmp_path / "out", "mano_right")
+def test_a_project_takes_models_in_until_it_has_runs(tmp_path: Path) -> None:
+    project = new(tmp_path / "p")
+    before = project.body_models
+    changed = of_model("smpl")
+    changed["v_template"] = changed["v_template"] + 0.01
+    store(tmp_path / "in" / "basicmodel_neutral.pkl", changed)
+    table = imported(tmp_path / "in", tmp_path / "p")
+    after = Project.open(tmp_path / "p").body_models
+    assert after["smpl"].hash == table.rows[0][2] == load_body_model(tmp_path / "p" / "body_models", "smpl").hash
+    assert after["smpl"].hash != before["smpl"].hash
+    assert {f: s for f, s in after.items() if f != "smpl"} == {f: s for f, s in before.items() if f != "smpl"}
+    (tmp_path / "p" / "runs" / "r1").mkdir()
+    write_text(tmp_path / "p" / "runs" / "r1" / "run.json", "{}")
+    with pytest.raises(BodyModelError, match="has runs, whose fits belong to its present body models"):
+        imported(tmp_path / "in", tmp_path / "p")
 
 
-def test_a_regressor_may_not_take_a_skeletons_name(tmp_path: Path) -> None:
+def test_a_project_that_only_points_at_models_does_not_have_them_replaced(tmp_path: Path) -> None:
+    shutil.copytree(default_root() / "smplx", tmp_path / "models" / "smplx")
+    new(tmp_path / "p", body_models=tmp_path / "models", copy=False)
     store(tmp_path / "in" / "hand.pkl", tiny_hand())
-    count = vertices_needed("mano")
-    np.save(tmp_path / "in" / "freihand21.npy", np.full((21, count), 1 / count))
-    with pytest.raises(BodyModelError, match="which there are already"):
-        imported(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(BodyModelError, match="not its own copies; import into that folder"):
+        imported(tmp_path / "in", tmp_path / "p")
+
+
+def test_a_new_project_takes_the_imported_folder_with_every_gender_and_smplh(tmp_path: Path) -> None:
+    smplx, smpl = of_model("smplx"), of_model("smpl")
+    for gender in ("female", "male"):
+        store(tmp_path / "in" / f"basicmodel_{gender}.pkl", smpl)
+    np.savez(tmp_path / "in" / "SMPLX_MALE.npz", **smplx)
+    imported(tmp_path / "in", tmp_path / "models")
+    with pytest.raises(BodyModelError, match=r"has SMPL-X only as male, .* put SMPLX_NEUTRAL\.npz beside it"):
+        new(tmp_path / "p", body_models=tmp_path / "models")
+    assert not (tmp_path / "p").exists()
+    np.savez(tmp_path / "in" / "SMPLX_NEUTRAL.npz", **smplx)
+    joints = np.r_[0:22, 25:55]  # without jaw and eyes
+    features = (9 * (joints[1:, None] - 1) + np.arange(9)).ravel()
+    parents = smplx["kintree_table"][:, joints].astype(np.int64)
+    parents[0, 1:] = np.searchsorted(joints, parents[0, 1:])
+    mixed = {"weights": smplx["weights"][:, joints], "J_regressor": smplx["J_regressor"][joints]}
+    mixed |= {"posedirs": smplx["posedirs"][..., features], "kintree_table": parents}
+    np.savez(tmp_path / "in" / "SMPLH_FEMALE.npz", **{k: v for k, v in smplx.items() if "lmk" not in k} | mixed)
+    imported(tmp_path / "in", tmp_path / "models")
+    project = new(tmp_path / "p", body_models=tmp_path / "models")
+    assert set(project.body_models) == {"smplx", "smplh", "smpl"}
+    for name, gender in (("smplx", "male"), ("smplh", "female"), ("smpl", "female"), ("smpl", "male")):
+        assert verified(tmp_path / "p" / "body_models", name, gender)
+    smplh = load_body_model(tmp_path / "models", "smplh", "female")
+    assert project.body_models["smplh"].hash == smplh.hash
