@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from annotator.runs import FINISHED
+from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
@@ -33,8 +33,6 @@ from app.scenes import Bodies, Photos, fit_mesh
 from app.session import Session
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
-
-_EMPTY_3D = "No fit to show.\nStart a run with Ctrl+R."
 
 
 class MainWindow(QMainWindow):
@@ -124,9 +122,11 @@ class MainWindow(QMainWindow):
         session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
+        session.messages.said.connect(lambda level, said: self.welcome.show_problem(said if level == "error" else ""))
         self.welcome.chosen.connect(self.tasks.open_path)
         self.damaged.chosen.connect(session.show_dataset)
         self.jobs.ended.connect(self._job_ended)
+        self.jobs.changed.connect(self._jobs_changed)
         self.jobs.refused.connect(session.messages.error)
         self.jobs_panel.resume.connect(self.tasks.resume)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
@@ -149,6 +149,11 @@ class MainWindow(QMainWindow):
         if self._dressed:
             self._load_rest()
         self._show_state()
+        newest = next(iter(self.jobs.all), None)
+        if newest is not None and newest.run and newest.state == INTERRUPTED:
+            self.session.messages.warn(
+                f"{newest.name} was interrupted; what it saved is kept. Resume it in the jobs (J)."
+            )
 
     def _show_state(self) -> None:
         session = self.session
@@ -173,11 +178,22 @@ class MainWindow(QMainWindow):
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf
-        mesh = _EMPTY_3D if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
+        mesh = self._no_fits if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
         if mesh != "":
             self.solid.show_meshes(
                 (mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else ""
             )
+
+    @property
+    def _no_fits(self) -> str:
+        if self.jobs.running:
+            return "No fit to show yet.\nA run is at work; J shows how far it is."
+        return "No fit to show." if self.session.read_only else "No fit to show.\nStart a run with Ctrl+R."
+
+    def _jobs_changed(self) -> None:
+        shelf = self.session.shelf
+        if shelf is not None and shelf.run is None:
+            self._show_solid()
 
     def _dress_late(self) -> None:
         """After the first person is on the screen, whether his photo could be shown or not."""
