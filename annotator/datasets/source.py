@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,7 +16,19 @@ from annotator.outside import is_file, parse_json, safe_join, short
 from annotator.progress import Progress
 from annotator.sample import Samples
 
+
+class _HasId(Protocol):
+    id: int
+
+
+class _OfImage(Protocol):
+    id: int
+    image_id: int
+
+
 T = TypeVar("T")
+P = TypeVar("P", bound=_HasId)
+A = TypeVar("A", bound=_OfImage)
 LARGEST_PHOTO = 65535
 """Px a side: no JPEG is larger."""
 _FAR = 10
@@ -60,10 +72,16 @@ class ReadResult:
 Reader = Callable[[Source], Generator[Progress, None, ReadResult]]
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+Hook = Callable[[type[Any], Any], Any]
+
+
+def read_json(path: Path, kind: type[T], hook: Hook | None = None) -> T:
     """A JSON file as `kind`, a msgspec Struct that says which keys it must have.
 
     NaN and Infinity, which Python writes though JSON has none, are let through: they spoil a person, not the file.
+
+    Args:
+        hook: makes values of types that msgspec does not know; a `ValueError` of it refuses the file.
 
     Raises:
         DatasetError: the file is missing, cut short, not JSON, or lacks a key; the sentence names the place.
@@ -73,27 +91,48 @@ def read_json(path: Path, kind: type[T]) -> T:
     except OSError as error:
         raise DatasetError(f"The annotation file {path} cannot be read ({error.strerror}); check the path.") from error
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=kind, dec_hook=hook)
     except msgspec.ValidationError as error:
         raise DatasetError(
             f"{path} does not have the layout expected: {error}; check the format's name and the file."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _with_nan(data, path, kind, error)
+        return _with_nan(data, path, kind, hook, error)
 
 
-def _with_nan(data: bytes, path: Path, kind: type[T], cause: Exception) -> T:
+def _with_nan(data: bytes, path: Path, kind: type[T], hook: Hook | None, cause: Exception) -> T:
     try:
         values = parse_json(data)
     except ValueError as error:
         why = cause if isinstance(cause, msgspec.DecodeError) else "unreadable"
         raise DatasetError(f"{path} is not whole JSON ({why}; {error}); fetch it again.") from error
     try:
-        return msgspec.convert(values, type=kind, strict=False)
+        return msgspec.convert(values, type=kind, strict=False, dec_hook=hook)
     except msgspec.ValidationError as error:
         raise DatasetError(
             f"{path} does not have the layout expected: {error}; check the format's name and the file."
         ) from error
+
+
+def linked(path: Path, images: Iterable[P], annotations: Iterable[A], seen: set[int]) -> Iterator[tuple[str, P, A]]:
+    """The annotations of a COCO-like file, each with its place for a sentence and its image.
+
+    Args:
+        seen: ids of the data set's annotations so far; those of this file are added.
+
+    Raises:
+        DatasetError: an image is not in the file, or an id is there twice.
+    """
+    photos = {photo.id: photo for photo in images}
+    for annotation in annotations:
+        place = f"{path}, annotation {annotation.id}"
+        photo = photos.get(annotation.image_id)
+        if photo is None:
+            raise DatasetError(f"{place}: its image_id {annotation.image_id} is not among the images; mend the file.")
+        if annotation.id in seen:
+            raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
+        seen.add(annotation.id)
+        yield place, photo, annotation
 
 
 @dataclass
@@ -105,6 +144,10 @@ class People:
     images: list[str] = field(default_factory=list[str])
     refused: list[Refusal] = field(default_factory=list[Refusal])
     _photos: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def beside(self) -> People:
+        """Collects another part of the same data set: keys of its own; what is refused goes into one list."""
+        return People(self.source, refused=self.refused, _photos=self._photos)
 
     def accepts(self, person: str, image: str, box: np.ndarray, numbers: np.ndarray, *, size: tuple[int, int]) -> bool:
         """Whether a person may be taken in; if so his key and image are noted.
