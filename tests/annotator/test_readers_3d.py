@@ -290,10 +290,12 @@ def test_real_freihand_hands_lie_on_the_hands(real_data: Path) -> None:
             ("thumb4", "index4", "middle4", "ring4", "pinky4"), (744, 333, 444, 555, 672), strict=True
         ):
             assert np.abs(sample.joints[HAND.index_of[finger], :3] - mesh[vertex]).max() < 1e-6
-        image = read_image(folder / sample.image).astype(int)
-        u, v = np.clip(np.round(sample.keypoints[:, :2]).astype(int), 0, 223).T
-        green = image[v, u, 1] - image[v, u][:, [0, 2]].max(axis=1)
-        assert (green < 25).mean() > 0.8, sample.key
+        if sample.annotation_id in "014":  # the others hang before something else, or are as dark as it is
+            image = read_image(folder / sample.image).astype(int)
+            screen = image[..., 1] - image[..., [0, 2]].max(axis=2) > 5
+            u, v = np.clip(np.round(sample.keypoints[:, :2]).astype(int), 0, 223).T
+            assert screen[v, u].mean() < 0.06, sample.key
+            assert screen.mean() > 0.3
 
 
 # -- InterHand2.6M -------------------------------------------------------------------------------------------------------
