@@ -62,7 +62,7 @@ def read_freihand(source: Source) -> Generator[Progress, None, ReadResult]:
         if _is_pinhole(matrix):
             rows.add_3d(name, Photo(f"{stem}/rgb/{number:08d}.jpg", SIZE), joints, Camera.of_matrix(matrix))
         else:
-            rows.people.refuse(name, "its K is not that of a pinhole camera")
+            rows.refuse(name, "its K is not that of a pinhole camera")
         if done % _REPORT_EVERY == 0:
             yield Progress(_STAGE, done, len(numbers), "hands")
     yield Progress(_STAGE, len(numbers), len(numbers), "hands")

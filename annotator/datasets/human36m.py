@@ -109,7 +109,7 @@ def _read_subject(folder: Path, subject: int, reading: _Reading) -> Generator[Pr
         if photo.frame_idx % FRAME_STEP:
             reading.between += 1
         elif photo.file_name.startswith(_BROKEN_SEQUENCE):
-            reading.rows.people.refuse(str(person.id), "its sequence is broken in the data set")
+            reading.rows.refuse(str(person.id), "its sequence is broken in the data set")
         else:
             camera = cameras.get(str(photo.cam_idx))
             if camera is None:

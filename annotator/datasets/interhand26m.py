@@ -127,7 +127,7 @@ def read_interhand26m(source: Source) -> Generator[Progress, None, ReadResult]:
 
 def _add(rows: Rows, name: str, photo: _Photo, camera: WorldCamera, joints: np.ndarray, valid: np.ndarray) -> None:
     if valid.any() and not valid[_WRIST]:
-        rows.people.refuse(name, "its wrist is not valid")
+        rows.refuse(name, "its wrist is not valid")
         return
     rows.add_3d(
         name,

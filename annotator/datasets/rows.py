@@ -1,6 +1,7 @@
 """What readers of several parts or of 3D joints share: a table that is filled row by row, cameras in world millimetres.
 
-Rows are kept as packed float32: a hand with 21 joints takes 650 bytes while it is read.
+Rows with 3D joints are checked and packed a thousand at a time, for numpy is slow on single ones. Packed they are
+float32: a hand with 21 joints takes 650 bytes while it is read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from annotator.skeleton import Skeleton
 
 FARTHEST = 1000.0
 """Metres from the camera."""
+_TOGETHER = 1024
 JOINTS_BOX = 1.2
 """Extent of the joints -> box: the rule of Human3.6M's converter and of InterHand2.6M's published boxes."""
 
@@ -76,9 +78,24 @@ def world_camera(
     return WorldCamera(turn, translation, Camera(np.array(focal), np.array(princpt)))
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A row of `Rows.add_3d` that is not checked yet, or one with the reason to leave it out."""
+
+    name: str
+    photo: Photo
+    joints: np.ndarray
+    camera: Camera
+    box: np.ndarray | None
+    known: np.ndarray
+    visible: np.ndarray
+    subject: str | None
+    reason: str = ""
+
+
 @dataclass
 class Rows:
-    """One part's table while it is filled; bad rows are refused by name through `people`.
+    """One part's table while it is filled; bad rows are refused by name through `people`, at the latest by `finish`.
 
     Attributes:
         people: of this part; `People.beside` gives another part of the same data set.
@@ -93,6 +110,7 @@ class Rows:
     joint_skeleton: Skeleton | None = None
     subjects: list[str | None] = field(default_factory=list[str | None])
     _columns: dict[str, bytearray] = field(default_factory=dict[str, bytearray])
+    _waiting: list[_Waiting] = field(default_factory=list["_Waiting"])
 
     def __len__(self) -> int:
         return len(self.people.keys)
@@ -122,8 +140,8 @@ class Rows:
         valid: np.ndarray | None = None,
         visible: np.ndarray | None = None,
         subject: str | None = None,
-    ) -> bool:
-        """Takes one row in; its keypoints are its joints seen by the camera. False if it was refused.
+    ) -> None:
+        """Takes one row in; its keypoints are its joints seen by the camera.
 
         Args:
             joints: `(J, 3)` metres in camera space, float64.
@@ -131,30 +149,54 @@ class Rows:
             valid: `(J,)` which joints are known; default all.
             visible: `(J,)` confidence of the keypoints; default where valid.
         """
-        known = np.ones(len(joints), bool) if valid is None else valid.astype(bool)
-        if not known.any():
-            self.people.refuse(name, "it has no joints")
-            return False
-        joints = np.where(known[:, None], joints, 0.0)
-        pixels = np.zeros((len(joints), 2))
+        known = np.ones(len(joints), bool) if valid is None else valid
+        self._wait(_Waiting(name, photo, joints, camera, box, known, known if visible is None else visible, subject))
+
+    def refuse(self, name: str, reason: str) -> None:
+        """Leaves one row out, in its turn among those of `add_3d`."""
+        nowhere = np.zeros((0 if self.joint_skeleton is None else len(self.joint_skeleton), 3))
+        none = np.zeros(len(nowhere), bool)
+        camera = Camera(np.ones(2), np.zeros(2))
+        self._wait(_Waiting(name, Photo("", (0, 0)), nowhere, camera, None, none, none, None, reason))
+
+    def _wait(self, row: _Waiting) -> None:
+        self._waiting.append(row)
+        if len(self._waiting) == _TOGETHER:
+            self.finish()
+
+    def finish(self) -> None:
+        """Checks and takes in the rows that wait; whatever is wrong with them is in `people.refused` afterwards."""
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        known = np.stack([row.known for row in rows])
+        joints = np.where(known[..., None], np.stack([row.joints for row in rows]), 0.0)
+        camera = Camera(np.stack([row.camera.focal for row in rows]), np.stack([row.camera.princpt for row in rows]))
         with np.errstate(all="ignore"):  # whatever is not finite is refused by name
-            pixels[known] = camera.project(joints[known])
-        if np.isfinite(joints).all() and (reason := _wrong_depth(joints[known])):
-            self.people.refuse(name, reason)
-            return False
-        box = joints_box(pixels[known]) if box is None else box
-        if not self.people.accepts(name, photo.image, box, pixels[known], size=photo.size):
-            return False
-        confidence = known.astype(float) if visible is None else visible * known
-        self.subjects.append(subject)
-        self._keep(
-            size=photo.size,
-            box=box,
-            keypoints=np.concatenate([pixels, confidence[:, None]], axis=1) * (confidence[:, None] > 0),
-            joints=np.concatenate([joints, known[:, None]], axis=1),
-            K=camera.matrix,
+            pixels = np.where(known[..., None], camera.project(joints), 0.0)
+            boxes = joints_boxes(pixels, known)
+        for number, row in enumerate(rows):
+            if row.box is not None:
+                boxes[number] = row.box
+        reasons = [row.reason or why for row, why in zip(rows, _wrong_joints(joints, known), strict=True)]
+        photos = [row.photo for row in rows]
+        taken = self.people.accept_all(
+            [row.name for row in rows],
+            [photo.image for photo in photos],
+            boxes,
+            pixels,
+            [photo.size for photo in photos],
+            reasons,
         )
-        return True
+        confidence = np.stack([row.visible for row in rows])[..., None] * known[..., None]
+        self.subjects += [row.subject for row, took in zip(rows, taken, strict=True) if took]
+        self._keep(
+            size=np.array([photo.size for photo, took in zip(photos, taken, strict=True) if took]),
+            box=boxes[taken],
+            keypoints=(np.concatenate([pixels, confidence], axis=2) * (confidence > 0))[taken],
+            joints=np.concatenate([joints, known[..., None]], axis=2)[taken],
+            K=camera.matrix[taken],
+        )
 
     def _keep(self, **values: np.ndarray | tuple[int, int]) -> None:
         for name, value in values.items():
@@ -190,21 +232,31 @@ class Rows:
 
 
 def tables_of(*parts: Rows) -> dict[str, Samples]:
-    """The tables of those parts that have a row."""
+    """The tables of those parts that have a row, when all that waits has been taken in."""
+    for rows in parts:
+        rows.finish()
     return {rows.part: rows.table() for rows in parts if len(rows)}
 
 
-def joints_box(pixels: np.ndarray) -> np.ndarray:
-    """`(4,)` x, y, w, h of a box about `(J, 2)` points."""
-    with np.errstate(all="ignore"):
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-        return np.concatenate([(low + high) / 2 - (high - low) * JOINTS_BOX / 2, (high - low) * JOINTS_BOX])
+def joints_boxes(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`(N, 4)` x, y, w, h of boxes about those of `(N, J, 2)` points that are known; without extent where none is."""
+    low = np.where(known[..., None], pixels, np.inf).min(axis=1)
+    high = np.where(known[..., None], pixels, -np.inf).max(axis=1)
+    return np.concatenate([(low + high) / 2 - (high - low) * JOINTS_BOX / 2, (high - low) * JOINTS_BOX], axis=1)
 
 
-def _wrong_depth(joints: np.ndarray) -> str:
-    """Why joints cannot be before a camera; empty where they can."""
-    if (joints[:, 2] <= 0).any():
-        return "a joint lies behind the camera"
-    if np.abs(joints).max() > FARTHEST:
-        return f"a joint lies more than {FARTHEST:,.0f} m away"
-    return ""
+def _wrong_joints(joints: np.ndarray, known: np.ndarray) -> list[str]:
+    """Why the `(N, J, 3)` joints of each row cannot be before a camera; empty where they can, or are not finite."""
+    none = ~known.any(axis=1)
+    finite = np.isfinite(joints).all(axis=(1, 2))
+    behind = finite & ((joints[..., 2] <= 0) & known).any(axis=1)
+    far = finite & (np.abs(joints).max(axis=(1, 2)) > FARTHEST)
+    reasons = [""] * len(joints)
+    for rows, reason in (
+        (far, f"a joint lies more than {FARTHEST:,.0f} m away"),
+        (behind, "a joint lies behind the camera"),
+        (none, "it has no joints"),
+    ):
+        for row in np.flatnonzero(rows):
+            reasons[row] = reason
+    return reasons

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -155,18 +155,37 @@ class People:
         Args:
             person: annotation id.
             box: `(4,)` x, y, w, h, float64.
-            numbers: every pixel coordinate of his, float64.
+            numbers: `(K, 2)` every pixel coordinate of his, float64.
             size: width and height that the file gives the photo.
         """
-        reason = _wrong_with(box, numbers, size)
-        if not reason and not self._photo_exists(image):
-            reason = f"the photo {short(image)} is not there"
-        if reason:
-            self.refuse(person, reason)
-            return False
-        self.keys.append(f"{self.source.name}/{person}")
-        self.images.append(image)
-        return True
+        return bool(self.accept_all([person], [image], box[None], numbers[None], [size], [""])[0])
+
+    def accept_all(
+        self,
+        people: Sequence[str],
+        images: Sequence[str],
+        boxes: np.ndarray,
+        numbers: np.ndarray,
+        sizes: Sequence[tuple[int, int]],
+        reasons: Sequence[str],
+    ) -> np.ndarray:
+        """`accepts` of many at once: `(N,)` bool.
+
+        Args:
+            reasons: why each is refused already; empty where he is not.
+        """
+        taken = np.zeros(len(people), bool)
+        for row, (before, wrong) in enumerate(zip(reasons, _wrong_with(boxes, numbers, sizes), strict=True)):
+            reason = before or wrong
+            if not reason and not self._photo_exists(images[row]):
+                reason = f"the photo {short(images[row])} is not there"
+            if reason:
+                self.refuse(people[row], reason)
+            else:
+                taken[row] = True
+                self.keys.append(f"{self.source.name}/{people[row]}")
+                self.images.append(images[row])
+        return taken
 
     def refuse(self, person: str, reason: str) -> None:
         """Leaves a person out."""
@@ -178,18 +197,21 @@ class People:
         return self._photos[image]
 
 
-def _wrong_with(box: np.ndarray, numbers: np.ndarray, size: tuple[int, int]) -> str:
-    """Why a person's geometry cannot be true; empty where it can."""
-    width, height = size
-    x, y, w, h = box
-    if not np.isfinite(numbers).all():
-        return "a keypoint is not a finite number"
-    if not (np.isfinite(box).all() and w > 0 and h > 0):
-        return "the box has no area"
-    if not (0 < width <= LARGEST_PHOTO and 0 < height <= LARGEST_PHOTO):
-        return f"no photo is {width:,} x {height:,} px"
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        return "the box lies outside the photo"
-    if max(np.abs(numbers).max(), np.abs(box).max()) > _FAR * max(size):
-        return "a coordinate lies far outside the photo"
-    return ""
+def _wrong_with(boxes: np.ndarray, numbers: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """Why the geometry of each person cannot be true; empty where it can."""
+    photos = np.array([[min(max(side, 0), LARGEST_PHOTO + 1) for side in size] for size in sizes], float)
+    corner, extent = boxes[:, :2], boxes[:, 2:]
+    with np.errstate(all="ignore"):  # whatever is not finite fails the first two
+        farthest = np.maximum(np.abs(numbers).max(axis=(1, 2)), np.abs(boxes).max(axis=1))
+        checks = (
+            (np.isfinite(numbers).all(axis=(1, 2)), "a keypoint is not a finite number"),
+            (np.isfinite(boxes).all(axis=1) & (extent > 0).all(axis=1), "the box has no area"),
+            (((photos > 0) & (photos <= LARGEST_PHOTO)).all(axis=1), "no photo is {:,} x {:,} px"),
+            (((corner < photos) & (corner + extent > 0)).all(axis=1), "the box lies outside the photo"),
+            (farthest <= _FAR * photos.max(axis=1), "a coordinate lies far outside the photo"),
+        )
+    reasons = [""] * len(boxes)
+    for fine, reason in reversed(checks):  # the first that fails is the reason
+        for row in np.flatnonzero(~fine):
+            reasons[int(row)] = reason.format(*sizes[int(row)])
+    return reasons
