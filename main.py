@@ -140,7 +140,7 @@ def import_(
 
     Parameters
     ----------
-    format: coco-wholebody or human36m.
+    format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
     annotations: File or folder, as the format has it.
     images: Folder of the photos; default the annotations' folder.
     role: target or auxiliary; default auxiliary where the format has 3D joints.
