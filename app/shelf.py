@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotator.columns import read_shards
+from annotator.columns import read_shards, rows_of
 from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit, Fits
 from annotator.runs import Run
@@ -78,7 +77,7 @@ class Shelf:
         fits, damaged = _whole_fits(run, dataset, samples.part) if run is not None else (None, ())
         rows, lost = np.full(count, -1), list[Path]()
         if run is not None and fits is not None:
-            rows = _rows_by_key(samples, fits.table)
+            rows = rows_of(samples.table["key"], fits.table["key"])
             ok = _column("equal", fits.table["status"], OK)
             status[rows >= 0] = np.where(ok[rows[rows >= 0]], _OK, _FAILED)
             for place, name in enumerate((ERROR_CROP, ERROR_IMAGE)):
@@ -179,19 +178,10 @@ def _column(function: str, *arguments: object, options: object = None) -> np.nda
     return made.to_numpy()
 
 
-def _rows_by_key(samples: Samples, table: pa.Table) -> np.ndarray:
-    """`(N,)` the row of `table` that has each sample's key; -1 where none has."""
-    keys = samples.table["key"]
-    if keys.equals(table["key"]):  # the common case: in the order of the samples
-        return np.arange(len(keys))
-    found: Any = pc.call_function("index_in", [keys], options=pc.SetLookupOptions(table["key"]))
-    return found.fill_null(-1).to_numpy().astype(np.int64)
-
-
 def _scores(samples: Samples, path: Path) -> np.ndarray:
     """`(N,)` float32 of a score's table; NaN where it has no row."""
     table = read_shards([path])
-    rows, values = _rows_by_key(samples, table), table["value"].to_numpy().astype(np.float32)
+    rows, values = rows_of(samples.table["key"], table["key"]), table["value"].to_numpy().astype(np.float32)
     return np.where(rows >= 0, np.append(values, np.float32(np.nan))[rows], np.float32(np.nan))
 
 
