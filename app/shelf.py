@@ -21,9 +21,10 @@ from annotator.fit import OK, Fit, Fits
 from annotator.runs import Run
 from annotator.sample import Sample, Samples
 from annotator.verdict import FitKey, Judgement, Verdict
+from app.catalogue import PART, fits_part
 
 ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
-_NOT_FITTED, _OK, _FAILED = 0, 1, 2
+NOT_FITTED, FITTED, FITTING_FAILED = 0, 1, 2
 _CODES = {Verdict.ACCEPT: 1, Verdict.REJECT: 2, Verdict.UNSURE: 3}
 
 
@@ -44,6 +45,7 @@ class Order(StrEnum):
     WORST = "worst first"
     BEST = "best first"
     FILE = "file order"
+    DISAGREEMENT = "most different"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Shelf:
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
         verdicts: `(N,)` int8, 0 none, 1 accepted, 2 rejected, 3 unsure; changed in place.
         damaged_fits, damaged_scores: files that could not be read; what they held is missing above.
+        part: of the fits: bodies, or whole people where the run has no bodies.
     """
 
     dataset: str
@@ -68,25 +71,28 @@ class Shelf:
     verdicts: np.ndarray
     damaged_fits: tuple[Path, ...] = ()
     damaged_scores: tuple[Path, ...] = ()
+    part: str = PART
 
     @classmethod
     def of(cls, dataset: str, samples: Samples, run: Run | None) -> Shelf:
         """Reads a run's fits and scores of a data set."""
-        count = len(samples)
+        count, part = len(samples), (fits_part(run, dataset) if run is not None else "") or samples.part
         status, errors = np.zeros(count, np.int8), np.full((2, count), np.nan, np.float32)
-        fits, damaged = _whole_fits(run, dataset, samples.part) if run is not None else (None, ())
+        fits, damaged = _whole_fits(run, dataset, part) if run is not None else (None, ())
         rows, lost = np.full(count, -1), list[Path]()
         if run is not None and fits is not None:
             rows = rows_of(samples.table["key"], fits.table["key"])
             ok = _column("equal", fits.table["status"], OK)
-            status[rows >= 0] = np.where(ok[rows[rows >= 0]], _OK, _FAILED)
+            status[rows >= 0] = np.where(ok[rows[rows >= 0]], FITTED, FITTING_FAILED)
             for place, name in enumerate((ERROR_CROP, ERROR_IMAGE)):
-                path = run.score_path(dataset, samples.part, name)
+                path = run.score_path(dataset, part, name)
                 try:
                     errors[place] = _scores(samples, path) if path.exists() else np.nan
                 except (NeuralAnnotError, KeyError):
                     lost.append(path)
-        return cls(dataset, samples, run, fits, errors, rows, status, np.zeros(count, np.int8), damaged, tuple(lost))
+        return cls(
+            dataset, samples, run, fits, errors, rows, status, np.zeros(count, np.int8), damaged, tuple(lost), part
+        )
 
     def sample_key(self, row: int) -> str:
         """Key of the sample of a row."""
@@ -94,9 +100,9 @@ class Shelf:
 
     def key(self, row: int) -> FitKey | None:
         """The fit of a row, or None where there is none."""
-        if self.run is None or self.status[row] == _NOT_FITTED:
+        if self.run is None or self.status[row] == NOT_FITTED:
             return None
-        return FitKey(self.run.id, self.sample_key(row), self.samples.part)
+        return FitKey(self.run.id, self.sample_key(row), self.part)
 
     def sample(self, row: int) -> Sample:
         """The person of a row."""
@@ -120,20 +126,27 @@ class Shelf:
 
     def take_verdict(self, fit: FitKey, judgement: Judgement | None) -> None:
         """Marks one row, if the fit is of this run and data set."""
-        if self.run is None or fit.run != self.run.id or fit.part != self.samples.part:
+        if self.run is None or fit.run != self.run.id or fit.part != self.part:
             return
         row = self.samples.index_of.get(fit.sample)
         if row is not None:
             self.verdicts[row] = _CODES[judgement.verdict] if judgement is not None else 0
 
-    def rows(self, show: Show, order: Order, text: str) -> np.ndarray:
-        """Rows that the list shows, in its order."""
+    def rows(self, show: Show, order: Order, text: str, disagreement: np.ndarray | None = None) -> np.ndarray:
+        """Rows that the list shows, in its order.
+
+        Args:
+            disagreement: `(N,)` mm, NaN where unknown; without it most different means worst.
+        """
         kept = self._mask(show)
         if text:
             kept &= self._has("key", text) | self._has("image", text)
         if order is Order.FILE:
             return np.flatnonzero(kept)
-        ranked = self._worst_first if order is Order.WORST else self._best_first
+        if order is Order.DISAGREEMENT and disagreement is not None:
+            ranked = _ranked(-disagreement)
+        else:
+            ranked = self._best_first if order is Order.BEST else self._worst_first
         return ranked[kept[ranked]]
 
     def counts(self) -> dict[Show, int]:
@@ -144,9 +157,9 @@ class Shelf:
         if show is Show.ALL:
             return np.ones(len(self.status), bool)
         if show is Show.FAILED:
-            return self.status == _FAILED
+            return self.status == FITTING_FAILED
         if show is Show.TO_REVIEW:
-            return (self.status == _OK) & (self.verdicts == 0)
+            return (self.status == FITTED) & (self.verdicts == 0)
         return self.verdicts == {Show.ACCEPTED: 1, Show.REJECTED: 2, Show.UNSURE: 3}[show]
 
     def _has(self, column: str, text: str) -> np.ndarray:
