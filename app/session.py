@@ -231,7 +231,7 @@ class Session(Place):
         self.verdicts.load()
         if self.verdicts.problem:
             self.problems_changed.emit()
-        for shelf in self._shelves():
+        for shelf in self.shelves:
             shelf.take_verdicts(self.judgements)
         if self.judgement is not None:
             self._person_came()
@@ -292,7 +292,9 @@ class Session(Place):
         """Verdicts a minute over the last five minutes."""
         return self.verdicts.pace if self.verdicts is not None else 0.0
 
-    def _shelves(self) -> list[Shelf]:
+    @property
+    def shelves(self) -> list[Shelf]:
+        """The runs that are shown, from left to right."""
         return [shelf for shelf in (self.shelf, self.comparison.right) if shelf is not None]
 
     def _go_on(self) -> None:
@@ -331,7 +333,7 @@ class Session(Place):
         return True
 
     def _mark(self, fit: FitKey) -> None:
-        for shelf in self._shelves():
+        for shelf in self.shelves:
             shelf.take_verdict(fit, self.judgements.get(fit))
 
     def _take_back(self, *, undo: bool) -> None:
@@ -357,7 +359,7 @@ class Session(Place):
         if self.shelf is None:
             return
         dataset = fit.sample.split("/", 1)[0]
-        shown = [shelf.run.id for shelf in self._shelves() if shelf.run is not None]
+        shown = [shelf.run.id for shelf in self.shelves if shelf.run is not None]
         if dataset != self.shelf.dataset or fit.run not in shown:
             self.show_dataset(dataset, fit.run)
             shown = [fit.run]
