@@ -92,7 +92,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("wipe_right", "Wipe to the right", (".",), "Compare", repeats=True, needs=_COMPARE),
     Action("toggle_distance", "Distance as colours", ("D",), "Compare", "palette", checkable=True, needs=_COMPARE),
     Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
-    Action("most_different", "Most different first", (), "Compare", "sort-descending", needs=_COMPARE),
+    Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
     Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
     Action("stop_job", "Stop the running job", (), "Run", "stop", needs=(PROJECT, WRITING)),

@@ -85,7 +85,7 @@ class Handlers:
     def next_range(self) -> None:
         self._session.comparison.next_range()
 
-    def most_different(self) -> None:
+    def most_apart(self) -> None:
         self._session.arrange(order=Order.DISAGREEMENT)
 
     # -- whom to look at ---------------------------------------------------------------------------------------------

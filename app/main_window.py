@@ -287,6 +287,7 @@ class MainWindow(QMainWindow):
                 self.dress()
             self.review.refresh()
             self.preference.refresh()
+            self.photo.bar.refresh()
 
     def _job_ended(self, job: Job) -> None:
         session = self.session

@@ -74,7 +74,7 @@ class Bodies:
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
         self.problem = ""
-        self._drawn: OrderedDict[tuple[Path, str, str], SceneMesh | str] = OrderedDict()
+        self._drawn: OrderedDict[tuple[Path, str, str], SceneMesh] = OrderedDict()
         self._posed: OrderedDict[tuple[Path, str, str], Posed] = OrderedDict()
 
     def load(self, project: Project, family: str = "smplx") -> None:
@@ -120,11 +120,14 @@ class Bodies:
         assert shelf.run is not None
         assert shelf.fits is not None
         key = (shelf.run.path, shelf.part, fit.key)
-        if key not in self._drawn:
+        found: SceneMesh | str | None = self._drawn.get(key)
+        if found is None:
             header = shelf.fits.header
-            self._drawn[key] = self.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
-            _drop_old(self._drawn)
-        return self._drawn[key]
+            found = self.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+            if isinstance(found, SceneMesh):
+                self._drawn[key] = found
+                _drop_old(self._drawn)
+        return found
 
     def posed(self, shelf: Shelf, fit: Fit) -> Posed | None:
         """One person as a run's fit poses him, without batch axes; None where `drawn` says why not."""

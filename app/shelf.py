@@ -45,7 +45,7 @@ class Order(StrEnum):
     WORST = "worst first"
     BEST = "best first"
     FILE = "file order"
-    DISAGREEMENT = "most different"
+    DISAGREEMENT = "most apart"
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Shelf:
         """Rows that the list shows, in its order.
 
         Args:
-            disagreement: `(N,)` mm, NaN where unknown; without it most different means worst.
+            disagreement: `(N,)` mm, NaN where unknown; without it most apart means worst.
         """
         kept = self._mask(show)
         if text:

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 _NEAR, _FAR = (0.90, 0.0, 0.0), (0.42, 0.155, 0.070)
 """Oklab of no distance and of the end of the scale: lightness, green to red, blue to yellow."""
-_STEPS = 256
+_STEPS, _CROWDED = 256, 340
 _TO_LMS = np.array(
     [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]]
 )
@@ -86,13 +86,17 @@ class ScaleBar(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setPen(self.palette().placeholderText().color())
         line = painter.fontMetrics().height()
-        painter.drawText(QRectF(0, 0, self.width(), line), int(Qt.AlignmentFlag.AlignLeft), self._title)
+        title = painter.fontMetrics().elidedText(self._title, Qt.TextElideMode.ElideRight, self.width())
+        painter.drawText(QRectF(0, 0, self.width(), line), int(Qt.AlignmentFlag.AlignLeft), title)
         table = np.ascontiguousarray(distance_table()[None])
         image = QImage(table.data, _STEPS, 1, 3 * _STEPS, QImage.Format.Format_RGB888)
         bar = QRectF(0, line + 4, self.width(), 10)
         painter.drawImage(bar, image.copy())
         painter.setPen(QColor(self.palette().text().color()))
+        crowded = self.width() < _CROWDED
         for place, label in enumerate(self.labels):
+            if crowded and place % 2:
+                continue
             x = bar.width() * place / (len(self.labels) - 1)
             side = Qt.AlignmentFlag.AlignLeft if place == 0 else Qt.AlignmentFlag.AlignHCenter
             area = QRectF(x - (0 if place == 0 else 60), bar.bottom() + 2, 120, line)

@@ -225,7 +225,7 @@ class OrbitView(QWidget):
     def _paint_words(self, painter: QPainter, sentence: str, area: QRectF) -> None:
         painter.setPen(self.palette().placeholderText().color())
         words = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-        painter.drawText(area.adjusted(24, 24, -24, -24), words, sentence)
+        painter.drawText(area.adjusted(12, 24, -12, -24), words, sentence)
 
     def _paint_title(self, painter: QPainter, title: str, area: QRectF) -> None:
         painter.setPen(self.palette().text().color())

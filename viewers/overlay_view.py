@@ -132,6 +132,8 @@ class OverlayView(QGraphicsView):
 
     def set_wipe(self, beyond: tuple[SceneMesh, ...] | None, titles: tuple[str, str] = ("", "")) -> None:
         """Other meshes right of a line that is dragged; None takes the line away."""
+        if beyond is None and not self._wiping:
+            return
         self._wiping, self._meshes_beyond = beyond is not None, beyond or ()
         self.wipe.titles = titles
         self._part()

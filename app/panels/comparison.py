@@ -15,8 +15,11 @@ from app.session import Session
 from app.shelf import Shelf
 from app.side_by_side import SideBySide, run_title
 
-_ROWS = ("2D error", "2D error in the photo", "Objective", "Status", "Verdict", "Camera", "Distance", "Body model")
-_BETWEEN = ("Mean distance", "Largest distance", "Disagreement of joints")
+_ROWS = (
+    *("2D error, px of 256", "2D error, px", "Objective", "Status", "Verdict"),
+    *("Focal length, px", "From camera, m", "Body model"),
+)
+_BETWEEN = ("Mean distance", "Largest distance", "Mean of joints")
 _VERDICTS = ("–", "✓ accepted", "✕ rejected", "? unsure")
 _WITHOUT_MESHES = "The body models differ: measured on 14 joints, without colours."
 
@@ -48,7 +51,7 @@ class ComparisonPanel(QWidget):
             return
         sides = ((Side.LEFT, session.shelf, session.fit), (Side.RIGHT, right, session.right_fit))
         for side, shelf, fit in sides:
-            self._titles[side].setText(run_title(shelf))
+            self._titles[side].setText(_title(side, shelf))
             self._titles[side].setToolTip(run_title(shelf))
             texts = dict.fromkeys(_ROWS, "–") | _texts(shelf, session.row, fit)
             for name in _ROWS:
@@ -62,7 +65,7 @@ class ComparisonPanel(QWidget):
         joints = float(known[row]) if known is not None else float("nan")
         self.between["Mean distance"].setText(_mm(apart.mean if apart is not None else float("nan")))
         self.between["Largest distance"].setText(_mm(apart.max if apart is not None else float("nan")))
-        self.between["Disagreement of joints"].setText(_mm(joints))
+        self.between["Mean of joints"].setText(_mm(joints))
         if apart is None:
             self._note.setText("There are not two fits to compare.")
         else:
@@ -73,6 +76,7 @@ class ComparisonPanel(QWidget):
         grid = QGridLayout()
         grid.setVerticalSpacing(4)
         grid.setHorizontalSpacing(12)
+        grid.setColumnStretch(0, 1)
         for column, side in ((1, Side.LEFT), (2, Side.RIGHT)):
             grid.addWidget(_value(self._titles[side], bold=True), 0, column)
             grid.setColumnStretch(column, 1)
@@ -107,17 +111,23 @@ def _texts(shelf: Shelf, row: int, fit: Fit | None) -> dict[str, str]:
     header = shelf.fits.header
     objective = next((value for name, value in fit.extra.items() if name.endswith(".objective")), None)
     texts = {
-        "2D error": "–" if np.isnan(crop) else f"{crop:,.1f} px of 256",
-        "2D error in the photo": "–" if np.isnan(image) else f"{image:,.1f} px",
+        "2D error, px of 256": "–" if np.isnan(crop) else f"{crop:,.1f}",
+        "2D error, px": "–" if np.isnan(image) else f"{image:,.1f}",
         "Status": "ok" if not fit.reason else f"failed: {fit.reason}",
         "Verdict": _VERDICTS[shelf.verdicts[row]],
-        "Body model": f"{header.family}  {header.body_hash[:8]}",
+        "Body model": header.family,
     }
     if not fit.reason:
-        texts["Camera"] = f"f {fit.focal[0]:,.0f} px"
-        texts["Distance"] = f"{fit.transl[2]:,.2f} m"
+        texts["Focal length, px"] = f"{fit.focal[0]:,.0f}"
+        texts["From camera, m"] = f"{fit.transl[2]:,.2f}"
         texts["Objective"] = f"{objective:,.1f}" if isinstance(objective, float | int) else "–"
     return texts
+
+
+def _title(side: Side, shelf: Shelf) -> str:
+    """The side, with its annotator's colour."""
+    color = theme.annotator_color(shelf.run.info.annotator).name() if shelf.run is not None else ""
+    return f'<span style="color:{color}">●</span> {side.value.capitalize()}'
 
 
 def _mm(value: float) -> str:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from annotator.verdict import Preferred
 from app import theme
-from app.comparison import Side
 from app.session import Session
-from app.side_by_side import run_title
 
 _NO_PAIR = "Both runs need a fit of this person that did not fail."
 _WORDS = {Preferred.LEFT: "Left better", Preferred.TIE: "Tie", Preferred.RIGHT: "Right better"}
@@ -59,9 +57,8 @@ class PreferenceBar(QWidget):
             button.setToolTip(f"{action.toolTip()}\n{no_pair}" if no_pair else action.toolTip())
             chosen = f"QPushButton {{ background: {look.accent}; color: {look.on_accent}; font-weight: 600; }}"
             button.setStyleSheet(chosen if preferred is value else "")
-        self.state.setText(no_pair or (f"{_KEYS[preferred]}  {_WORDS[preferred]}" if preferred is not None else ""))
-        armed = session.shelf if comparison.armed is Side.LEFT else comparison.right
-        self.side.setText(f"W  Judging {comparison.armed.value}: {run_title(armed)}")
+        self.state.setText(_said(preferred) if not no_pair else "Not two fits")
+        self.side.setText(f"W  Judging {comparison.armed.value}")
 
     @staticmethod
     def _button(text: str, action: QAction) -> QPushButton:
@@ -72,13 +69,16 @@ class PreferenceBar(QWidget):
 
     def _place(self) -> None:
         self.state.setProperty("role", "quiet")
-        self.state.setMinimumWidth(0)
+        self.state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # words move nothing
         row = QHBoxLayout(self)
         row.setContentsMargins(theme.UNIT, 0, theme.UNIT, 0)
         row.setSpacing(theme.UNIT)
         for button in self.buttons.values():
             button.setMinimumSize(112, 36)
             row.addWidget(button)
-        row.addWidget(self.state)
-        row.addStretch(1)
+        row.addWidget(self.state, 1)
         row.addWidget(self.side)
+
+
+def _said(preferred: Preferred | None) -> str:
+    return f"{_KEYS[preferred]}  {_WORDS[preferred]}" if preferred is not None else ""

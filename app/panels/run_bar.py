@@ -40,7 +40,7 @@ class RunBar(QWidget):
         session, comparison = self._session, self._session.comparison
         known = [(run, run.info.annotator, run.info.round) for run in session.runs()]
         for side, shelf in ((Side.LEFT, session.shelf), (Side.RIGHT, comparison.right)):
-            self._fill(self.runs[side], known, shelf)
+            self._fill(self.runs[side], known, shelf, short=comparison.on)
             self.marks[side].setVisible(comparison.on)
             self.marks[side].setChecked(comparison.armed is side)
             self.marks[side].setToolTip(_ARMED if comparison.armed is side else _UNARMED)
@@ -54,10 +54,11 @@ class RunBar(QWidget):
         self.runs[Side.LEFT].setMinimumWidth(112 if comparison.on else 220)
 
     @staticmethod
-    def _fill(box: QComboBox, known: list[tuple[Run, str, int]], shelf: Shelf | None) -> None:
+    def _fill(box: QComboBox, known: list[tuple[Run, str, int]], shelf: Shelf | None, *, short: bool) -> None:
         box.clear()
         for run, annotator, number in known:
-            box.addItem(theme.dot(theme.annotator_color(annotator)), f"{annotator}  round {number}   {run.id}", run.id)
+            words = run.id if short else f"{annotator}  round {number}   {run.id}"
+            box.addItem(theme.dot(theme.annotator_color(annotator)), words, run.id)
         box.setEnabled(bool(known))
         if shelf is not None and shelf.run is not None:
             box.setCurrentIndex(box.findData(shelf.run.id))
@@ -77,7 +78,7 @@ class RunBar(QWidget):
             mark.setCheckable(True)
             mark.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             mark.clicked.connect(lambda _on, side=side: self._session.comparison.arm(side))
-        self._swap.setText("X")
+        self._swap.setText("⇄  X")
         self._swap.setProperty("flat", True)
         self._swap.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._swap.setToolTip(actions["swap_runs"].toolTip())
@@ -85,7 +86,9 @@ class RunBar(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.UNIT)
-        for widget in (self.runs[Side.LEFT], self.marks[Side.LEFT], self._swap):
-            layout.addWidget(widget)
-        layout.addWidget(self.runs[Side.RIGHT])
+        layout.addWidget(self.runs[Side.LEFT], 1)
+        layout.addWidget(self.marks[Side.LEFT])
+        layout.addWidget(self._swap)
+        layout.addWidget(self.runs[Side.RIGHT], 1)
         layout.addWidget(self.marks[Side.RIGHT])
+        layout.addStretch(0)

@@ -27,7 +27,8 @@ from app.shelf import Order, Show
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROW, _PICTURE = 64, 48
-_TYPING_MS = 150
+_TYPING_MS, _LAYOUT_MS = 150, 30
+_BATCH = 5000
 _PREFERRED = {Preferred.LEFT: "[ left", Preferred.TIE: "= tie", Preferred.RIGHT: "right ]"}
 _GLYPHS = {1: "✓ A", 2: "✕ R", 3: "? U"}
 
@@ -140,6 +141,8 @@ class SampleList(QWidget):
         self._view = QListView()
         self._empty, self._note = QLabel(), QLabel()
         self._place()
+        self._laying_out = QTimer(self, singleShot=True, interval=_LAYOUT_MS)  # type: ignore[call-overload]
+        self._laying_out.timeout.connect(self._show_current)
         self._typing = QTimer(self, singleShot=True, interval=_TYPING_MS)  # type: ignore[call-overload]
         self._connect()
 
@@ -175,12 +178,13 @@ class SampleList(QWidget):
         self._shows.setAccessibleName("Filter by verdict")
         self._orders.setAccessibleName("Order")
         self._orders.setToolTip(
-            "Worst and best are by 2D error in px of the 256 crop; most different by the mean distance of the body's joints"
+            "Worst and best are by 2D error in px of the 256 crop; most apart by the mean distance of the body's joints"
         )
         self._view.setModel(self._model)
         self._view.setItemDelegate(_Delegate(self._session, self._thumbnails, self._view))
         self._view.setUniformItemSizes(True)
         self._view.setLayoutMode(QListView.LayoutMode.Batched)
+        self._view.setBatchSize(_BATCH)
         self._view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -270,11 +274,14 @@ class SampleList(QWidget):
 
     def _show_current(self) -> None:
         place = self._model.place(self._session.row)
-        if place >= 0:
-            self._view.setCurrentIndex(self._model.index(place))
-            self._view.scrollTo(self._model.index(place))
-        else:
+        if place < 0:
             self._view.selectionModel().clear()
+            return
+        index = self._model.index(place)
+        self._view.setCurrentIndex(index)
+        self._view.scrollTo(index)
+        if self._view.isVisible() and self._view.visualRect(index).isEmpty():
+            self._laying_out.start()  # the list is laid out in batches, and this row's turn has not come
 
     def _show_verdicts(self) -> None:
         shelf = self._session.shelf

@@ -15,7 +15,7 @@ from viewers.distance_colors import ScaleBar
 from viewers.orbit_view import OrbitView
 from viewers.scene import SceneMesh
 
-_SCALE = "Distance of the two fits, crop frame, pelvis aligned"
+_SCALE = "Distance of the two fits, pelvis aligned"
 _BUTTONS = (("F", "view_front"), ("S", "view_side"), ("T", "view_top"))
 
 
