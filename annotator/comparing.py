@@ -48,6 +48,11 @@ class Distance:
     of: str
 
     @property
+    def per_vertex(self) -> bool:
+        """Whether there is a number for each vertex, which can be coloured."""
+        return self.of == VERTICES
+
+    @property
     def mean(self) -> float:
         """Mean over the points, mm."""
         return float(self.mm.mean())

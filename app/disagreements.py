@@ -6,23 +6,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 
-from annotator.disagreement import (
-    FAMILIES,
-    Side,
-    disagreement_path,
-    disagreements,
-    keep_disagreements,
-    kept_disagreements,
-)
 from annotator.errors import NeuralAnnotError
 from annotator.sample import Samples
 from app.scenes import Bodies
 from app.session import Session
 from app.shelf import Shelf
+
+if TYPE_CHECKING:
+    from annotator.disagreement import Side
 
 _TELL_SECONDS = 0.2
 
@@ -51,6 +47,8 @@ class Disagreements(QObject):
         if left is None or right is None or project is None:
             self._drop()
             return
+        from annotator.disagreement import disagreement_path  # not before it is wanted: it brings the body models
+
         sides = self._side(left), self._side(right)
         begun = self._of is not None and self._of[0] is left and self._of[1] is right
         if sides[0] is None or sides[1] is None or begun:
@@ -86,6 +84,8 @@ class Disagreements(QObject):
 
     def _side(self, shelf: Shelf) -> Side | None:
         """A run as it is measured; None where its body cannot be posed (yet)."""
+        from annotator.disagreement import FAMILIES, Side
+
         if shelf.run is None or shelf.fits is None or shelf.fits.header.family not in FAMILIES:
             return None
         body = self._bodies.model(shelf.fits.header.family)
@@ -109,6 +109,8 @@ class _Measure(QRunnable):
         self._path, self._samples, self._sides = path, samples, sides
 
     def run(self) -> None:
+        from annotator.disagreement import disagreements, keep_disagreements, kept_disagreements
+
         samples, sides, count = self._samples, self._sides, len(self._samples)
         kept = kept_disagreements(self._path, samples, *sides)
         if kept is not None:

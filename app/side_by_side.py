@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from annotator.comparing import VERTICES, Distance, Placed, crop_of_sample, distance, placed
 from annotator.fit import Fit
 from app.scenes import Bodies, fit_mesh
 from app.session import Session
 from app.shelf import Shelf
 from viewers.distance_colors import distance_colors
 from viewers.scene import SceneMesh
+
+if TYPE_CHECKING:
+    from annotator.comparing import Distance, Placed
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ class SideBySide:
     @property
     def can_be_colored(self) -> bool:
         """Whether there is a distance for each vertex."""
-        return self.distance is not None and self.distance.of == VERTICES
+        return self.distance is not None and self.distance.per_vertex
 
 
 def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
     """The two fits of the current person; None while nothing is compared."""
+    from annotator.comparing import distance
+
     right = session.comparison.right
     if session.shelf is None or right is None or session.sample is None:
         return None
@@ -44,7 +49,7 @@ def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
     places = [_placed(session, shelf, fit, bodies) for shelf, fit in sides]
     one, other = places
     apart = distance(one, other) if one is not None and other is not None else None
-    colored = apart is not None and apart.of == VERTICES and session.comparison.colored
+    colored = apart is not None and apart.per_vertex and session.comparison.colored
     colors = distance_colors(apart.mm, session.comparison.range_mm) if apart is not None and colored else None
     panes = [
         replace(mesh, vertices=place.vertices.astype("float32"), vertex_colors=colors)
@@ -56,6 +61,8 @@ def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
 
 
 def _placed(session: Session, shelf: Shelf, fit: Fit | None, bodies: Bodies) -> Placed | None:
+    from annotator.comparing import crop_of_sample, placed
+
     mesh = fit_mesh(shelf, fit, bodies)
     if fit is None or not isinstance(mesh, SceneMesh) or session.sample is None:
         return None

@@ -7,7 +7,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from annotator.comparing import VERTICES
 from annotator.fit import Fit
 from app import theme
 from app.comparison import Side
@@ -70,7 +69,7 @@ class ComparisonPanel(QWidget):
             self._note.setText("There are not two fits to compare.")
         else:
             aligned = f"Crop frame, pelvis aligned, {len(apart.mm):,} vertices."
-            self._note.setText(aligned if apart.of == VERTICES else _WITHOUT_MESHES)
+            self._note.setText(aligned if apart.per_vertex else _WITHOUT_MESHES)
 
     def _place(self) -> None:
         grid = QGridLayout()
