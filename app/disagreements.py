@@ -47,11 +47,12 @@ class Disagreements(QObject):
         if left is None or right is None or project is None:
             self._drop()
             return
+        if self._of is not None and self._of[0] is left and self._of[1] is right:
+            return
         from annotator.disagreement import disagreement_path  # not before it is wanted: it brings the body models
 
         sides = self._side(left), self._side(right)
-        begun = self._of is not None and self._of[0] is left and self._of[1] is right
-        if sides[0] is None or sides[1] is None or begun:
+        if sides[0] is None or sides[1] is None:
             return
         self._drop()
         self._of = left, right

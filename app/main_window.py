@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from annotator.runs import FINISHED
+from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
@@ -37,8 +37,6 @@ from app.session import Session
 from app.side_by_side import run_title, side_by_side
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
-
-_EMPTY_3D = "No fit to show.\nStart a run with Ctrl+R."
 
 
 class MainWindow(QMainWindow):
@@ -67,7 +65,6 @@ class MainWindow(QMainWindow):
         self.solid = SolidPanel(self.actions_by_id)
         self.details, self.numbers = DetailsPanel(session), ComparisonPanel(session)
         self.disagreements = Disagreements(session, self._bodies, self)
-        self._asked_families = set[str]()
         self._sizes_alone: list[int] = []
         self.jobs_panel = JobsPanel(jobs)
         self.status = StatusPanel(session, jobs)
@@ -138,9 +135,11 @@ class MainWindow(QMainWindow):
         session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
+        session.messages.said.connect(lambda level, said: self.welcome.show_problem(said if level == "error" else ""))
         self.welcome.chosen.connect(self.tasks.open_path)
         self.damaged.chosen.connect(session.show_dataset)
         self.jobs.ended.connect(self._job_ended)
+        self.jobs.changed.connect(self._jobs_changed)
         self.jobs.refused.connect(session.messages.error)
         self.jobs_panel.resume.connect(self.tasks.resume)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
@@ -156,7 +155,6 @@ class MainWindow(QMainWindow):
 
     def _project_changed(self) -> None:
         self._bodies.clear()
-        self._asked_families.clear()
         self.status.forget()
         self.jobs.watch(self.session.project, sweep=not self.session.read_only)
         project = self.session.project
@@ -164,6 +162,11 @@ class MainWindow(QMainWindow):
         if self._dressed:
             self._load_rest()
         self._show_state()
+        newest = next(iter(self.jobs.all), None)
+        if newest is not None and newest.run and newest.state == INTERRUPTED:
+            self.session.messages.warn(
+                f"{newest.name} was interrupted; what it saved is kept. Resume it in the jobs (J)."
+            )
 
     def _show_state(self) -> None:
         session = self.session
@@ -191,12 +194,13 @@ class MainWindow(QMainWindow):
         shelf = self.session.shelf
         pair = side_by_side(self.session, self._bodies)
         self.numbers.show_pair(pair)
+        self.disagreements.refresh()
         if pair is not None:
             if "" not in (pair.left, pair.right):
                 titles = run_title(shelf), run_title(self.session.comparison.right)
                 self.solid.show_pair(pair, self.session.comparison, titles)
             return
-        mesh = _EMPTY_3D if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
+        mesh = self._no_fits if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
         if mesh != "":
             self.solid.show_meshes(
                 (mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else ""
@@ -217,7 +221,6 @@ class MainWindow(QMainWindow):
         elif before and not comparison.on:
             self._columns.setSizes(self._sizes_alone)
         self._switch()
-        self._load_families()
 
     def _show_look(self) -> None:
         comparison = self.session.comparison
@@ -225,16 +228,16 @@ class MainWindow(QMainWindow):
         self.actions_by_id["toggle_distance"].setChecked(comparison.colored)
         self._show_solid()
 
-    def _load_families(self) -> None:
-        """Body models that the shown fits need beside the first one, then the disagreement."""
-        session = self.session
-        shown = [shelf.fits.header.family for shelf in session.shelves if shelf.fits is not None]
-        if session.project is not None and self._bodies.loaded:
-            for family in set(shown) - self._asked_families:
-                self._asked_families.add(family)
-                if not self._bodies.has(family):
-                    self.tasks.load_body(session.project, self._bodies, family)
-        self.disagreements.refresh()
+    @property
+    def _no_fits(self) -> str:
+        if self.jobs.running:
+            return "No fit to show yet.\nA run is at work; J shows how far it is."
+        return "No fit to show." if self.session.read_only else "No fit to show.\nStart a run with Ctrl+R."
+
+    def _jobs_changed(self) -> None:
+        shelf = self.session.shelf
+        if shelf is not None and shelf.run is None:
+            self._show_solid()
 
     def _dress_late(self) -> None:
         """After the first person is on the screen, whether his photo could be shown or not."""
@@ -249,7 +252,6 @@ class MainWindow(QMainWindow):
 
     def _body_came(self) -> None:
         self.photo.show_mesh()
-        self._load_families()
         QTimer.singleShot(0, self._show_solid)
         QTimer.singleShot(0, self._load_last)
 

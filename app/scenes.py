@@ -73,6 +73,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
+        self._project: Project | None = None
         self.problem = ""
         self._drawn: OrderedDict[tuple[Path, str, str], SceneMesh] = OrderedDict()
         self._posed: OrderedDict[tuple[Path, str, str], Posed] = OrderedDict()
@@ -86,6 +87,7 @@ class Bodies:
         from annotator.bodies.files import load_body_model
         from annotator.bodies.posing import Poser
 
+        self._project = project
         try:
             self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
         except NeuralAnnotError as error:
@@ -100,20 +102,29 @@ class Bodies:
     def clear(self) -> None:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
+        self._project = None
         self.problem = ""
         self._drawn.clear()
         self._posed.clear()
 
-    def has(self, family: str) -> bool:
-        """Whether fits of a family can be posed."""
-        return family in self._posers
-
     def model(self, family: str) -> BodyModelData | None:
-        """The body model of a family, if it is loaded."""
+        """The body model of a family; None before the first one is loaded, or if it cannot be."""
         from annotator.bodies.posing import Poser
 
+        if not self.loaded or self._lack(family):
+            return None
         poser = self._posers.get(family)
         return poser.body if isinstance(poser, Poser) else None
+
+    def _lack(self, family: str) -> str:
+        """Loads a family when a fit of it is first looked at; the sentence that says why it cannot be."""
+        if family in self._posers or self._project is None:
+            return ""
+        try:
+            self.load(self._project, family)
+        except NeuralAnnotError as error:
+            return str(error)
+        return ""
 
     def drawn(self, shelf: Shelf, fit: Fit) -> SceneMesh | str:
         """The mesh of a run's fit as `mesh` gives it; the last few are kept, because several views ask for each."""
@@ -154,6 +165,8 @@ class Bodies:
 
         if fit.status != OK:
             return f"No mesh: {fit.reason or 'the fit failed'}."
+        if lack := self._lack(family):
+            return lack
         poser = self._posers.get(family)
         if not isinstance(poser, Poser):
             return f"The project's {family} body model is not loaded, so this fit cannot be drawn."
@@ -183,8 +196,6 @@ def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh 
         return f"This run has no fit of this person{damaged}."
     if not bodies.loaded or shelf.fits is None:
         return bodies.problem
-    if not bodies.has(shelf.fits.header.family) and not bodies.problem:
-        return ""  # another family than the one that came first
     return bodies.drawn(shelf, fit)
 
 

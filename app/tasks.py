@@ -40,9 +40,9 @@ class Tasks(QObject):
         self._pool = QThreadPool(self)
         self.body_failed.connect(session.messages.error)
 
-    def load_body(self, project: Project, bodies: Bodies, family: str = "smplx") -> None:
-        """Loads a body model in a thread."""
-        self._pool.start(_LoadBody(project, bodies, family, self.body_loaded, self.body_failed))
+    def load_body(self, project: Project, bodies: Bodies) -> None:
+        """Loads the body model in a thread."""
+        self._pool.start(_LoadBody(project, bodies, self.body_loaded, self.body_failed))
 
     @property
     def settled(self) -> bool:
@@ -180,14 +180,13 @@ class Tasks(QObject):
 
 
 class _LoadBody(QRunnable):
-    def __init__(self, project: Project, bodies: Bodies, family: str, loaded: object, failed: object) -> None:
+    def __init__(self, project: Project, bodies: Bodies, loaded: object, failed: object) -> None:
         super().__init__()
-        self._project, self._bodies, self._family = project, bodies, family
-        self._loaded, self._failed = loaded, failed
+        self._project, self._bodies, self._loaded, self._failed = project, bodies, loaded, failed
 
     def run(self) -> None:
         try:
-            self._bodies.load(self._project, self._family)
+            self._bodies.load(self._project)
         except NeuralAnnotError as error:
             self._tell(self._failed, str(error))
         else:

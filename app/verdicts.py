@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from annotator.errors import NeuralAnnotError
@@ -71,6 +73,9 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
+        earlier = max((known.time for known in self._events if _concerns(known, event)), default=event.time)
+        if earlier >= event.time:  # a clock was set back, or a list came from a machine whose clock is ahead
+            event = replace(event, time=earlier + timedelta(microseconds=1))
         stale = self.stale
         self._opened().append(event)
         self._events.append(event)
@@ -151,6 +156,11 @@ class Verdicts:
 
 def _pair(event: ReviewEvent) -> Pair | None:
     return pair_of(event.fit, event.other) if event.fit is not None and event.other is not None else None
+
+
+def _concerns(known: ReviewEvent, event: ReviewEvent) -> bool:
+    """Whether an event speaks of the fit that another one judges, or that was on the other side of its two."""
+    return known.fit == event.fit or (event.fit is not None and known.other == event.fit)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -91,8 +91,10 @@ def test_a_project_of_a_newer_version_is_not_opened(open_desk: Callable[..., Des
     desk = open_desk()
     assert not desk.open(desk_project)
     assert desk.window._pages.currentWidget() is desk.window.welcome
-    texts = [label.text() for label in desk.window.status.findChildren(QLabel)]
-    assert any("was made by a newer version" in text for text in texts)
+    said = [
+        label for label in desk.window.welcome.findChildren(QLabel) if "was made by a newer version" in label.text()
+    ]
+    assert [label.isVisible() for label in said] == [True]
 
 
 def test_fits_of_another_body_model_are_not_drawn(desk: Desk) -> None:
