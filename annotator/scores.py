@@ -7,6 +7,7 @@ import numpy as np
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, Crop, crop_of_box
+from annotator.fit import PARAMETERS
 from annotator.metrics import error_2d
 from annotator.progress import Progress, Work
 from annotator.runs import Run
@@ -31,9 +32,7 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
         people = of_samples[part]
-        posed = poser.pose(
-            {name: fits.column(name)[part] for name in ("global_orient", "body_pose", "betas", "transl")}
-        )
+        posed = poser.pose({name: fits.column(name)[part] for name in (*PARAMETERS[fits.header.family], "transl")})
         camera = Camera(fits.column("focal")[part].astype(np.float64), fits.column("princpt")[part].astype(np.float64))
         points = camera.project(posed.points(samples.skeleton.name)[:, chosen])
         errors[:, part] = error_2d(points, keypoints[people][:, chosen], Crop(crop.center[people], crop.side[people]))

@@ -16,6 +16,7 @@ from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.table import bytes_text
 from annotator.errors import RunError, UnknownNameError
+from annotator.part import PARTS, Part
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
@@ -24,7 +25,6 @@ from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
 
 _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
-PARTS = ("body",)
 DEVICES = ("auto", "cpu", "cuda")
 _DEFAULT = "neuralannot"
 """The annotator that learns: its `--from` is the earlier round."""
@@ -81,11 +81,14 @@ def _new(project: Project, options: RunOptions) -> Run:
     recipe = load_recipe(options.recipe or "paper")
     datasets, samples = chosen_samples(project, options.data, options.samples)
     before = None
+    parts = _chosen_parts(project, recipe, datasets, options.parts)
     if number > 1:
-        before = _before(project, annotator, number, options.source, datasets, samples)
-        _check_chain(project, before, datasets)
-    _load_body(project)
-    _check_files(recipe)
+        before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
+        parts = _in_round(before, parts, options.parts)
+        _check_chain(project, before, datasets, recipe, parts)
+    for word in parts:
+        _load_bodies(project, PARTS[word])
+    _check_files(project, recipe, parts)
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
@@ -94,7 +97,7 @@ def _new(project: Project, options: RunOptions) -> Run:
         source=before.id if before is not None else "",
         datasets=datasets,
         samples=samples,
-        parts=options.parts or recipe.parts,
+        parts=parts,
         versions={name: metadata.version(name) for name in _PACKAGES},
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
@@ -137,7 +140,7 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--parts {','.join(info.parts)}"
     if options.data and set(options.data) != set(info.datasets):
         yield f"--data {','.join(info.datasets)}"
-    if options.recipe is not None and load_recipe(options.recipe).body != _stored_recipe(found).body:
+    if options.recipe is not None and not _same(load_recipe(options.recipe), _stored_recipe(found), info.parts):
         yield f"the recipe {info.recipe} as it was then"
     if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
         yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
@@ -147,8 +150,76 @@ def _stored_recipe(current: Run) -> Recipe:
     return read_recipe(current.recipe_path, current.info.recipe)
 
 
+def _same(one: Recipe, other: Recipe, parts: tuple[str, ...]) -> bool:
+    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in parts)
+
+
+def _chosen_parts(
+    project: Project, recipe: Recipe, datasets: tuple[str, ...], asked: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The parts asked for, else those of the recipe that can be had."""
+    there = [word for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)]
+    if not asked:
+        parts = tuple(word for word in there if not _lack_of(project, recipe, PARTS[word]))
+        if parts:
+            return parts
+        raise RunError(
+            " ".join(_left_out(project, recipe, datasets).values())
+            or f"No target data set has samples of a part that the recipe {recipe.name} has; import some, or choose another."
+        )
+    for word in asked:
+        if PARTS[word].name not in recipe.tables:
+            raise RunError(f"The recipe {recipe.name} has no table [{PARTS[word].name}], which --parts {word} needs.")
+        if word not in there:
+            raise RunError(f"No target data set has samples of the part {word}; leave it out of --parts.")
+        if reason := _lack_of(project, recipe, PARTS[word]):
+            raise RunError(reason)
+    return tuple(word for word in PARTS if word in asked)
+
+
+def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
+    known = project.datasets()
+    targets = [known[name].parts for name in datasets if known[name].role == TARGET]
+    return any(counts.get(table, 0) for counts in targets for table in part.tables)
+
+
+def _left_out(project: Project, recipe: Recipe, datasets: tuple[str, ...]) -> dict[str, str]:
+    """Parts that there are samples of and that a run without --parts leaves out all the same: why, by their word."""
+    parts = {word: part for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)}
+    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, recipe, part))}
+
+
+def _lack_of(project: Project, recipe: Recipe, part: Part) -> str:
+    """Why a part cannot be learnt; empty where it can. Bodies always can: what is wrong with their model is an error."""
+    if part.name == "face" and recipe.face.method != "network":
+        return (
+            "Faces are left to SMPLify-X (`run --annotator smplifyx`); to train a network for them, set method = "
+            '"network" in the table [face] of the recipe.'
+        )
+    if part.family not in project.body_models and part.name != "body":
+        return f"The project has no {part.family} body model, so it learns nothing of the part {part.word}."
+    return ""
+
+
+def _in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a later round: those that the earlier one has."""
+    lacking = [word for word in parts if word not in before.info.parts]
+    if lacking and (asked or len(lacking) == len(parts)):
+        raise RunError(
+            f"{before.id} has no fits of the part {lacking[0]}; name its parts ({', '.join(before.info.parts)}) with "
+            "--parts, or another run with --from."
+        )
+    return tuple(word for word in parts if word not in lacking)
+
+
 def _before(
-    project: Project, annotator: str, round: int, source: str, datasets: tuple[str, ...], samples: tuple[str, ...]
+    project: Project,
+    annotator: str,
+    round: int,
+    source: str,
+    datasets: tuple[str, ...],
+    samples: tuple[str, ...],
+    part: str,
 ) -> Run:
     """The run of the round before: the one that is named, or the newest finished one with a fit of everybody who is used."""
     if source:
@@ -162,16 +233,17 @@ def _before(
             )
         return found
     targets = [name for name in datasets if project.datasets()[name].role == TARGET]
-    wanted = {name: set(project.samples(name, "body").keys) for name in targets}
+    tables = [(name, t) for name in targets for t in PARTS[part].tables if project.datasets()[name].parts.get(t)]
+    wanted = {(name, table): set(project.samples(name, table).keys) for name, table in tables}
     if samples:
-        wanted = {name: keys & set(samples) for name, keys in wanted.items()}
+        wanted = {table: keys & set(samples) for table, keys in wanted.items()}
     finished = [
         r
         for r in reversed(project.runs())
         if (r.info.annotator, r.info.round, r.state) == (annotator, round - 1, FINISHED)
     ]
     for found in finished:
-        if all(covers(found, name, keys) for name, keys in wanted.items()):
+        if all(covers(found, name, keys, table) for (name, table), keys in wanted.items()):
             return found
     if finished:
         raise RunError(
@@ -181,16 +253,20 @@ def _before(
     raise RunError(f"Round {round} learns from a finished run of round {round - 1}, and there is none; run that first.")
 
 
-def _check_chain(project: Project, before: Run, datasets: tuple[str, ...]) -> None:
+def _check_chain(
+    project: Project, before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]
+) -> None:
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    for name in datasets:
-        if known[name].role == AUXILIARY and not first.shards(name, "body"):
-            raise RunError(
-                f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
-                "leave that data set out with --data, or begin a new chain with a run of round 1."
-            )
+    for part in (PARTS[word] for word in parts):
+        for name in datasets:
+            used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
+            if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
+                raise RunError(
+                    f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
+                    "leave that data set out with --data, or begin a new chain with a run of round 1."
+                )
 
 
 def _chain(project: Project, source: str) -> Run | None:
@@ -202,18 +278,24 @@ def _chain(project: Project, source: str) -> Run | None:
     return first
 
 
-def _check_files(recipe: Recipe) -> None:
+def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> None:
     from annotator.backbone import starting_weights
 
-    starting_weights(recipe.body.backbone, recipe.body.weights)
-    if recipe.body.prior != LEARNT:
+    known = project.datasets()
+    auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
+    for table in (recipe.part(PARTS[word].name) for word in parts):
+        if unknown := [name for name in table.named if name not in auxiliary]:
+            raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
+        starting_weights(table.backbone, table.weights)
+    if "body" in parts and recipe.body.prior != LEARNT:
         from annotator.prior import load_vposer
 
         load_vposer(Path(recipe.body.prior))
 
 
-def _load_body(project: Project) -> BodyModelData:
-    return load_body_model(project.body_model_root("smplx"), "smplx")
+def _load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:
+    root = project.body_model_root(part.family)
+    return {table: load_body_model(root, name) for table, name in part.models.items()}
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
@@ -224,7 +306,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if recipe.body.weights == "none":
+    if any(recipe.part(PARTS[word].name).weights == "none" for word in current.info.parts):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
@@ -232,20 +314,26 @@ def _work(project: Project, current: Run, device: str) -> Work:
         raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
     chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
-    procedure = Procedure(
-        project=project,
-        run=current,
-        recipe=recipe.body,
-        body=_load_body(project),
-        device=chosen,
-        data=info.datasets,
-        keys=frozenset(info.samples),
-        chain=_chain(project, info.source),
-        before=before,
-        verdicts=_verdicts(current),
-    )
     yield from _trimmed(project)
-    yield from procedure.algorithm1()
+    for word, reason in _left_out(project, recipe, info.datasets).items():
+        if word not in info.parts:
+            yield Progress("Starting", message=reason)
+    for word in info.parts:
+        part = PARTS[word]
+        procedure = Procedure(
+            project=project,
+            run=current,
+            recipe=recipe.part(part.name),
+            part=part,
+            bodies=_load_bodies(project, part),
+            device=chosen,
+            data=info.datasets,
+            keys=frozenset(info.samples),
+            chain=_chain(project, info.source),
+            before=before,
+            verdicts=_verdicts(current),
+        )
+        yield from procedure.algorithm1()
     yield from _trimmed(project)
 
 
@@ -258,7 +346,7 @@ def _trimmed(project: Project) -> Work:
 def _verdicts(current: Run) -> Mapping[str, Verdict]:
     if not current.verdicts_path.exists():
         return {}
-    return {fit.sample: verdict for fit, verdict in frozen(current.verdicts_path).items() if fit.part == "body"}
+    return {fit.sample: verdict for fit, verdict in frozen(current.verdicts_path).items() if fit.part != "whole"}
 
 
 def _tune_allocator() -> None:

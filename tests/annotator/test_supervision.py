@@ -255,8 +255,8 @@ def test_an_auxiliary_fit_puts_the_data_sets_pelvis_where_the_truth_has_it(
     taught = lessons(samples, RECIPE, auxiliary=True)
     rng, rows = np.random.default_rng(0), np.arange(len(samples))
     columns = {"global_orient": rng.normal(0, 1, (len(rows), 3)).astype(np.float32)}
-    columns["body_pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
-    columns["betas"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
+    columns["pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
+    columns["shape"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
     crops = Crops([""] * len(rows), lambda taken: np.zeros((len(taken), 4, 4, 3), np.uint8))
     fits = auxiliary_fits(samples, taught, crops, body)(rows, columns)
     names = ("global_orient", "body_pose", "betas", "transl")
