@@ -28,6 +28,8 @@ _PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow
 DEVICES = ("auto", "cpu", "cuda")
 _DEFAULT = "neuralannot"
 """The annotator that learns: its `--from` is the earlier round."""
+WHOLE = "whole"
+"""The part that is joined from the others."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def _new(project: Project, options: RunOptions) -> Run:
     annotator, number = options.annotator or _DEFAULT, 1 if options.round is None else options.round
     if annotator not in ANNOTATORS:
         raise UnknownNameError("annotator", annotator, ANNOTATORS)
-    if wrong := set(options.parts) - set(PARTS):
-        raise UnknownNameError("part", min(wrong), PARTS)
+    if wrong := set(options.parts) - {*PARTS, WHOLE}:
+        raise UnknownNameError("part", min(wrong), (*PARTS, WHOLE))
     if number < 1:
         raise RunError(f"There is no round {number}; the first is round 1.")
     if options.source and number == 1 and annotator == _DEFAULT:
@@ -86,7 +88,7 @@ def _new(project: Project, options: RunOptions) -> Run:
         before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
         parts = _in_round(before, parts, options.parts)
         _check_chain(project, before, datasets, recipe, parts)
-    for word in parts:
+    for word in _learnt(parts):
         _load_bodies(project, PARTS[word])
     _check_files(project, recipe, parts)
     info = RunInfo(
@@ -151,7 +153,7 @@ def _stored_recipe(current: Run) -> Recipe:
 
 
 def _same(one: Recipe, other: Recipe, parts: tuple[str, ...]) -> bool:
-    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in parts)
+    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in _learnt(parts))
 
 
 def _chosen_parts(
@@ -162,19 +164,26 @@ def _chosen_parts(
     if not asked:
         parts = tuple(word for word in there if not _lack_of(project, recipe, PARTS[word]))
         if parts:
-            return parts
+            return (*parts, WHOLE) if "body" in parts and len(parts) > 1 else parts
         raise RunError(
             " ".join(_left_out(project, recipe, datasets).values())
             or f"No target data set has samples of a part that the recipe {recipe.name} has; import some, or choose another."
         )
-    for word in asked:
+    if WHOLE in asked and not ("body" in asked and len(asked) > 2):
+        raise RunError("--parts whole joins what a run makes of its other parts; name body and hands or face with it.")
+    for word in _learnt(asked):
         if PARTS[word].name not in recipe.tables:
             raise RunError(f"The recipe {recipe.name} has no table [{PARTS[word].name}], which --parts {word} needs.")
         if word not in there:
             raise RunError(f"No target data set has samples of the part {word}; leave it out of --parts.")
         if reason := _lack_of(project, recipe, PARTS[word]):
             raise RunError(reason)
-    return tuple(word for word in PARTS if word in asked)
+    return tuple(word for word in (*PARTS, WHOLE) if word in asked)
+
+
+def _learnt(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that have networks."""
+    return tuple(word for word in parts if word in PARTS)
 
 
 def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
@@ -203,13 +212,14 @@ def _lack_of(project: Project, recipe: Recipe, part: Part) -> str:
 
 def _in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
     """The parts of a later round: those that the earlier one has."""
-    lacking = [word for word in parts if word not in before.info.parts]
-    if lacking and (asked or len(lacking) == len(parts)):
+    lacking = [word for word in _learnt(parts) if word not in before.info.parts]
+    if lacking and (asked or len(lacking) == len(_learnt(parts))):
         raise RunError(
             f"{before.id} has no fits of the part {lacking[0]}; name its parts ({', '.join(before.info.parts)}) with "
             "--parts, or another run with --from."
         )
-    return tuple(word for word in parts if word not in lacking)
+    kept = tuple(word for word in parts if word not in lacking)
+    return kept if len(_learnt(kept)) > 1 else _learnt(kept)
 
 
 def _before(
@@ -259,7 +269,7 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    for part in (PARTS[word] for word in parts):
+    for part in (PARTS[word] for word in _learnt(parts)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
             if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
@@ -283,7 +293,7 @@ def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> No
 
     known = project.datasets()
     auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
-    for table in (recipe.part(PARTS[word].name) for word in parts):
+    for table in (recipe.part(PARTS[word].name) for word in _learnt(parts)):
         if unknown := [name for name in table.named if name not in auxiliary]:
             raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
         starting_weights(table.backbone, table.weights)
@@ -303,10 +313,11 @@ def _work(project: Project, current: Run, device: str) -> Work:
     _tune_allocator()
     import torch
 
+    from annotator.integration import join
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if any(recipe.part(PARTS[word].name).weights == "none" for word in current.info.parts):
+    if any(recipe.part(PARTS[word].name).weights == "none" for word in _learnt(current.info.parts)):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
@@ -318,7 +329,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for word, reason in _left_out(project, recipe, info.datasets).items():
         if word not in info.parts:
             yield Progress("Starting", message=reason)
-    for word in info.parts:
+    for word in _learnt(info.parts):
         part = PARTS[word]
         procedure = Procedure(
             project=project,
@@ -334,6 +345,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
             verdicts=_verdicts(current),
         )
         yield from procedure.algorithm1()
+    for name in info.datasets if WHOLE in info.parts else ():
+        yield from join(project, current, name)
     yield from _trimmed(project)
 
 

@@ -18,7 +18,7 @@ from annotator.commands.run import RunOptions, run
 from annotator.errors import NeuralAnnotError
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.runs import FINISHED, Run
-from annotator.sample import Samples
+from annotator.sample import Sample, Samples
 from annotator.skeleton import HAND, INTERHAND_HAND
 from tests.support.hand_data import add, face_model, face_samples, hand_model, hand_project, hand_samples
 
@@ -213,8 +213,49 @@ def test_parts_that_cannot_be_had_are_refused(faces: Project, project: Project, 
     sentences = {
         ("hands",): "No target data set has samples of the part hands",
         ("body",): r"has no table \[body\], which --parts body needs",
-        ("feet",): "no part called 'feet'; choose one of body, face, hands",
+        ("body", "whole"): "name body and hands or face with it",
+        ("feet",): "no part called 'feet'; choose one of body, face, hands, whole",
     }
     for parts, sentence in sentences.items():
         with pytest.raises(NeuralAnnotError, match=sentence):
             next(run(faces.path, RunOptions(recipe=recipe(tmp_path), parts=parts)))
+
+
+# -- all parts together ----------------------------------------------------------------------------------------------------
+
+
+def with_hands(project: Project) -> None:
+    """The people of `wild` again, with their right hands as samples of their own."""
+    people = project.samples("wild", "body")
+    start = people.skeleton.index_of["right_hand_wrist"]
+    hands: list[Sample] = []
+    for person in people:
+        points = person.keypoints[start : start + len(HAND)]
+        low, extent = points[:, :2].min(axis=0), np.ptp(points[:, :2], axis=0)
+        changed: dict[str, Any] = {"keypoints": points, "skeleton": HAND, "box": np.array([*low, *extent], np.float32)}
+        hands.append(replace(person, key=f"{person.key}/rhand", part="rhand", box_drawn=False, **changed))
+    tables = {"body": people, "rhand": Samples.of(hands)}
+    info = project.datasets()["wild"]
+    counts = {part: len(samples) for part, samples in tables.items()}
+    project.add(replace(info, parts=counts), tables, project.image_roots[info.image_root])
+
+
+def test_a_run_of_two_parts_joins_them(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    with_hands(project)
+    path = recipe(tmp_path, "[body]", *QUICK.splitlines(), "auxiliary_steps = 1", "target_steps = 1", "prior_steps = 1")
+    made, said = ran(project, RunOptions(recipe=path, device="cpu"))
+    assert made.info.parts == ("body", "hands", "whole")
+    assert made.fitted == [("wild", "body"), ("wild", "rhand"), ("wild", "whole")]
+    body, hands, whole = (made.fits("wild", part) for part in ("body", "rhand", "whole"))
+    assert body is not None
+    assert hands is not None
+    assert whole is not None
+    assert whole.keys == body.keys
+    assert np.array_equal(whole.ok, body.ok)
+    joined = whole.table["integration.rhand_valid"].to_numpy().astype(bool)
+    assert np.array_equal(joined, body.ok & hands.ok)
+    assert np.allclose(whole.column("right_hand_pose")[joined], hands.column("hand_pose")[joined], atol=1e-6)
+    assert np.array_equal(whole.column("transl"), body.column("transl"))
+    assert made.score("wild", "whole", "error_2d_crop") is not None
+    assert not any("SMPLify-X" in words for words in said)  # nobody's face is there to be left out
