@@ -34,7 +34,7 @@ class Prediction:
         rotations: `(B, R, 3, 3)` root, then local rotations (21 of a body, 15 of a hand, the jaw of a face).
         betas: `(B, S)`; of a face its expression after them.
         latent: `(B, Z)` low-dimensional pose, or None where rotations are predicted directly.
-        sixd: `(B, L, 6)` where they are, else None. rest: `(L, 6)` of the pose at rest; None is no rotation anywhere.
+        sixd: `(B, L, 6)` where they are, else None. rest: likewise of the pose at rest; None is no rotation anywhere.
         transl: `(B, 3)` metres, or None from the auxiliary network, which has no camera.
     """
 
@@ -124,7 +124,7 @@ class AuxiliaryNetwork(nn.Module):
         sixd, betas = out[:, 6:].split([self.rest.numel(), self._part.shape_width], dim=1)
         sixd = sixd.unflatten(1, (-1, 6))
         rotations = torch.cat([sixd_to_matrix(out[:, None, :6]), sixd_to_matrix(sixd)], dim=1)
-        return Prediction(rotations, betas, sixd=sixd, rest=self.rest)
+        return Prediction(rotations, betas, sixd=sixd, rest=self.rest.expand_as(sixd))
 
 
 class TargetNetwork(nn.Module):
@@ -184,7 +184,7 @@ class TargetNetwork(nn.Module):
             return Prediction(rotations, betas, latent=numbers, transl=transl)
         sixd = numbers.unflatten(1, (-1, 6))
         rotations = torch.cat([root, sixd_to_matrix(sixd)], dim=1)
-        return Prediction(rotations, betas, sixd=sixd, transl=transl, rest=self.rest)
+        return Prediction(rotations, betas, sixd=sixd, transl=transl, rest=self.rest.expand_as(sixd))
 
     def _feature(self, crops: Tensor, pixels: Tensor | None) -> Tensor:
         features = [self.backbone(crops)] if self.backbone is not None else []

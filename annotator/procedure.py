@@ -95,6 +95,9 @@ class Procedure:
 
     def algorithm1(self) -> Work:
         """The paper's Algorithm 1; in a later round lines 1 to 6 are those of the chain's first run."""
+        if not self._tables[TARGET]:
+            yield Progress("Training", message=f"None of the people named has samples of the part {self.part.word}.")
+            return
         auxiliary = yield from self._open(AUXILIARY)
         target = yield from self._open(TARGET)
         if not auxiliary:

@@ -31,6 +31,7 @@ from annotator.supervision import Lessons
 SHARD = 512
 _BATCH = 64
 _TIMED = 8
+_NO_JOINT = "none of its 3D joints is known"
 Predict = Callable[[np.ndarray], Prediction]
 """Rows of the table -> the network's prediction for them."""
 ToFits = Callable[[np.ndarray, dict[str, np.ndarray]], Fits]
@@ -105,6 +106,7 @@ def auxiliary_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyMo
     regressor = rows_of @ body.joint_regressor
     template = regressor @ body.v_template
     shapes = (regressor @ body.shapedirs.reshape(len(body.shapedirs), -1)).reshape(2, 3, -1)
+    poser = Poser(body)
 
     def make(rows: np.ndarray, columns: dict[str, np.ndarray]) -> Fits:
         columns = own_side(columns, samples.part)
@@ -114,7 +116,15 @@ def auxiliary_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyMo
         root, pelvis = np.moveaxis(template + np.einsum("pcs,ns->npc", shapes, columns["shape"]), 1, 0)
         turned = np.einsum("nab,nb->na", axis_angle_to_matrix(columns["global_orient"]), pelvis - root)
         columns["transl"] = taught.roots[rows] - root - turned
-        return _fits(samples, rows, columns, camera, crops, body, part)
+        joints = samples.joints[rows] if samples.joints is not None else np.zeros((len(rows), len(skeleton), 4))
+        lost = np.flatnonzero(joints[:, root_of(skeleton), 3] == 0)
+        if len(lost):  # no root is labelled there: the mean of the joints that are
+            some = {name: values[lost] for name, values in columns.items()}
+            away = joints[lost, :, :3] - poser.pose(_parameters(part, some, body)).points(skeleton.name)
+            known = joints[lost, :, 3:]
+            columns["transl"][lost] = (away * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1e-6)
+        unknown = dict.fromkeys(rows[~joints[..., 3].any(axis=1)].tolist(), _NO_JOINT)
+        return _fits(samples, rows, columns, camera, crops, body, part, unknown)
 
     return make
 
@@ -209,6 +219,7 @@ def _fits(
     crops: Crops,
     body: BodyModelData,
     part: Part,
+    reasons: Mapping[int, str] | None = None,
 ) -> Fits:
     return Fits.of(
         FitHeader(part.family, samples.part, body.hash),
@@ -217,7 +228,7 @@ def _fits(
         focal=camera.focal,
         princpt=camera.princpt,
         transl=columns["transl"],
-        reasons=[crops.reasons[row] for row in rows],
+        reasons=[crops.reasons[row] or (reasons or {}).get(row, "") for row in rows.tolist()],
     )
 
 
