@@ -1,4 +1,4 @@
-"""The recipe: every setting of a run, as TOML with one table per part. Read, checked, and saved with each run."""
+"""The recipe: every setting of a run, as TOML with one table per part or annotator. Read, checked, and saved with each run."""
 
 from __future__ import annotations
 
@@ -26,11 +26,16 @@ _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_st
 ALL, NONE = "all", "none"
 """Values of `auxiliary`; anything else is names of data sets."""
 HAND_COMPONENTS = 45
+_ROBUST = ("geman_mcclure", "l1")
+_POSITIVE_OF_FITTING = ("orientations", "focal", "weight_3d", "rho_3d", "shard")
+_MOST_ORIENTATIONS = 8
 _T = TypeVar("_T")
 
 
 LEARNT = "learnt"
 """The value of `prior` that asks for a latent space learnt from the auxiliary fits."""
+PROJECT_PRIOR, NO_PRIOR = "project", "l2"
+"""Values of `prior` where people are fitted: the project's own (VPoser for SMPL-X, the mixture for SMPL), or plain length."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,51 @@ PART_TABLES: dict[str, type[PartRecipe]] = {"body": BodyRecipe, "hand": HandReci
 
 
 @dataclass(frozen=True)
+class FittingRecipe:
+    """Settings of SMPLify-X and SMPLify. The defaults are the published ones; the weights of the stages are no setting.
+
+    Attributes:
+        prior: of the body's pose: "project" is that of the project's body-model folder (VPoser, or the mixture for smplify),
+            "l2" its plain squared length, else the path of an official VPoser or of `gmm_08.pkl`.
+        orientations: starting orientations that are followed; the best one goes on alone.
+        focal: px, of the camera at the photo's centre.
+        known_camera: whether a photo's own K is used where it is known.
+        contour: whether the outline of the face counts where it is labelled; SMPL has none.
+        robust_3d: of 3D residuals: "geman_mcclure" or "l1".
+        rho_3d: where "geman_mcclure" bends, metres.
+        weight_3d: of the squared 3D residuals, per square metre.
+        priors_3d: factor on the weights of all priors where joints in 3D are fitted.
+        shard: people to a table of fits: what a killed run loses at most.
+    """
+
+    prior: str = PROJECT_PRIOR
+    orientations: int = 2
+    focal: float = 5000.0
+    known_camera: bool = False
+    contour: bool = False
+    robust_3d: str = "geman_mcclure"
+    rho_3d: float = 0.15
+    weight_3d: float = 1e6
+    priors_3d: float = 1.0
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        if self.robust_3d not in _ROBUST:
+            raise RecipeError(f"robust_3d = '{self.robust_3d}' is unknown; choose one of {', '.join(_ROBUST)}.")
+        for name in _POSITIVE_OF_FITTING:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.priors_3d < float("inf"):
+            raise RecipeError(f"priors_3d = {self.priors_3d} must be 0 or more.")
+        if self.orientations > _MOST_ORIENTATIONS:
+            raise RecipeError(f"orientations = {self.orientations} must be at most {_MOST_ORIENTATIONS}.")
+
+
+FITTING_TABLES = ("smplifyx", "smplify")
+"""Annotators whose table is a `FittingRecipe`."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A named recipe.
 
@@ -177,15 +227,24 @@ class Recipe:
     body: BodyRecipe = field(default_factory=BodyRecipe)
     hand: HandRecipe = field(default_factory=HandRecipe)
     face: FaceRecipe = field(default_factory=FaceRecipe)
+    smplifyx: FittingRecipe = field(default_factory=FittingRecipe)
+    smplify: FittingRecipe = field(default_factory=FittingRecipe)
     tables: tuple[str, ...] = ("body",)
 
     def part(self, name: str) -> PartRecipe:
         """The table of a part by its name."""
         return {"body": self.body, "hand": self.hand, "face": self.face}[name]
 
-    def text(self) -> str:
-        """As TOML, every field of its tables written out."""
-        tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+    def table(self, annotator: str) -> FittingRecipe:
+        """What an annotator that optimises reads of it."""
+        return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
+
+    def text(self, annotator: str = "neuralannot") -> str:
+        """As TOML, every field that an annotator reads written out."""
+        if annotator in FITTING_TABLES:
+            tables = {annotator: asdict(self.table(annotator))}
+        else:
+            tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
         return tomli_w.dumps({"name": self.name, **tables})
 
 
@@ -230,7 +289,7 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     """A recipe from the tables of its TOML; `name` counts where it gives none."""
-    known = tuple(PART_TABLES)
+    known = (*PART_TABLES, *FITTING_TABLES)
     if unknown := set(values) - {"name", *known}:
         may = ", ".join(f"[{table}]" for table in known)
         raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have {may}.")
@@ -244,6 +303,8 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
         _made(BodyRecipe, values, "body"),
         _made(HandRecipe, values, "hand"),
         _made(FaceRecipe, values, "face"),
+        _made(FittingRecipe, values, "smplifyx"),
+        _made(FittingRecipe, values, "smplify"),
         tables,
     )
 

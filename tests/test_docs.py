@@ -16,7 +16,7 @@ from rich.console import Console
 import main
 from annotator.datasets import READERS
 from annotator.exports import WRITERS
-from annotator.recipe import PART_TABLES, BodyRecipe, PartRecipe, load_recipe, shipped_recipes
+from annotator.recipe import PART_TABLES, BodyRecipe, FittingRecipe, PartRecipe, load_recipe, shipped_recipes
 from annotator.runs import Run
 from annotator.verdict import REASONS
 from app.actions import ACTIONS, HELD
@@ -236,6 +236,12 @@ def test_what_hands_and_faces_have_otherwise_is_documented() -> None:
         wanted |= {(name, field): str(default).lower() for field, default in own.items()}
         wanted |= {(name, field): "-" for field in kind.unused}
     assert documented == wanted
+
+
+def test_every_field_of_the_tables_of_fitting_is_documented_with_its_default() -> None:
+    rows = table(DOCS / "guide.md", "### The tables of SMPLify-X and SMPLify")
+    documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
+    assert documented == {field.name: str(field.default).lower() for field in fields(FittingRecipe)}
 
 
 def test_the_recipes_that_ship_are_named() -> None:

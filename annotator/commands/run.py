@@ -6,16 +6,18 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from annotator.annotators import ANNOTATORS
+from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
-from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
+from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
 from annotator.commands.table import bytes_text
-from annotator.errors import RunError, UnknownNameError
+from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
 from annotator.part import PARTS, Part
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
@@ -24,12 +26,10 @@ from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
 
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
+_PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pyarrow")
 DEVICES = ("auto", "cpu", "cuda")
 _DEFAULT = "neuralannot"
 """The annotator that learns: its `--from` is the earlier round."""
-WHOLE = "whole"
-"""The part that is joined from the others."""
 
 
 @dataclass(frozen=True)
@@ -65,32 +65,48 @@ def run(path: Path, options: RunOptions) -> Work:
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
     current = _resumed(project, options) if options.resume else _new(project, options)
-    yield from current.job.record(_work(project, current, options.device), on_end=current.set_state)
+    work = _resumable(_work(project, current, options.device), path, current)
+    yield from current.job.record(work, on_end=current.set_state)
+
+
+def _resumable(work: Work, path: Path, current: Run) -> Work:
+    try:
+        yield from work
+    except StorageError as error:
+        raise StorageError(str(error).replace(AGAIN, f"go on with `run {path} --resume {current.id}`")) from error
 
 
 def _new(project: Project, options: RunOptions) -> Run:
     annotator, number = options.annotator or _DEFAULT, 1 if options.round is None else options.round
     if annotator not in ANNOTATORS:
         raise UnknownNameError("annotator", annotator, ANNOTATORS)
-    if wrong := set(options.parts) - {*PARTS, WHOLE}:
-        raise UnknownNameError("part", min(wrong), (*PARTS, WHOLE))
+    if wrong := set(options.parts) - set(PARTS_OF[annotator]):
+        raise UnknownNameError("part", min(wrong), PARTS_OF[annotator])
     if number < 1:
         raise RunError(f"There is no round {number}; the first is round 1.")
-    if options.source and number == 1 and annotator == _DEFAULT:
+    optimises = annotator in FAMILY_OF
+    if number > 1 and optimises:
+        raise RunError(f"{annotator} learns nothing, so it has no round {number}; leave out --round.")
+    if options.source and number == 1 and not optimises:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
     recipe = load_recipe(options.recipe or "paper")
-    datasets, samples = chosen_samples(project, options.data, options.samples)
+    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
     before = None
-    parts = _chosen_parts(project, recipe, datasets, options.parts)
-    if number > 1:
-        before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
-        parts = _in_round(before, parts, options.parts)
-        _check_chain(project, before, datasets, recipe, parts)
-    for word in _learnt(parts):
-        _load_bodies(project, PARTS[word])
-    _check_files(project, recipe, parts)
+    if optimises:
+        parts = options.parts or PARTS_OF[annotator][:1]
+        before = _warm_start(project, annotator, options, datasets)
+        _check_optimiser(project, annotator, recipe, options.device)
+    else:
+        parts = chosen_parts(project, recipe, datasets, options.parts)
+        if number > 1:
+            before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
+            parts = parts_in_round(before, parts, options.parts)
+            _check_chain(project, before, datasets, recipe, parts)
+        for word in learnt(parts):
+            _load_bodies(project, PARTS[word])
+        _check_files(project, recipe, parts)
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
@@ -100,12 +116,12 @@ def _new(project: Project, options: RunOptions) -> Run:
         datasets=datasets,
         samples=samples,
         parts=parts,
-        versions={name: metadata.version(name) for name in _PACKAGES},
+        versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
     made = project.new_run(info)
-    write_text(made.recipe_path, recipe.text())
-    if before is not None:
+    write_text(made.recipe_path, recipe.text(annotator))
+    if before is not None and not optimises:
         judgements = ReviewLog(project.reviews_path).judgements().values()
         freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
     return made
@@ -121,6 +137,8 @@ def _resumed(project: Project, options: RunOptions) -> Run:
         found = unfinished[0]
     if found.state == FINISHED:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
+    if "added" in found.info.options:
+        raise RunError(f"The run {found.id} was added from a folder, not made here; remove it and add that again.")
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
@@ -142,7 +160,7 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--parts {','.join(info.parts)}"
     if options.data and set(options.data) != set(info.datasets):
         yield f"--data {','.join(info.datasets)}"
-    if options.recipe is not None and not _same(load_recipe(options.recipe), _stored_recipe(found), info.parts):
+    if options.recipe is not None and not _same(load_recipe(options.recipe), _stored_recipe(found), info):
         yield f"the recipe {info.recipe} as it was then"
     if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
         yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
@@ -152,74 +170,11 @@ def _stored_recipe(current: Run) -> Recipe:
     return read_recipe(current.recipe_path, current.info.recipe)
 
 
-def _same(one: Recipe, other: Recipe, parts: tuple[str, ...]) -> bool:
-    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in _learnt(parts))
-
-
-def _chosen_parts(
-    project: Project, recipe: Recipe, datasets: tuple[str, ...], asked: tuple[str, ...]
-) -> tuple[str, ...]:
-    """The parts asked for, else those of the recipe that can be had."""
-    there = [word for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)]
-    if not asked:
-        parts = tuple(word for word in there if not _lack_of(project, recipe, PARTS[word]))
-        if parts:
-            return (*parts, WHOLE) if "body" in parts and len(parts) > 1 else parts
-        raise RunError(
-            " ".join(_left_out(project, recipe, datasets).values())
-            or f"No target data set has samples of a part that the recipe {recipe.name} has; import some, or choose another."
-        )
-    if WHOLE in asked and not ("body" in asked and len(asked) > 2):
-        raise RunError("--parts whole joins what a run makes of its other parts; name body and hands or face with it.")
-    for word in _learnt(asked):
-        if PARTS[word].name not in recipe.tables:
-            raise RunError(f"The recipe {recipe.name} has no table [{PARTS[word].name}], which --parts {word} needs.")
-        if word not in there:
-            raise RunError(f"No target data set has samples of the part {word}; leave it out of --parts.")
-        if reason := _lack_of(project, recipe, PARTS[word]):
-            raise RunError(reason)
-    return tuple(word for word in (*PARTS, WHOLE) if word in asked)
-
-
-def _learnt(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that have networks."""
-    return tuple(word for word in parts if word in PARTS)
-
-
-def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
-    known = project.datasets()
-    targets = [known[name].parts for name in datasets if known[name].role == TARGET]
-    return any(counts.get(table, 0) for counts in targets for table in part.tables)
-
-
-def _left_out(project: Project, recipe: Recipe, datasets: tuple[str, ...]) -> dict[str, str]:
-    """Parts that there are samples of and that a run without --parts leaves out all the same: why, by their word."""
-    parts = {word: part for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)}
-    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, recipe, part))}
-
-
-def _lack_of(project: Project, recipe: Recipe, part: Part) -> str:
-    """Why a part cannot be learnt; empty where it can. Bodies always can: what is wrong with their model is an error."""
-    if part.name == "face" and recipe.face.method != "network":
-        return (
-            "Faces are left to SMPLify-X (`run --annotator smplifyx`); to train a network for them, set method = "
-            '"network" in the table [face] of the recipe.'
-        )
-    if part.family not in project.body_models and part.name != "body":
-        return f"The project has no {part.family} body model, so it learns nothing of the part {part.word}."
-    return ""
-
-
-def _in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The parts of a later round: those that the earlier one has."""
-    lacking = [word for word in _learnt(parts) if word not in before.info.parts]
-    if lacking and (asked or len(lacking) == len(_learnt(parts))):
-        raise RunError(
-            f"{before.id} has no fits of the part {lacking[0]}; name its parts ({', '.join(before.info.parts)}) with "
-            "--parts, or another run with --from."
-        )
-    kept = tuple(word for word in parts if word not in lacking)
-    return kept if len(_learnt(kept)) > 1 else _learnt(kept)
+def _same(one: Recipe, other: Recipe, info: RunInfo) -> bool:
+    """Whether two recipes say the same of what a run reads of them."""
+    if info.annotator in FAMILY_OF:
+        return one.table(info.annotator) == other.table(info.annotator)
+    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in learnt(info.parts))
 
 
 def _before(
@@ -269,7 +224,7 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    for part in (PARTS[word] for word in _learnt(parts)):
+    for part in (PARTS[word] for word in learnt(parts)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
             if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
@@ -288,12 +243,50 @@ def _chain(project: Project, source: str) -> Run | None:
     return first
 
 
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # numba may be absent
+            found[name] = metadata.version(name)
+    return found
+
+
+def _warm_start(project: Project, annotator: str, options: RunOptions, datasets: tuple[str, ...]) -> Run | None:
+    """The run whose fits are the starts, if one is named."""
+    if not options.source:
+        return None
+    found = project.run(options.source)
+    if found.state != FINISHED:
+        raise RunError(f"{annotator} cannot start from {found.id}: it is {found.state}; resume it first.")
+    tables = [fits for name in datasets if (fits := best_fits(found, name)) is not None]
+    if not tables:
+        raise RunError(f"{annotator} cannot start from {found.id}: it has no fits of {', '.join(datasets)}.")
+    if wrong := [fits.header.family for fits in tables if fits.header.family not in FAMILY_OF.values()]:
+        raise RunError(f"{annotator} cannot start from {found.id}: its fits are of {wrong[0].upper()}, not of bodies.")
+    own = load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
+    if any(fits.header.family == own.family and fits.header.body_hash != own.hash for fits in tables):
+        raise RunError(
+            f"{annotator} cannot start from {found.id}: its fits belong to another {own.family} body model than the "
+            "project's; relink the files they belong to, or leave out --from."
+        )
+    return found
+
+
+def _check_optimiser(project: Project, annotator: str, recipe: Recipe, device: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
+    from annotator.annotators.smplifyx import prior_of
+
+    load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
+    prior_of(project, annotator, recipe.table(annotator))
+
+
 def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> None:
     from annotator.backbone import starting_weights
 
     known = project.datasets()
     auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
-    for table in (recipe.part(PARTS[word].name) for word in _learnt(parts)):
+    for table in (recipe.part(PARTS[word].name) for word in learnt(parts)):
         if unknown := [name for name in table.named if name not in auxiliary]:
             raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
         starting_weights(table.backbone, table.weights)
@@ -311,13 +304,16 @@ def _load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:
 def _work(project: Project, current: Run, device: str) -> Work:
     current.set_state(RUNNING)
     _tune_allocator()
+    if current.info.annotator in FAMILY_OF:
+        yield from _optimise(project, current)
+        return
     import torch
 
     from annotator.integration import join
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if any(recipe.part(PARTS[word].name).weights == "none" for word in _learnt(current.info.parts)):
+    if any(recipe.part(PARTS[word].name).weights == "none" for word in learnt(current.info.parts)):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
@@ -326,10 +322,10 @@ def _work(project: Project, current: Run, device: str) -> Work:
     chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
     yield from _trimmed(project)
-    for word, reason in _left_out(project, recipe, info.datasets).items():
+    for word, reason in left_out(project, recipe, info.datasets).items():
         if word not in info.parts:
             yield Progress("Starting", message=reason)
-    for word in _learnt(info.parts):
+    for word in learnt(info.parts):
         part = PARTS[word]
         procedure = Procedure(
             project=project,
@@ -348,6 +344,24 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for name in info.datasets if WHOLE in info.parts else ():
         yield from join(project, current, name)
     yield from _trimmed(project)
+
+
+def _optimise(project: Project, current: Run) -> Work:
+    from annotator.annotators.smplifyx import Optimisation
+
+    info = current.info
+    table = _stored_recipe(current).table(info.annotator)
+    current.write_info(replace(info, machine={**info.machine, "device": "cpu"}))
+    yield from Optimisation(
+        project=project,
+        run=current,
+        annotator=info.annotator,
+        recipe=table,
+        parts=info.parts,
+        data=info.datasets,
+        keys=frozenset(info.samples),
+        source=project.run(info.source) if info.source else None,
+    ).fit()
 
 
 def _trimmed(project: Project) -> Work:
