@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from annotator.backbone import Backbone
 from annotator.bodies.files import BodyModelData
-from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE
+from annotator.camera import BODY_SPAN, VIRTUAL_FOCAL, VIRTUAL_SIZE
 from annotator.part import BODY, Part
 from annotator.prior import LATENT, HandPca, PosePrior
 from annotator.rotations import axis_angle_to_matrix, matrix_to_sixd, sixd_to_matrix
@@ -80,16 +80,20 @@ class PoseFeature(nn.Sequential):
     """A pose as the network sees it: `(B, n, d)` whose last number is validity -> `(B, 512)`, by two layers.
 
     Points that are missing are masked, and the validity is an input, so that they are not guessed to be at the root.
+
+    Args:
+        scale: of the coordinates, so that a hand's are as large as a body's.
     """
 
-    def __init__(self, points: int, numbers: int) -> None:
+    def __init__(self, points: int, numbers: int, *, scale: float = 1.0) -> None:
         super().__init__(
             *(nn.Linear(numbers * points, _POSE_FEATURE), nn.ReLU(), nn.Linear(_POSE_FEATURE, _POSE_FEATURE), nn.ReLU())
         )
+        self._scale = scale
 
     def forward(self, pose: Tensor) -> Tensor:  # type: ignore[override]  # named for what it is
         """The feature."""
-        masked = torch.cat([pose[..., :-1] * pose[..., -1:], pose[..., -1:]], dim=-1)
+        masked = torch.cat([self._scale * pose[..., :-1] * pose[..., -1:], pose[..., -1:]], dim=-1)
         return super().forward(masked.flatten(1))
 
 
@@ -109,7 +113,7 @@ class AuxiliaryNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pose = PoseFeature(joints, 4)
+        self.pose = PoseFeature(joints, 4, scale=BODY_SPAN / part.span)
         self._part = part
         rest = rest_sixd(part) if rest is None else rest
         self.register_buffer("rest", rest, persistent=False)

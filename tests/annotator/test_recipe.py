@@ -115,7 +115,7 @@ def test_the_table_of_an_annotator_that_optimises_is_read_and_written_out_alone(
     recipe = parse_recipe({annotator: {"orientations": 1, "focal": 1200}}, "mine")
     assert recipe.tables == (annotator,)
     assert recipe.table(annotator) == FittingRecipe(orientations=1, focal=1200.0)
-    assert recipe.table("neuralannot") == BodyRecipe()
+    assert recipe.part("body") == BodyRecipe()
     (tmp_path / "r.toml").write_text(recipe.text(annotator))
     assert load_recipe(str(tmp_path / "r.toml")) == recipe
     assert "backbone" not in recipe.text(annotator)

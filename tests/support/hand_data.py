@@ -41,6 +41,21 @@ def hand_samples(name: str, side: str, count: int, *, seed: int, auxiliary: bool
     return _samples(name, model, f"{side[0]}hand", HAND, parameters, auxiliary=auxiliary, known=known or auxiliary)
 
 
+def bent_hands(name: str, count: int, *, seed: int) -> Samples:
+    """Right hands with GT 3D whose five fingers bend each by itself."""
+    model, rng = hand_model("right"), np.random.default_rng(seed)
+    pose = np.zeros((count, 15, 3))
+    for finger in range(5):
+        pose[:, 3 * finger : 3 * finger + 3, 2] = rng.normal(0, 0.5, (count, 1)) * [1, 1, 0.7]
+    turns = Rotation.from_euler("xyz", rng.normal(0, [0.3, 0.3, 0.4], (count, 3))).as_rotvec()
+    parameters = {
+        "global_orient": turns,
+        "hand_pose": pose.reshape(count, 45),
+        "betas": rng.normal(0, 0.5, (count, 10)),
+    }
+    return _samples(name, model, "rhand", HAND, parameters, auxiliary=True, known=True)
+
+
 def face_samples(name: str, count: int, *, seed: int) -> Samples:
     """Heads that look at the camera, with 2D alone."""
     model, rng = face_model(), np.random.default_rng(seed)
