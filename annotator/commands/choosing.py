@@ -124,9 +124,9 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
     )
 
 
-def covers(run: Run, dataset: str, keys: Collection[str]) -> bool:
-    """Whether a run has a fit of every sample."""
-    fits = best_fits(run, dataset)
+def covers(run: Run, dataset: str, keys: Collection[str], part: str = "body") -> bool:
+    """Whether a run has a fit of every sample of a part."""
+    fits = best_fits(run, dataset) if part == "body" else run.fits(dataset, part)
     return fits is not None and fits.index_of.keys() >= set(keys)
 
 

@@ -50,7 +50,7 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
         yield from import_more(path, out, known)
     runs = project.runs()
     if not runs:
-        yield from apart(run, path, RunOptions(recipe=_RECIPES[size]))
+        yield from apart(run, path, RunOptions(recipe=_RECIPES[size], parts=("body",)))
     elif runs[0].state != FINISHED:
         yield from apart(run, path, RunOptions(resume=runs[0].id))
     return (yield from evaluate(path, run_ids=[project.runs()[0].id], truth=out / "truth"))
