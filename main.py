@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -20,6 +21,20 @@ from annotator.commands.drive import Said, Show, drive, say, tell
 from annotator.commands.table import sentences
 from annotator.errors import NeuralAnnotError, ProjectError
 from annotator.outside import exists, short
+
+
+class _WrongUsageError(Exception):
+    """Words that the parser let through and the command cannot understand; what the parser refuses it tells itself."""
+
+
+def _lacks_command(group: str, *words: str) -> int:
+    if words:
+        raise _WrongUsageError(
+            f"There is no command '{group} {short(words[0])}'; `main.py {group} --help` lists those there are."
+        )
+    app.help_print([group])
+    return 2
+
 
 app = App(
     name="main.py",
@@ -32,6 +47,7 @@ reviews_app = App(name="reviews", help="Verdicts from lists, and what was judged
 bodies_app = App(name="bodies", help="The open body: build it, check it, find its folder.")
 for group in (runs_app, reviews_app, bodies_app):
     app.command(group)
+    group.default(partial(_lacks_command, group.name[0]))
 
 ProgressOption = Annotated[Show, Parameter(name="--progress", help="bar, json (one object a line on stdout) or none.")]
 JobOption = Annotated[Path | None, Parameter(name="--job", show=False)]
@@ -124,7 +140,7 @@ def import_(
 
     Parameters
     ----------
-    format: coco-wholebody or human36m.
+    format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
     annotations: File or folder, as the format has it.
     images: Folder of the photos; default the annotations' folder.
     role: target or auxiliary; default auxiliary where the format has 3D joints.
@@ -143,7 +159,7 @@ def relink(project: Path, *changes: str) -> Said:
 
     pairs = [change.partition("=") for change in changes]
     if wrong := [name for name, equals, path in pairs if not (equals and path)]:
-        raise cyclopts.ValidationError(msg=f"'{wrong[0]}' should have the form NAME=PATH.")
+        raise _WrongUsageError(f"'{wrong[0]}' should have the form NAME=PATH.")
     return apply(project, {name: Path(path) for name, _, path in pairs})
 
 
@@ -163,17 +179,18 @@ def run(
     ] = None,
     device: str = "auto",
 ) -> Said:
-    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it.
+    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it; or fit people one by one.
 
     Parameters
     ----------
-    annotator: neuralannot, the default.
+    annotator: neuralannot (the default), smplifyx or smplify.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-    parts: body.
+    parts: body; for smplifyx whole (its default) or body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one that has a fit of everybody.
+    source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
+        smplify the run whose fits they start from.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -218,6 +235,20 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 
 @command(app)
+def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
+    """Add another program's fits as a run.
+
+    Parameters
+    ----------
+    add: Format and place: smplifyx and the output folder of SMPLify-X.
+    data: Names of the data sets whose people it is about, with commas; default all target sets.
+    """
+    from annotator.commands.fits import add_fits
+
+    return add_fits(project, add[0], add[1], data=_names(data))
+
+
+@command(app)
 def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
@@ -246,7 +277,7 @@ def export(
 
     Parameters
     ----------
-    format: neuralannot.
+    format: neuralannot (a file) or smplifyx (a folder).
     run: Id; default the newest finished run that covers every target sample.
     data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.
@@ -255,7 +286,7 @@ def export(
     from annotator.commands.export import export as work
 
     if verdict not in set(Keep):
-        raise cyclopts.ValidationError(msg=f"--verdict should be one of {', '.join(Keep)}.")
+        raise _WrongUsageError(f"--verdict should be one of {', '.join(Keep)}; it is '{short(verdict)}'.")
     return work(project, format, out, run_id=run, data=_names(data), keep=Keep(verdict))
 
 
@@ -306,15 +337,21 @@ def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
 
 @command(bodies_app, "import")
 def bodies_import(path: Path, into: Path) -> Said:
-    """Take official downloads (models, FLAME's landmarks, VPoser, gmm_08.pkl) into a body-model folder, as plain files."""
-    from annotator.commands.bodies import import_
+    """Take official downloads (models, FLAME's landmarks, priors, joint regressors) in, as plain files of our own.
 
-    return import_(path, into)
+    Parameters
+    ----------
+    path: One file, or a folder of them.
+    into: A body-model folder, which is made if need be, or a project.
+    """
+    from annotator.commands.import_bodies import import_bodies
+
+    return import_bodies(path, into)
 
 
 @command(bodies_app, "check")
 def bodies_check(root: Path | None = None) -> Said:
-    """Read every body model of a folder, verify its hash and its agreement with the smplx package."""
+    """Read every body model, prior and regressor of a folder or project; verify its hash, and test that it works."""
     from annotator.commands.bodies import check
 
     return check(root)
@@ -362,6 +399,9 @@ def main(words: list[str] | None = None) -> int:
         result: Any = app(words, exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
     except cyclopts.CycloptsError:
+        return 2
+    except _WrongUsageError as error:
+        print(error, file=sys.stderr)
         return 2
     except NeuralAnnotError as error:
         print(error, file=sys.stderr)

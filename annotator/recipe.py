@@ -1,11 +1,11 @@
-"""The recipe: every setting of a run, as TOML with one table per part. Read, checked, and saved with each run."""
+"""The recipe: every setting of a run, as TOML with one table per part or annotator. Read, checked, and saved with each run."""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import tomli_w
 
@@ -14,21 +14,33 @@ from annotator.errors import RecipeError
 from annotator.outside import exists, parse_toml, short
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "method": ("smplifyx", "network"),
+    "input": ("image", "pose", "image+pose"),
+    "auxiliary_input": ("image+pose", "pose"),
     "backbone": ("resnet18", "resnet34", "resnet50"),
     "schedule": ("plateau", "cosine"),
     "frame": ("crop", "camera"),
     "unseen": ("imitate", "2d"),
 }
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+ALL, NONE = "all", "none"
+"""Values of `auxiliary`; anything else is names of data sets."""
+HAND_COMPONENTS = 45
+_ROBUST = ("geman_mcclure", "l1")
+_POSITIVE_OF_FITTING = ("orientations", "focal", "weight_3d", "rho_3d", "shard")
+_MOST_ORIENTATIONS = 8
+_T = TypeVar("_T")
 
 
 LEARNT = "learnt"
 """The value of `prior` that asks for a latent space learnt from the auxiliary fits."""
+PROJECT_PRIOR, NO_PRIOR = "project", "l2"
+"""Values of `prior` where people are fitted: the project's own (VPoser for SMPL-X, the mixture for SMPL), or plain length."""
 
 
 @dataclass(frozen=True)
-class BodyRecipe:
-    """Settings of the body's networks. The defaults are the paper's where it states them.
+class PartRecipe:
+    """Settings of the networks of any part. The defaults are the paper's where it states them.
 
     Attributes:
         backbone: resnet18, resnet34 or resnet50.
@@ -40,8 +52,6 @@ class BodyRecipe:
         plateau_window: steps that are averaged to see whether the loss still falls.
         plateau_gain: relative fall of that average below which it counts as a plateau.
         auxiliary_steps, target_steps: steps of each network; with "plateau" the most there may be.
-        prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
-        prior_steps: steps of the pose prior, where it is learnt.
         weight_2d: of the 2D loss, per px of the 256 crop.
         weight_3d: of the 3D loss, per metre.
         weight_pose: of the rotation-matrix distance to an earlier fit.
@@ -49,6 +59,10 @@ class BodyRecipe:
         regulariser: of mean z^2 + mean beta^2 on target samples, relative to weight_2d (the author's lambda, 1).
         regulariser_auxiliary: of mean (6D - identity)^2 + mean beta^2 in L_ax.
         frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
+        auxiliary: the auxiliary sets that are used: "all", "none", or their names with commas.
+        latent: whether the target network predicts a low-dimensional pose (the supplement's Table 11) or 6D rotations.
+        input: what the target network sees: "image", "pose" (the labelled 2D alone, Table 2), or "image+pose".
+        auxiliary_input: what auxiliary networks see: "image+pose", or "pose" (GT 3D alone, Figure 4).
         unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
         crop_cache: whether crops are cut once and kept in the project, or photos are decoded each time.
         seed: of every random draw.
@@ -64,8 +78,6 @@ class BodyRecipe:
     plateau_gain: float = 0.01
     auxiliary_steps: int = 40_000
     target_steps: int = 80_000
-    prior: str = LEARNT
-    prior_steps: int = 8000
     weight_2d: float = 1 / 32
     weight_3d: float = 3.0
     weight_pose: float = 1.0
@@ -73,40 +85,171 @@ class BodyRecipe:
     regulariser: float = 1.0
     regulariser_auxiliary: float = 0.001
     frame: str = "crop"
+    auxiliary: str = ALL
+    latent: bool = True
+    input: str = "image"
+    auxiliary_input: str = "image+pose"
     unseen: str = "imitate"
     crop_cache: bool = True
     seed: int = 1
 
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Fields that mean nothing for this part and may not be set."""
+
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise RecipeError(
-                    f"[body] {name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}."
-                )
+            if getattr(self, name, choices[0]) not in choices:
+                raise RecipeError(f"{name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
         for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise RecipeError(f"[body] {name} = {getattr(self, name)} must be greater than 0.")
+            if getattr(self, name, 1) <= 0:
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
         if self.batch % 2:
-            raise RecipeError(f"[body] batch = {self.batch} must be even: half of it is auxiliary.")
+            raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
-            raise RecipeError(f"[body] input_px = {self.input_px} must be a multiple of 32.")
+            raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32.")
+
+    def uses(self, dataset: str) -> bool:
+        """Whether an auxiliary set of that name is used."""
+        return self.auxiliary == ALL or (self.auxiliary != NONE and dataset in self.named)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The auxiliary sets that are named; none where it is all of them or none."""
+        words = "" if self.auxiliary in (ALL, NONE) else self.auxiliary
+        return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+@dataclass(frozen=True)
+class BodyRecipe(PartRecipe):
+    """Settings of the body's networks.
+
+    Attributes:
+        prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
+        prior_steps: steps of the pose prior, where it is learnt.
+    """
+
+    prior: str = LEARNT
+    prior_steps: int = 8000
+
+
+@dataclass(frozen=True)
+class HandRecipe(PartRecipe):
+    """Settings of the hands' networks; one network serves both sides.
+
+    A hand's crop spans at most 0.4 m and a body's 2.5 m, so the same distance in the picture weighs the same in 3D.
+
+    Attributes:
+        hand_pca: components of MANO's hand poses that the target network predicts, at most 45.
+    """
+
+    weight_3d: float = 18.75
+    hand_pca: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.hand_pca <= HAND_COMPONENTS:
+            raise RecipeError(f"hand_pca = {self.hand_pca} must be 1 to {HAND_COMPONENTS}.")
+
+
+@dataclass(frozen=True)
+class FaceRecipe(PartRecipe):
+    """How faces are fitted. The network has no auxiliary set and no latent space; its fields count with that method alone.
+
+    Attributes:
+        method: "smplifyx" leaves faces to SMPLify-X, as the paper does; "network" trains one (the supplement's Table 7).
+    """
+
+    weight_3d: float = 18.75
+    method: str = "smplifyx"
+
+    unused: ClassVar[tuple[str, ...]] = (
+        *("auxiliary_steps", "regulariser_auxiliary", "auxiliary", "auxiliary_input", "latent"),
+    )
+
+
+PART_TABLES: dict[str, type[PartRecipe]] = {"body": BodyRecipe, "hand": HandRecipe, "face": FaceRecipe}
+
+
+@dataclass(frozen=True)
+class FittingRecipe:
+    """Settings of SMPLify-X and SMPLify. The defaults are the published ones; the weights of the stages are no setting.
+
+    Attributes:
+        prior: of the body's pose: "project" is that of the project's body-model folder (VPoser, or the mixture for smplify),
+            "l2" its plain squared length, else the path of an official VPoser or of `gmm_08.pkl`.
+        orientations: starting orientations that are followed; the best one goes on alone.
+        focal: px, of the camera at the photo's centre.
+        known_camera: whether a photo's own K is used where it is known.
+        contour: whether the outline of the face counts where it is labelled; SMPL has none.
+        robust_3d: of 3D residuals: "geman_mcclure" or "l1".
+        rho_3d: where "geman_mcclure" bends, metres.
+        weight_3d: of the squared 3D residuals, per square metre.
+        priors_3d: factor on the weights of all priors where joints in 3D are fitted.
+        shard: people to a table of fits: what a killed run loses at most.
+    """
+
+    prior: str = PROJECT_PRIOR
+    orientations: int = 2
+    focal: float = 5000.0
+    known_camera: bool = False
+    contour: bool = False
+    robust_3d: str = "geman_mcclure"
+    rho_3d: float = 0.15
+    weight_3d: float = 1e6
+    priors_3d: float = 1.0
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        if self.robust_3d not in _ROBUST:
+            raise RecipeError(f"robust_3d = '{self.robust_3d}' is unknown; choose one of {', '.join(_ROBUST)}.")
+        for name in _POSITIVE_OF_FITTING:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.priors_3d < float("inf"):
+            raise RecipeError(f"priors_3d = {self.priors_3d} must be 0 or more.")
+        if self.orientations > _MOST_ORIENTATIONS:
+            raise RecipeError(f"orientations = {self.orientations} must be at most {_MOST_ORIENTATIONS}.")
+
+
+FITTING_TABLES = ("smplifyx", "smplify")
+"""Annotators whose table is a `FittingRecipe`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named recipe; it has the parts whose tables it holds."""
+    """A named recipe.
+
+    Attributes:
+        tables: those that its file has; the others stand at their defaults.
+    """
 
     name: str
-    body: BodyRecipe
+    body: BodyRecipe = field(default_factory=BodyRecipe)
+    hand: HandRecipe = field(default_factory=HandRecipe)
+    face: FaceRecipe = field(default_factory=FaceRecipe)
+    smplifyx: FittingRecipe = field(default_factory=FittingRecipe)
+    smplify: FittingRecipe = field(default_factory=FittingRecipe)
+    tables: tuple[str, ...] = ("body",)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts that this recipe trains."""
-        return ("body",)
+    def part(self, name: str) -> PartRecipe:
+        """The table of a part by its name."""
+        return {"body": self.body, "hand": self.hand, "face": self.face}[name]
 
-    def text(self) -> str:
-        """As TOML, every field written out."""
-        return tomli_w.dumps({"name": self.name, "body": asdict(self.body)})
+    def table(self, annotator: str) -> FittingRecipe:
+        """What an annotator that optimises reads of it."""
+        return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
+
+    def text(self, annotator: str = "neuralannot") -> str:
+        """As TOML, every field that an annotator reads written out."""
+        if annotator in FITTING_TABLES:
+            tables = {annotator: asdict(self.table(annotator))}
+        else:
+            tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+        return tomli_w.dumps({"name": self.name, **tables})
+
+
+def _written(recipe: PartRecipe) -> dict[str, Any]:
+    return {name: value for name, value in asdict(recipe).items() if name not in recipe.unused}
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -145,26 +288,48 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
-    """A recipe from the tables of its TOML."""
-    if unknown := set(values) - {"name", "body"}:
-        raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have [body].")
-    if not isinstance(values.get("body"), dict):
+    """A recipe from the tables of its TOML; `name` counts where it gives none."""
+    known = (*PART_TABLES, *FITTING_TABLES)
+    if unknown := set(values) - {"name", *known}:
+        may = ", ".join(f"[{table}]" for table in known)
+        raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have {may}.")
+    tables = tuple(table for table in known if isinstance(values.get(table), dict))
+    if wrong := [table for table in known if table in values and table not in tables]:
+        raise RecipeError(f"'{wrong[0]}' of the recipe should be a table; write [{wrong[0]}].")
+    if not tables:
         raise RecipeError("The recipe has no table [body]; add one, empty for the paper's settings.")
-    return Recipe(str(values.get("name", name)), BodyRecipe(**_checked(values["body"])))
+    return Recipe(
+        str(values.get("name", name)),
+        _made(BodyRecipe, values, "body"),
+        _made(HandRecipe, values, "hand"),
+        _made(FaceRecipe, values, "face"),
+        _made(FittingRecipe, values, "smplifyx"),
+        _made(FittingRecipe, values, "smplify"),
+        tables,
+    )
 
 
-def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(BodyRecipe)}
+def _made(kind: type[_T], values: dict[str, Any], table: str) -> _T:
+    try:
+        return kind(**_checked(kind, values.get(table, {}), table))
+    except RecipeError as error:
+        mark = f"[{table}]"
+        raise error if str(error).startswith(mark) else RecipeError(f"{mark} {error}") from error
+
+
+def _checked(kind: type[Any], given: dict[str, Any], table: str) -> dict[str, Any]:
+    unused = getattr(kind, "unused", ())
+    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(kind) if one.name not in unused}
     out: dict[str, Any] = {}
-    for name, value in table.items():
+    for name, value in given.items():
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; it may have {', '.join(kinds)}."
-            raise RecipeError(f"[body] has no field '{name}'{hint}")
-        kind = kinds[name]
-        number = kind is float and isinstance(value, int) and not isinstance(value, bool)
-        if not (number or type(value) is kind):
-            raise RecipeError(f"[body] {name} = {value!r} should be {_WORDS[kind]}.")
+            raise RecipeError(f"[{table}] has no field '{name}'{hint}")
+        wanted = kinds[name]
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if not (number or type(value) is wanted):
+            raise RecipeError(f"[{table}] {name} = {value!r} should be {_WORDS[wanted]}.")
         out[name] = float(value) if number else value
     return out
 

@@ -108,7 +108,6 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
 def warm_start(path: Path, keys: Sequence[str], problem: Problem, body: BodyModelData, prior: Any) -> Parameters:
     """Where the neural annotator's newest finished run puts some people."""
     from annotator.annotators.starts import Starts
-
     from annotator.project import Project
 
     project = Project.open(path)

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from annotator.commands.choosing import covering_run
-from annotator.commands.table import Table, sentences
+from annotator.commands.table import Table, counted, sentences
 from annotator.commands.verdict_lists import Line, read_list
 from annotator.errors import RunError
 from annotator.outside import short
 from annotator.project import Project
 from annotator.reviews import ReviewLog
-from annotator.verdict import EventKind, FitKey, ReviewEvent, Verdict
+from annotator.verdict import EventKind, FitKey, Preferred, ReviewEvent, Verdict, in_force, preferences_in_force
 
 _NAMED = 20
 
@@ -38,7 +38,7 @@ def import_reviews(path: Path, file: Path) -> Table:
             events.append(_event(line, fit, file))
     if events:
         ReviewLog(project.reviews_path).append(*events)
-    return sentences(f"Took in {len(events):,} verdicts from {file}.", *fits.left_out())
+    return sentences(f"Took in {counted(len(events), 'verdict')} from {file}.", *fits.left_out())
 
 
 class _FitFinder:
@@ -73,12 +73,12 @@ class _FitFinder:
     def left_out(self) -> Iterable[str]:
         """A sentence for every kind of line that was left out."""
         if self._samples:
-            yield f"{len(self._samples):,} ids are not in the project's runs: {_some(self._samples)}."
+            yield f"Not in the project's runs: {counted(len(self._samples), 'id')}: {_some(self._samples)}."
         if self._runs:
-            yield f"{len(self._runs):,} lines name runs that the project does not have: {_some(self._runs)}."
+            yield f"Naming runs that the project does not have: {counted(len(self._runs), 'line')}: {_some(self._runs)}."
         if self._several:
             words = [f"{short(bare)} ({', '.join(samples)})" for bare, samples in self._several.items()]
-            yield f"{len(words):,} ids are in several data sets; write the whole key: {_some(words, limit=400)}."
+            yield f"In several data sets: {counted(len(words), 'id')}; write the whole key: {_some(words, limit=400)}."
 
     @cached_property
     def _default(self) -> str:
@@ -111,8 +111,9 @@ def _event(line: Line, fit: FitKey, file: Path) -> ReviewEvent:
 
 
 def summary(path: Path) -> Table:
-    """How many fits of each run were judged, how, and for which reasons."""
-    judgements = list(ReviewLog(Project.open(path).reviews_path).judgements().values())
+    """How many fits of each run were judged, how, and for which reasons; which of two runs was found better, how often."""
+    events = ReviewLog(Project.open(path).reviews_path).events()
+    judgements = list(in_force(events).values())
     counts: dict[tuple[str, str], Counter[str]] = {}
     for judgement in judgements:
         counts.setdefault((judgement.fit.run, judgement.fit.part), Counter())[judgement.verdict.value] += 1
@@ -123,9 +124,24 @@ def summary(path: Path) -> Table:
     reasons = Counter(
         reason for judgement in judgements if judgement.verdict is Verdict.REJECT for reason in judgement.reasons
     )
-    notes = ["No verdicts yet."] if not rows else []
+    compared = _comparisons(events)
+    notes = ["No verdicts yet."] if not rows and not compared else []
     if reasons:
         notes.append(
             "Reasons of rejection: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + "."
         )
+    notes += compared
     return Table("", ("run", "part", "accept", "reject", "unsure", "rejected"), rows, tuple(notes))
+
+
+def _comparisons(events: list[ReviewEvent]) -> list[str]:
+    """A sentence for every two runs that were compared."""
+    counts: dict[tuple[FitKey, FitKey], Counter[Preferred]] = {}
+    for (one, other), preference in preferences_in_force(events).items():
+        runs = replace(one, sample=""), replace(other, sample="")
+        counts.setdefault(runs, Counter())[preference.seen_from(one)] += 1
+    return [
+        f"{one.run} ({one.part}) against {other.run} ({other.part}): better {count[Preferred.LEFT]:,}, "
+        f"worse {count[Preferred.RIGHT]:,}, ties {count[Preferred.TIE]:,}."
+        for (one, other), count in sorted(counts.items())
+    ]

@@ -64,6 +64,7 @@ class Fitting:
         in_3d: fit GT 3D joints, not keypoints.
         focal: px, of the camera at the photo's centre where K is unknown or not wanted.
         known_camera: whether a photo's K is used where it is known.
+        contour: whether the outline of a whole body's face counts.
         robust, rho_3d: of 3D residuals: "geman_mcclure" and where it bends in metres, or "l1".
         weight_3d: of the 3D data term; not squared.
     """
@@ -71,6 +72,7 @@ class Fitting:
     in_3d: bool = False
     focal: float = PUBLISHED_FOCAL
     known_camera: bool = False
+    contour: bool = False
     robust: str = GEMAN_MCCLURE
     rho_3d: float = 0.15
     weight_3d: float = 1e6
@@ -83,7 +85,7 @@ def people_of(samples: Samples, body: BodyModelData, fitting: Fitting) -> tuple[
     """
     skeleton = samples.joint_skeleton if fitting.in_3d else samples.skeleton
     assert skeleton is not None, "samples without joints are not fitted in 3D"
-    published = published_names(skeleton, body.family)
+    published = published_names(skeleton, body.family, contour=fitting.contour)
     names = published or skeleton.points
     targets, given = _targets(samples, skeleton, names, in_3d=fitting.in_3d)
     focal, center = _camera(samples, fitting)
@@ -122,13 +124,15 @@ def model_of(body: BodyModelData) -> str:
     return f"{body.family}_{body.side}" if body.side else body.family
 
 
-def published_names(skeleton: Skeleton, family: str) -> tuple[str, ...]:
+def published_names(skeleton: Skeleton, family: str, *, contour: bool = False) -> tuple[str, ...]:
     """The published points, where they are all that a skeleton has; empty where it has others, which are then taken as they are.
 
-    The outline of a whole body's face is left out, as in the published settings.
+    The outline of a whole body's face is left out, as in the published settings, unless it is asked for.
     """
     if family not in ("smplx", "smpl") or not {*WHOLE_POINTS, *FACE.points}.issuperset(skeleton.points):
         return ()
+    if family == "smplx" and contour and set(FACE.points) <= set(skeleton.points):
+        return (*WHOLE_POINTS, *FACE.points[:17])
     return WHOLE_POINTS if family == "smplx" else BODY25
 
 
