@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._claims import Report, options  # noqa: E402
+from benchmarks._fitted_parts import faces, hands  # noqa: E402
 from benchmarks._fitted_people import (  # noqa: E402
     AT_ONCE,
     ReferenceFit,
@@ -35,6 +36,8 @@ from benchmarks._fitted_people import (  # noqa: E402
 )
 
 QUICK = 4
+_MANY = 2048
+"""Faces or hands that are fitted at once while they are timed."""
 _DEMO = ROOT / "demo-output" / "project"
 
 
@@ -154,6 +157,7 @@ def asked() -> Any:
     parser.add_argument("--project", type=Path, default=_DEMO, help="the small demo's project; made if absent")
     parser.add_argument("--people", type=int, default=64, help="how many of its people")
     parser.add_argument("--timed", type=int, default=8, help="how many of them the reference is timed on; 0: no timing")
+    parser.add_argument("--parts", type=int, default=64, help="how many faces and hands have a reference; 0: no parts")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralannot" / "reference-fits"
     parser.add_argument("--cache", type=Path, default=cache, help="where reference fits are kept")
     parser.add_argument("--picture", type=Path, default=None, help="write the histogram of r here (PNG)")
@@ -206,6 +210,8 @@ def main() -> None:
         return
     warm = Ours(problem, body, prior, warm_start(arguments.project, people.keys[:count], problem, body, prior))
     compare(report, arguments, fits, cold, warm)
+    if arguments.parts:
+        parts(report, arguments, root)
     report.end(arguments.json)
 
 
@@ -244,6 +250,26 @@ def compare(report: Report, arguments: Any, fits: ReferenceFits, cold: Ours, war
             report.claim(f"{name}_times_reference", of_arm / rate, bound, at_most=False)
         if name == "cold" and arguments.picture is not None:
             histogram((ours / reference)[np.isfinite(reference)], arguments.picture)
+
+
+def parts(report: Report, arguments: Any, root: Path) -> None:
+    """Faces and hands alone: as many at once as fill a second or so, ratios on the first of them."""
+    from annotator.bodies.files import load_body_model
+
+    for name, make in (("flame", faces), ("mano_right", hands)):
+        body = load_body_model(root, name)
+        many = make(body, _MANY)
+        few = many.take(slice(0, arguments.parts))
+        reference = np.array([fit.objective for fit in ReferenceFits(arguments.cache, root, body, None).of(few)])
+        ratios = Ratios.of(Ours(few, body, None).objective(), reference)
+        ratios.say(report, name, name)
+        arm = Ours(many, body, None)
+        rate = float(np.median([arm.timed() for _ in range(5)]))
+        report.say(f"{name}_rate", rate, f"{name}: {rate:.0f} fits/s")
+        report.claim(f"{name}_median_ratio", ratios.median, 1.01)
+        report.claim(f"{name}_p90_ratio", ratios.p90, 1.03)
+        if name == "flame":
+            report.claim("flame_fits_per_s", rate, 2000, at_most=False)
 
 
 if __name__ == "__main__":
