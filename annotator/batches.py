@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -27,3 +30,13 @@ class Draws:
             rng = np.random.default_rng([self._seed, 23, self._stream, epoch])
             self._epoch, self._order = epoch, rng.permutation(self._rows)
         return int(self._order[offset])
+
+
+def held_out(keys: Sequence[str], rows: np.ndarray, *, share: float, seed: int) -> np.ndarray:
+    """Which of `rows` no network is taught: about `share` of them, each by its key alone, and never all of them."""
+    if share <= 0:
+        return rows[:0]
+    bound = int(share * 2**32)
+    digests = (hashlib.sha256(f"{seed}|{keys[row]}".encode()).digest() for row in rows.tolist())
+    held = np.array([int.from_bytes(digest[:4], "big") < bound for digest in digests], bool)
+    return rows[held] if not held.all() else rows[:0]

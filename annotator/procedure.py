@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from annotator import supervision
 from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
 from annotator.backbone import Backbone, starting_weights
-from annotator.batches import Draws
+from annotator.batches import Draws, held_out
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.crops import Crops, cached_crops, decoded_crops
@@ -29,7 +30,7 @@ from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 from annotator.supervision import JOINTS, Lessons
 from annotator.synthetic import sample_body_poses
-from annotator.training import Loss, Training, load_weights, save_weights
+from annotator.training import HeldOut, Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
 
 PART = "body"
@@ -39,12 +40,26 @@ _ARCHETYPE_POSES = 6000
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set as the procedure needs it."""
+    """One data set as the procedure needs it.
+
+    Attributes:
+        held: rows that no network is taught, on which its loss is measured.
+    """
 
     name: str
     samples: Samples
     crops: Crops
     lessons: Lessons
+    held: np.ndarray
+
+    @cached_property
+    def taught(self) -> np.ndarray:
+        """Rows that may be drawn."""
+        return np.setdiff1d(self.crops.usable, self.held) if len(self.held) else self.crops.usable
+
+
+Drawn = list[tuple[DataSet, np.ndarray]]
+"""Rows of data sets that make a batch."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +100,15 @@ class Procedure:
         for data in auxiliary:  # line 1
             if self.chain is None:
                 network = self._auxiliary_network()  # line 2
-                yield from self._train(network, self._auxiliary_loss(network, data), data.name)  # line 3
+                loss, measured = self._auxiliary_loss(network, data)
+                yield from self._train(network, loss, measured, data.name)  # line 3
                 yield from self._annotate_auxiliary(network, data)  # lines 4, 5
         auxiliary = [self._with_fits(data) for data in auxiliary]
         target = [self._with_verdicts(data) for data in target]
         prior = yield from self._prior(auxiliary)
         network = self._target_network(prior)  # line 7
-        yield from self._train(network, self._target_loss(network, auxiliary, target), TARGET)  # line 8
+        loss, measured = self._target_loss(network, auxiliary, target)
+        yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
         yield from self._count_failures([*auxiliary, *target])
@@ -107,7 +124,9 @@ class Procedure:
                     samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
                 crops = yield from self._crops(samples, name)
                 taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
-                opened.append(DataSet(name, samples, crops, taught))
+                share = self.recipe.held_out if role == AUXILIARY else 0.0
+                held = held_out(samples.keys, crops.usable, share=share, seed=self.recipe.seed)
+                opened.append(DataSet(name, samples, crops, taught, held))
         return opened
 
     def _crops(self, samples: Samples, name: str) -> Generator[Progress, None, Crops]:
@@ -122,7 +141,7 @@ class Procedure:
 
     def _with_fits(self, data: DataSet) -> DataSet:
         taught = supervision.with_fits(data.lessons, data.samples, self._fits_of(data.name), self.recipe)
-        return DataSet(data.name, data.samples, data.crops, taught)
+        return replace(data, lessons=taught)
 
     def _with_verdicts(self, data: DataSet) -> DataSet:
         fits = self.before.fits(data.name, PART) if self.before is not None else None
@@ -131,7 +150,7 @@ class Procedure:
         taught = supervision.with_verdicts(
             data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.body
         )
-        return DataSet(data.name, data.samples, data.crops, taught)
+        return replace(data, lessons=taught)
 
     # -- networks --------------------------------------------------------------------------------------------------------
 
@@ -174,48 +193,75 @@ class Procedure:
         save_weights(prior, self.run.network_folder(PART, "prior"))
         return prior
 
-    def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:
+    def _train(
+        self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, measured: HeldOut | None, name: str
+    ) -> Work:
         steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
         words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
-        training = Training(network, loss, self.recipe, steps, self.run.network_folder(PART, name), f"Training {words}")
-        yield from training.run()
+        folder = self.run.network_folder(PART, name)
+        yield from Training(network, loss, self.recipe, steps, folder, f"Training {words}", measured).run()
 
     # -- losses ----------------------------------------------------------------------------------------------------------
 
-    def _auxiliary_loss(self, network: AuxiliaryNetwork, data: DataSet) -> Loss:
+    def _auxiliary_loss(self, network: AuxiliaryNetwork, data: DataSet) -> tuple[Loss, HeldOut | None]:
         points = self._points()
-        draws = Draws(data.crops.usable, seed=self.recipe.seed, stream=0)
+        draws = Draws(data.taught, seed=self.recipe.seed, stream=0)
 
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            rows = draws.take(step, self.recipe.batch)
-            targets = self._targets([(data, rows)])
-            prediction = network(crops_tensor(data.crops, rows, self.device), targets.joints)
+        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
+            targets = self._targets(drawn)
+            prediction = network(self._images(drawn), targets.joints)
             joints = _pose(points, prediction)[1]
             return auxiliary_loss(self.recipe, prediction, joints, targets)
 
-        return loss
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            return of([(data, draws.take(step, self.recipe.batch))])
 
-    def _target_loss(self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]) -> Loss:
+        return loss, self._measured(of, [data])
+
+    def _target_loss(
+        self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]
+    ) -> tuple[Loss, HeldOut | None]:
         points = self._points()
         halves = [_Pool(auxiliary, self.recipe.seed, 1), _Pool(target, self.recipe.seed, 2)]
         halves = [half for half in halves if half.size]
         share = self.recipe.batch // len(halves)
 
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            drawn = [pair for half in halves for pair in half.take(step, share)]
+        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
             targets = self._targets(drawn)
-            images = torch.cat([crops_tensor(data.crops, rows, self.device) for data, rows in drawn])
-            prediction = network(images)
+            prediction = network(self._images(drawn))
             assert prediction.transl is not None
             projected, joints = _pose(points, prediction)
             return target_loss(self.recipe, prediction, joints, project_to_crop(projected, prediction.transl), targets)
 
-        return loss
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            return of([pair for half in halves for pair in half.take(step, share)])
+
+        return loss, self._measured(of, auxiliary)
+
+    def _measured(self, of: Callable[[Drawn], Mapping[str, torch.Tensor]], data: list[DataSet]) -> HeldOut | None:
+        """Mean terms of a loss over the people held out, each as heavy as any other; None where there are none."""
+        held = [(one, rows) for one in data for rows in _pieces(one.held, self.recipe.batch)]
+        if not held:
+            return None
+
+        def measure() -> Mapping[str, float]:
+            sums: dict[str, float] = {}
+            for one, rows in held:
+                for name, term in of([(one, rows)]).items():
+                    sums[name] = sums.get(name, 0.0) + float(term) * len(rows)
+            people = sum(len(rows) for _, rows in held)
+            return {name: value / people for name, value in sums.items()}
+
+        return measure
+
+    def _images(self, drawn: Drawn) -> torch.Tensor:
+        images = [crops_tensor(data.crops, rows, self.device) for data, rows in drawn]
+        return torch.cat(images) if len(images) > 1 else images[0]
 
     def _points(self) -> BodyModel:
         return BodyModel(self.body, supervision.loss_maps(self.body)).to(self.device)
 
-    def _targets(self, drawn: list[tuple[DataSet, np.ndarray]]) -> Targets:
+    def _targets(self, drawn: Drawn) -> Targets:
         names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
         columns = {name: np.concatenate([getattr(data.lessons, name)[rows] for data, rows in drawn]) for name in names}
         return Targets(**{name: torch.as_tensor(v, dtype=torch.float32).to(self.device) for name, v in columns.items()})
@@ -232,7 +278,7 @@ class Procedure:
 
     def _annotate(self, network: AuxiliaryNetwork | TargetNetwork, data: DataSet, to_fits: ToFits) -> Work:
         network.eval()
-        predict = predictor(network, data.crops, data.lessons, self.device)
+        predict = predictor(network, data.crops, data.lessons, self.device, self.recipe.annotate_precision)
         yield from annotate(
             f"Annotating {data.name}",
             predict,
@@ -255,19 +301,23 @@ class _Pool:
 
     def __init__(self, sets: list[DataSet], seed: int, stream: int) -> None:
         self._sets = sets
-        self._ends = np.cumsum([len(data.crops.usable) for data in sets])
+        self._ends = np.cumsum([len(data.taught) for data in sets])
         self.size = int(self._ends[-1]) if sets else 0
         self._draws = Draws(np.arange(self.size), seed=seed, stream=stream)
 
-    def take(self, step: int, count: int) -> list[tuple[DataSet, np.ndarray]]:
+    def take(self, step: int, count: int) -> Drawn:
         places = self._draws.take(step, count)
         which = np.searchsorted(self._ends, places, side="right")
         starts = np.concatenate([[0], self._ends[:-1]])
         return [
-            (data, data.crops.usable[places[which == number] - starts[number]])
+            (data, data.taught[places[which == number] - starts[number]])
             for number, data in enumerate(self._sets)
             if (which == number).any()
         ]
+
+
+def _pieces(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _pose(points: BodyModel, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,6 +18,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("plateau", "cosine"),
     "frame": ("crop", "camera"),
     "unseen": ("imitate", "2d"),
+    "train_precision": ("auto", "fp32", "tf32", "bf16"),
+    "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 
@@ -51,6 +53,12 @@ class BodyRecipe:
         frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
         unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
         crop_cache: whether crops are cut once and kept in the project, or photos are decoded each time.
+        train_precision: "auto" (bf16 backbone where the processor has bf16 instructions; TF32 on an older GPU), "fp32",
+            "tf32" or "bf16".
+        annotate_precision: of annotating; likewise.
+        compile: whether the backbone is compiled for training (torch.compile); the first steps then take minutes.
+        held_out: share of every auxiliary set that no network is taught, on which its loss is measured; 0 is none.
+        tensorboard: whether the loss curves are also written for TensorBoard, where that is installed.
         seed: of every random draw.
     """
 
@@ -75,6 +83,11 @@ class BodyRecipe:
     frame: str = "crop"
     unseen: str = "imitate"
     crop_cache: bool = True
+    train_precision: str = "auto"
+    annotate_precision: str = "fp32"
+    compile: bool = False
+    held_out: float = 0.0
+    tensorboard: bool = False
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -86,6 +99,8 @@ class BodyRecipe:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise RecipeError(f"[body] {name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.held_out <= 0.5:
+            raise RecipeError(f"[body] held_out = {self.held_out} must be a share from 0 to 0.5.")
         if self.batch % 2:
             raise RecipeError(f"[body] batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:

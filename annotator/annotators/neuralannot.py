@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from annotator.backbone import prepare
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import VIRTUAL_FOCAL, VIRTUAL_SIZE, Camera, Crop, crop_from_camera, solve_translation
@@ -113,9 +114,14 @@ def auxiliary_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyMo
 
 
 def predictor(
-    network: TargetNetwork | AuxiliaryNetwork, crops: Crops, taught: Lessons, device: torch.device
+    network: TargetNetwork | AuxiliaryNetwork,
+    crops: Crops,
+    taught: Lessons,
+    device: torch.device,
+    precision: str = "fp32",
 ) -> Predict:
-    """Runs a network on rows, without gradients, in fp32."""
+    """Runs a network on rows, without gradients; `precision` is the recipe's word for that of its backbone."""
+    prepare(network, precision)
 
     def predict(rows: np.ndarray) -> Prediction:
         images = crops_tensor(crops, rows, device)
