@@ -167,13 +167,13 @@ def run(
 
     Parameters
     ----------
-    annotator: neuralannot, the default.
+    annotator: neuralannot (the default), or eft: a trained network, tuned on each person's 2D pose.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
     parts: body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one that has a fit of everybody.
+    source: The run of the round before, or whose network eft tunes; default the newest finished one.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions

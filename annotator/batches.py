@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from annotator import ranks
+from annotator.errors import RunError
+
 
 class Draws:
     """Which rows go into which mini-batch: each epoch is a fresh permutation, and step s depends on nothing but s.
@@ -20,8 +23,17 @@ class Draws:
         self._epoch, self._order = -1, rows
 
     def take(self, step: int, count: int) -> np.ndarray:
-        """`(count,)` rows of step `step`, which counts from 0."""
-        places = np.arange(step * count, (step + 1) * count)
+        """`(count,)` rows of step `step`, which counts from 0; of several processes each takes its share of them.
+
+        Raises:
+            RunError: `count` cannot be shared out evenly.
+        """
+        if count % ranks.count():
+            raise RunError(
+                f"{count} people a step cannot be shared by {ranks.count()} processes; choose a batch in the recipe, or a "
+                "number of processes, that divides evenly (the target network's batch has two halves)."
+            )
+        places = np.arange(step * count + ranks.number(), (step + 1) * count, ranks.count())
         return np.array([self._at(int(place)) for place in places], np.int64)
 
     def _at(self, place: int) -> int:

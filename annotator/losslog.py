@@ -21,23 +21,28 @@ Terms = Mapping[str, float]
 class LossLog:
     """The curves of the network in `folder`.
 
+    Args:
+        writes: False for a process that lets another one write.
+
     Attributes:
         lack: what a person should know about TensorBoard; empty if there is nothing to say.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
-        self._folder, self._path = folder, folder / "losses.jsonl"
-        self._writer, self.lack = _tensorboard(folder) if tensorboard else (None, "")
+    def __init__(self, folder: Path, *, tensorboard: bool = False, writes: bool = True) -> None:
+        self._folder, self._path, self._writes = folder, folder / "losses.jsonl", writes
+        self._writer, self.lack = _tensorboard(folder) if tensorboard and writes else (None, "")
 
     def begin(self, step: int) -> None:
         """Forgets what was written after `step`: a resumed training does those steps again."""
-        if self._path.exists():
+        if self._writes and self._path.exists():
             lines = parsed_lines(self._path.read_bytes())
             kept = [line for line in lines if isinstance(line.get("step"), int) and line["step"] <= step]
             write_text(self._path, "".join(_line(line) for line in kept))
 
     def add(self, step: int, learning_rate: float, train: Terms, held_out: Terms | None = None) -> None:
         """Writes one line at once."""
+        if not self._writes:
+            return
         line: dict[str, Any] = {"step": step, "learning_rate": learning_rate, "train": dict(train)}
         if held_out is not None:
             line["held_out"] = dict(held_out)

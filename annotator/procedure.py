@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from annotator import supervision
-from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
-from annotator.backbone import Backbone, starting_weights
+from annotator import ranks, supervision
+from annotator.annotators.eft import Legs, People, Tuner
+from annotator.annotators.neuralannot import (
+    Predict,
+    ToFits,
+    annotate,
+    auxiliary_fits,
+    crops_tensor,
+    predictor,
+    target_fits,
+)
+from annotator.backbone import Backbone, prepare, starting_weights
 from annotator.batches import Draws, held_out
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
@@ -24,11 +33,12 @@ from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, proje
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, BodyRecipe
+from annotator.recipe import LEARNT, BodyRecipe, EftRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
-from annotator.supervision import JOINTS, Lessons
+from annotator.skeleton import loss_points
+from annotator.supervision import JOINTS, POINT_SETS, Lessons
 from annotator.synthetic import sample_body_poses
 from annotator.training import HeldOut, Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
@@ -100,18 +110,43 @@ class Procedure:
         for data in auxiliary:  # line 1
             if self.chain is None:
                 network = self._auxiliary_network()  # line 2
-                loss, measured = self._auxiliary_loss(network, data)
+                loss, measured = self._auxiliary_loss(ranks.shared(network), data)
                 yield from self._train(network, loss, measured, data.name)  # line 3
                 yield from self._annotate_auxiliary(network, data)  # lines 4, 5
         auxiliary = [self._with_fits(data) for data in auxiliary]
         target = [self._with_verdicts(data) for data in target]
-        prior = yield from self._prior(auxiliary)
+        prior = yield from ranks.leader_first(lambda: self._prior(auxiliary))
         network = self._target_network(prior)  # line 7
-        loss, measured = self._target_loss(network, auxiliary, target)
+        loss, measured = self._target_loss(ranks.shared(network), auxiliary, target)
         yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
         yield from self._count_failures([*auxiliary, *target])
+
+    def refine(self, source: Run, recipe: EftRecipe) -> Work:
+        """EFT: the target network of `source`, tuned on each target sample by itself."""
+        target = yield from self._open(TARGET)
+        learnt = self.recipe.prior == LEARNT  # its weights are kept with the network's
+        network = self._target_network(VPoser() if learnt else load_vposer(Path(self.recipe.prior)))
+        load_weights(network, source.network_folder(PART, TARGET))
+        prepare(network, "fp32")
+        points, sets = self._points(), [(skeleton, loss_points(skeleton, PART)) for skeleton in POINT_SETS]
+
+        def project(prediction: Prediction) -> torch.Tensor:
+            assert prediction.transl is not None
+            return project_to_crop(_pose(points, prediction)[0], prediction.transl)
+
+        for data in target:
+            people = People(
+                images=lambda rows, data=data: self._images([(data, rows)]),
+                wanted=lambda rows, data=data: self._targets([(data, rows)]).pixels,
+                project=project,
+                legs=Legs.of(sets),
+            )
+            tuner = Tuner(network, people, recipe)
+            to_fits = tuner.to_fits(target_fits(data.samples, data.lessons, data.crops, self.body))
+            yield from self._write(data, tuner.predict, to_fits, "Tuning on", timed=False)
+        yield from self._count_failures(target)
 
     # -- data ------------------------------------------------------------------------------------------------------------
 
@@ -122,7 +157,7 @@ class Procedure:
                 samples = self.project.samples(name, PART)
                 if self.keys:
                     samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
-                crops = yield from self._crops(samples, name)
+                crops = yield from ranks.leader_first(partial(self._crops, samples, name))
                 taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
                 share = self.recipe.held_out if role == AUXILIARY else 0.0
                 held = held_out(samples.keys, crops.usable, share=share, seed=self.recipe.seed)
@@ -279,14 +314,19 @@ class Procedure:
     def _annotate(self, network: AuxiliaryNetwork | TargetNetwork, data: DataSet, to_fits: ToFits) -> Work:
         network.eval()
         predict = predictor(network, data.crops, data.lessons, self.device, self.recipe.annotate_precision)
-        yield from annotate(
-            f"Annotating {data.name}",
+        yield from self._write(data, predict, to_fits, "Annotating")
+
+    def _write(self, data: DataSet, predict: Predict, to_fits: ToFits, doing: str, *, timed: bool = True) -> Work:
+        work = annotate(
+            f"{doing} {data.name}",
             predict,
             to_fits,
             lambda number: self.run.shard_path(data.name, PART, number),
             data.crops,
+            timed=timed,
         )
-        yield from write_2d_errors(self.run, data.name, data.samples, self.body)
+        yield from ranks.apart(work)
+        yield from ranks.leader_only(write_2d_errors(self.run, data.name, data.samples, self.body))
 
     def _count_failures(self, data: list[DataSet]) -> Work:
         failed = sum(bool(reason) for one in data for reason in one.crops.reasons)

@@ -21,6 +21,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "train_precision": ("auto", "fp32", "tf32", "bf16"),
     "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
+_TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 
 
@@ -108,11 +109,41 @@ class BodyRecipe:
 
 
 @dataclass(frozen=True)
+class EftRecipe:
+    """Settings of EFT; the defaults are the published ones.
+
+    Attributes:
+        tune: "all", the whole network, one person after the other; "head", its last layer, for many people at once.
+        learning_rate: of Adam. iterations: the most there may be.
+        threshold: of the 2D loss (mean square, in half crops), at which a person is done; COCO's authors took 2e-5.
+        weight_2d: of that loss. weight_legs: of the direction of the legs.
+    """
+
+    tune: str = "all"
+    learning_rate: float = 5e-6
+    iterations: int = 20
+    threshold: float = 1e-4
+    weight_2d: float = 60.0
+    weight_legs: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.tune not in _TUNED:
+            raise RecipeError(f"[eft] tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
+        for name in ("learning_rate", "iterations", "weight_2d"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"[eft] {name} = {getattr(self, name)} must be greater than 0.")
+        for name in ("threshold", "weight_legs"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise RecipeError(f"[eft] {name} = {getattr(self, name)} must be 0 or more.")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A named recipe; it has the parts whose tables it holds."""
 
     name: str
     body: BodyRecipe
+    eft: EftRecipe = EftRecipe()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -121,7 +152,7 @@ class Recipe:
 
     def text(self) -> str:
         """As TOML, every field written out."""
-        return tomli_w.dumps({"name": self.name, "body": asdict(self.body)})
+        return tomli_w.dumps({"name": self.name, "body": asdict(self.body), "eft": asdict(self.eft)})
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -161,25 +192,31 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     """A recipe from the tables of its TOML."""
-    if unknown := set(values) - {"name", "body"}:
-        raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have [body].")
+    if unknown := set(values) - {"name", "body", "eft"}:
+        raise RecipeError(
+            f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have [body] and [eft]."
+        )
     if not isinstance(values.get("body"), dict):
         raise RecipeError("The recipe has no table [body]; add one, empty for the paper's settings.")
-    return Recipe(str(values.get("name", name)), BodyRecipe(**_checked(values["body"])))
+    eft = values.get("eft", {})
+    if not isinstance(eft, dict):
+        raise RecipeError("The recipe's eft should be a table [eft].")
+    body = BodyRecipe(**_checked("body", BodyRecipe, values["body"]))
+    return Recipe(str(values.get("name", name)), body, EftRecipe(**_checked("eft", EftRecipe, eft)))
 
 
-def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(BodyRecipe)}
+def _checked(title: str, of: type[BodyRecipe | EftRecipe], table: dict[str, Any]) -> dict[str, Any]:
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(of)}
     out: dict[str, Any] = {}
     for name, value in table.items():
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; it may have {', '.join(kinds)}."
-            raise RecipeError(f"[body] has no field '{name}'{hint}")
+            raise RecipeError(f"[{title}] has no field '{name}'{hint}")
         kind = kinds[name]
         number = kind is float and isinstance(value, int) and not isinstance(value, bool)
         if not (number or type(value) is kind):
-            raise RecipeError(f"[body] {name} = {value!r} should be {_WORDS[kind]}.")
+            raise RecipeError(f"[{title}] {name} = {value!r} should be {_WORDS[kind]}.")
         out[name] = float(value) if number else value
     return out
 

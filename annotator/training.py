@@ -1,7 +1,8 @@
 """The training loop: Adam, two schedules, a finite check before weights are touched, held-out losses, exact resume.
 
 On CPU a resumed run gives the same weights to the bit: every draw depends on the step alone, and the state holds
-everything else.
+everything else. Under torchrun every process takes its share of each batch; all take the same steps and the leader
+writes (`ranks.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from annotator import ranks
 from annotator.backbone import prepare
 from annotator.errors import RunError, storage
 from annotator.losslog import LossLog
@@ -147,16 +149,17 @@ class Training:
         self._restore()
         prepare(self.network, self.recipe.train_precision, compiled=self.recipe.compile)
         self.network.train()
-        log = LossLog(self.folder, tensorboard=self.recipe.tensorboard)
+        log = LossLog(self.folder, tensorboard=self.recipe.tensorboard, writes=ranks.leads())
         log.begin(self.step)
         if log.lack:
             yield Progress(self.stage, message=log.lack)
         saved = time.monotonic()
         try:
             while not self._ended:
+                ranks.agree()
                 terms, held_out = self._advance()
                 if self.step % _REPORT_EVERY == 0 or self._ended:
-                    values = {name: float(term.detach()) for name, term in terms.items()}
+                    values = {name: float(term) for name, term in terms.items()}
                     values = {"loss": sum(values.values()), **values}
                     log.add(self.step, self._rate, values, held_out)
                     if held_out is not None:
@@ -170,6 +173,7 @@ class Training:
             raise
         finally:
             log.end()
+        ranks.as_leader(self.network)
         if not self._best_path.exists() and self._best_weights is None:
             self._best_weights = _weights(self.network)
         self.save()
@@ -187,14 +191,17 @@ class Training:
         """One step: its terms, and those on the people held out where a window ends."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * self._factor()
-        terms = self.loss(self.step)
-        total = torch.stack(list(terms.values())).sum()
-        self.optimiser.zero_grad()
-        total.backward()
+        with ranks.together():
+            terms = self.loss(self.step)
+            total = torch.stack(list(terms.values())).sum()
+            self.optimiser.zero_grad()
+            total.backward()
         self._check_finite(total)
         self.optimiser.step()
         self.step += 1
-        loss = float(total.detach())
+        shown = ranks.mean(torch.stack([term.detach() for term in terms.values()]))
+        terms = dict(zip(terms, shown, strict=True))
+        loss = float(total.detach() if ranks.count() == 1 else shown.sum())
         self.plateau.add(loss)
         mean = self.best.add(loss)
         held_out = self._validate() if mean is not None else None
@@ -227,7 +234,9 @@ class Training:
             )
 
     def save(self) -> None:
-        """Writes the checkpoint; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
+        """Writes the checkpoint, where this process leads; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
+        if not ranks.leads():
+            return
         weights = _weights(self.network)
         state = {
             "step": self.step,

@@ -1,4 +1,4 @@
 """Methods that make fits, one file each."""
 
-ANNOTATORS = ("neuralannot",)
+ANNOTATORS = ("neuralannot", "eft")
 """Names that `run --annotator` takes."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from annotator import ranks
 from annotator.backbone import prepare
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
@@ -42,17 +43,22 @@ def annotate(
     to_fits: ToFits,
     shard_path: Callable[[int], Path],
     crops: Crops,
+    *,
+    timed: bool = True,
 ) -> Work:
-    """Writes the shards that are not there yet.
+    """Writes the shards that are not there yet; of several processes each writes its own.
 
     Args:
         predict: of a full batch of rows; a short last batch is padded, so that sizes never differ.
         to_fits: rows and their predicted columns -> fits; rows without a crop are marked failed by it.
         shard_path: where shard number n goes.
+        timed: whether some people are done once more, one by one, for the paper's form of annotation time.
     """
     total = len(crops.reasons)
     for number, start in enumerate(range(0, total, SHARD)):
         rows = np.arange(start, min(start + SHARD, total))
+        if number % ranks.count() != ranks.number():
+            continue
         if shard_path(number).exists():
             yield Progress(stage, int(rows[-1]) + 1, total, "people")
             continue
@@ -62,8 +68,9 @@ def annotate(
             yield Progress(stage, min(int(batch.max()) + 1, total), total, "people")
         merged = {name: np.concatenate([c[name] for c in columns])[: len(rows)] for name in columns[0]}
         to_fits(rows, merged).write(shard_path(number))
-    seconds = _one_by_one(predict, total)
-    yield Progress(stage, total, total, "people", values={"seconds_batch1": seconds})
+    timed = timed and ranks.leads()
+    values = {"seconds_batch1": _one_by_one(predict, total)} if timed else dict[str, float]()
+    yield Progress(stage, total, total, "people", values=values)
 
 
 def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData) -> ToFits:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from annotator import ranks
 from annotator.annotators import ANNOTATORS
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.table import bytes_text
 from annotator.errors import RunError, UnknownNameError
 from annotator.progress import Progress, Work
@@ -62,8 +64,11 @@ def run(path: Path, options: RunOptions) -> Work:
     project = Project.open(path)
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
-    current = _resumed(project, options) if options.resume else _new(project, options)
-    yield from current.job.record(_work(project, current, options.device), on_end=current.set_state)
+    with ranks.joined():
+        make = _resumed if options.resume else _new
+        current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
+        work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
+        yield from current.job.record(work, on_end=current.set_state) if ranks.leads() else work
 
 
 def _new(project: Project, options: RunOptions) -> Run:
@@ -78,14 +83,19 @@ def _new(project: Project, options: RunOptions) -> Run:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
-    recipe = load_recipe(options.recipe or "paper")
+    if annotator == EFT and number > 1:
+        raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
+    before = network_run(project, options.source) if annotator == EFT else None
+    recipe = load_recipe(options.recipe or "paper") if before is None else eft_recipe(options.recipe, before)
     datasets, samples = chosen_samples(project, options.data, options.samples)
-    before = None
+    if annotator == EFT:
+        datasets = targets_of(project, datasets)
     if number > 1:
         before = _before(project, annotator, number, options.source, datasets, samples)
         _check_chain(project, before, datasets)
     _load_body(project)
-    _check_files(recipe)
+    if annotator != EFT:
+        _check_files(recipe)
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
@@ -100,7 +110,7 @@ def _new(project: Project, options: RunOptions) -> Run:
     )
     made = project.new_run(info)
     write_text(made.recipe_path, recipe.text())
-    if before is not None:
+    if before is not None and annotator != EFT:
         judgements = ReviewLog(project.reviews_path).judgements().values()
         freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
     return made
@@ -137,7 +147,9 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--parts {','.join(info.parts)}"
     if options.data and set(options.data) != set(info.datasets):
         yield f"--data {','.join(info.datasets)}"
-    if options.recipe is not None and load_recipe(options.recipe).body != _stored_recipe(found).body:
+    table = "eft" if info.annotator == EFT else "body"
+    stored = _stored_recipe(found)
+    if options.recipe is not None and getattr(load_recipe(options.recipe), table) != getattr(stored, table):
         yield f"the recipe {info.recipe} as it was then"
     if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
         yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
@@ -217,36 +229,41 @@ def _load_body(project: Project) -> BodyModelData:
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
-    current.set_state(RUNNING)
+    if ranks.leads():
+        current.set_state(RUNNING)
     _tune_allocator()
     import torch
 
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if recipe.body.weights == "none":
+    tunes = current.info.annotator == EFT
+    if recipe.body.weights == "none" and not tunes:
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
-    chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
+    found = ranks.own_device("cuda") if torch.cuda.is_available() else "cpu"
+    chosen = torch.device(device if device != "auto" else found)
+    if ranks.leads():
+        machine = {**info.machine, "device": str(chosen), "processes": str(ranks.count())}
+        current.write_info(replace(info, machine=machine))
     procedure = Procedure(
         project=project,
         run=current,
-        recipe=recipe.body,
+        recipe=replace(recipe.body, weights="none") if tunes else recipe.body,
         body=_load_body(project),
         device=chosen,
         data=info.datasets,
         keys=frozenset(info.samples),
-        chain=_chain(project, info.source),
+        chain=None if tunes else _chain(project, info.source),
         before=before,
         verdicts=_verdicts(current),
     )
-    yield from _trimmed(project)
-    yield from procedure.algorithm1()
-    yield from _trimmed(project)
+    yield from ranks.leader_only(_trimmed(project))
+    yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
+    yield from ranks.leader_only(_trimmed(project))
 
 
 def _trimmed(project: Project) -> Work:
