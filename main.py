@@ -218,6 +218,19 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 
 @command(app)
+def fits(project: Path, *, add: tuple[str, Path]) -> Said:
+    """Add fits that were made elsewhere as a run.
+
+    Parameters
+    ----------
+    add: Format and place: run and the folder of a run that was made on another machine.
+    """
+    from annotator.commands.fits import add_fits
+
+    return add_fits(project, add[0], add[1])
+
+
+@command(app)
 def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
