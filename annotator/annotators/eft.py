@@ -127,7 +127,7 @@ class Tuner:
     def _tuned(self, rows: np.ndarray, predict: Callable[[], Prediction], parameters: list[nn.Parameter]) -> Prediction:
         """Tunes `parameters`, of which each row has its own, until every row's 2D loss is small or iterations end."""
         recipe = self._recipe
-        optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate)
+        optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
         wanted = self._people.wanted(rows)
         best: Prediction | None = None
         ended = torch.zeros(len(rows), dtype=torch.bool, device=wanted.device)
