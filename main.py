@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -20,6 +21,20 @@ from annotator.commands.drive import Said, Show, drive, say, tell
 from annotator.commands.table import sentences
 from annotator.errors import NeuralAnnotError, ProjectError
 from annotator.outside import exists, short
+
+
+class _WrongUsageError(Exception):
+    """Words that the parser let through and the command cannot understand; what the parser refuses it tells itself."""
+
+
+def _lacks_command(group: str, *words: str) -> int:
+    if words:
+        raise _WrongUsageError(
+            f"There is no command '{group} {short(words[0])}'; `main.py {group} --help` lists those there are."
+        )
+    app.help_print([group])
+    return 2
+
 
 app = App(
     name="main.py",
@@ -32,6 +47,7 @@ reviews_app = App(name="reviews", help="Verdicts from lists, and what was judged
 bodies_app = App(name="bodies", help="The open body: build it, check it, find its folder.")
 for group in (runs_app, reviews_app, bodies_app):
     app.command(group)
+    group.default(partial(_lacks_command, group.name[0]))
 
 ProgressOption = Annotated[Show, Parameter(name="--progress", help="bar, json (one object a line on stdout) or none.")]
 JobOption = Annotated[Path | None, Parameter(name="--job", show=False)]
@@ -143,7 +159,7 @@ def relink(project: Path, *changes: str) -> Said:
 
     pairs = [change.partition("=") for change in changes]
     if wrong := [name for name, equals, path in pairs if not (equals and path)]:
-        raise cyclopts.ValidationError(msg=f"'{wrong[0]}' should have the form NAME=PATH.")
+        raise _WrongUsageError(f"'{wrong[0]}' should have the form NAME=PATH.")
     return apply(project, {name: Path(path) for name, _, path in pairs})
 
 
@@ -163,17 +179,18 @@ def run(
     ] = None,
     device: str = "auto",
 ) -> Said:
-    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it.
+    """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it; or fit people one by one.
 
     Parameters
     ----------
-    annotator: neuralannot (the default), or eft: a trained network, tuned on each person's 2D pose.
+    annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-    parts: body.
+    parts: body; for smplifyx whole (its default) or body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before, or whose network eft tunes; default the newest finished one.
+    source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
+        smplify the run whose fits they start from; for eft the one whose network is tuned, default the newest.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -218,16 +235,17 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 
 @command(app)
-def fits(project: Path, *, add: tuple[str, Path]) -> Said:
+def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
     """Add fits that were made elsewhere as a run.
 
     Parameters
     ----------
-    add: Format and place: run and the folder of a run that was made on another machine.
+    add: Format and place: smplifyx and the output folder of SMPLify-X, or run and a run's folder of another machine.
+    data: Names of the data sets whose people it is about, with commas; default all target sets.
     """
     from annotator.commands.fits import add_fits
 
-    return add_fits(project, add[0], add[1])
+    return add_fits(project, add[0], add[1], data=_names(data))
 
 
 @command(app)
@@ -259,7 +277,7 @@ def export(
 
     Parameters
     ----------
-    format: neuralannot.
+    format: neuralannot (a file) or smplifyx (a folder).
     run: Id; default the newest finished run that covers every target sample.
     data: Names of target data sets, with commas; default all.
     verdict: not-rejected, accepted or all.
@@ -268,7 +286,7 @@ def export(
     from annotator.commands.export import export as work
 
     if verdict not in set(Keep):
-        raise cyclopts.ValidationError(msg=f"--verdict should be one of {', '.join(Keep)}.")
+        raise _WrongUsageError(f"--verdict should be one of {', '.join(Keep)}; it is '{short(verdict)}'.")
     return work(project, format, out, run_id=run, data=_names(data), keep=Keep(verdict))
 
 
@@ -375,6 +393,9 @@ def main(words: list[str] | None = None) -> int:
         result: Any = app(words, exit_on_error=False, print_error=True, result_action="return_value")
         sys.stdout.flush()
     except cyclopts.CycloptsError:
+        return 2
+    except _WrongUsageError as error:
+        print(error, file=sys.stderr)
         return 2
     except NeuralAnnotError as error:
         print(error, file=sys.stderr)

@@ -12,7 +12,8 @@ if [ -z "${python:-}" ]; then
     echo "Python 3.11 or newer is needed; install it (Debian 12 and Ubuntu 24.04 have it as python3) and try again." >&2
     exit 1
 fi
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+# A set-up that was cut short may have left a .venv without pip.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 echo "Installing what requirements.lock names (about 7 GB with torch; once)." >&2
 .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes --compile-bytecode -r "$lock"

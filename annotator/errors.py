@@ -66,6 +66,8 @@ class UnknownNameError(NeuralAnnotError):
         super().__init__(f"There is no {kind} called '{name}'; choose one of {', '.join(sorted(known))}.")
 
 
+AGAIN = "run the same command again"
+"""What the sentence of a `StorageError` ends with; a run says instead how it is resumed."""
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -92,7 +94,7 @@ def storage(path: Path) -> Generator[None, None, None]:
         if why is None:
             raise
         raise StorageError(
-            f"Could not write {path}: {why}; make room or choose another place, then run the same command again."
+            f"Could not write {path}: {why}; make room or choose another place, then {AGAIN}."
         ) from error
 
 

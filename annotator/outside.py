@@ -6,6 +6,7 @@ thousand brackets a `RecursionError`, half a surrogate pair goes in and cannot b
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import tomllib
@@ -118,6 +119,14 @@ def short(text: str, limit: int = 80) -> str:
     """A name for a sentence: what cannot be printed is escaped, what is long is cut."""
     cut = text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} letters)"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def login_name() -> str:
+    """Who is at this machine; "somebody" where it does not know."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
 
 
 def is_text(text: str) -> bool:

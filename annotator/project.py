@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from annotator.datasetfolder import DatasetInfo, dataset_folder, dataset_names, read_info, replace_dataset
-from annotator.errors import ProjectError, RunError, storage
+from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.jobfolder import JobFolder
-from annotator.outside import exists, is_dir, is_file, resolved, safe_join, short
+from annotator.outside import exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
 from annotator.runs import FINISHED, Run, RunInfo
 from annotator.sample import Sample, Samples
@@ -237,7 +237,11 @@ class Project:
                 except FileExistsError:
                     continue
                 run = Run(folder)
-                run.write_info(replace(info, id=run_id))
+                try:
+                    run.write_info(replace(info, id=run_id))
+                except StorageError:
+                    folder.rmdir()  # a run without its `run.json` is a damaged one
+                    raise
                 return run
         raise RunError(f"There are already 10,000 runs called {info.id}.")
 
@@ -278,7 +282,7 @@ class Project:
                 yield handle.read().strip() or "another window"
                 return
             handle.truncate(0)
-            handle.write(f"{os.environ.get('USER', 'somebody')} (process {os.getpid()} on {os.uname().nodename})")
+            handle.write(f"{login_name()} (process {os.getpid()} on {os.uname().nodename})")
             handle.flush()
             yield ""
             handle.truncate(0)

@@ -1,11 +1,11 @@
-"""The recipe: every setting of a run, as TOML with one table per part. Read, checked, and saved with each run."""
+"""The recipe: every setting of a run, as TOML with one table per part or annotator. Read, checked, and saved with each run."""
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -23,10 +23,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+_ROBUST = ("geman_mcclure", "l1")
+_POSITIVE_OF_FITTING = ("orientations", "focal", "weight_3d", "rho_3d", "shard")
+_MOST_ORIENTATIONS = 8
+_T = TypeVar("_T")
 
 
 LEARNT = "learnt"
 """The value of `prior` that asks for a latent space learnt from the auxiliary fits."""
+PROJECT_PRIOR, NO_PRIOR = "project", "l2"
+"""Values of `prior` where people are fitted: the project's own (VPoser for SMPL-X, the mixture for SMPL), or plain length."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +100,63 @@ class BodyRecipe:
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise RecipeError(
-                    f"[body] {name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}."
-                )
+                raise RecipeError(f"{name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
-                raise RecipeError(f"[body] {name} = {getattr(self, name)} must be greater than 0.")
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
         if not 0 <= self.held_out <= 0.5:
-            raise RecipeError(f"[body] held_out = {self.held_out} must be a share from 0 to 0.5.")
+            raise RecipeError(f"held_out = {self.held_out} must be a share from 0 to 0.5.")
         if self.batch % 2:
-            raise RecipeError(f"[body] batch = {self.batch} must be even: half of it is auxiliary.")
+            raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
-            raise RecipeError(f"[body] input_px = {self.input_px} must be a multiple of 32.")
+            raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32.")
+
+
+@dataclass(frozen=True)
+class FittingRecipe:
+    """Settings of SMPLify-X and SMPLify. The defaults are the published ones; the weights of the stages are no setting.
+
+    Attributes:
+        prior: of the body's pose: "project" is that of the project's body-model folder (VPoser, or the mixture for smplify),
+            "l2" its plain squared length, else the path of an official VPoser or of `gmm_08.pkl`.
+        orientations: starting orientations that are followed; the best one goes on alone.
+        focal: px, of the camera at the photo's centre.
+        known_camera: whether a photo's own K is used where it is known.
+        contour: whether the outline of the face counts where it is labelled; SMPL has none.
+        robust_3d: of 3D residuals: "geman_mcclure" or "l1".
+        rho_3d: where "geman_mcclure" bends, metres.
+        weight_3d: of the squared 3D residuals, per square metre.
+        priors_3d: factor on the weights of all priors where joints in 3D are fitted.
+        shard: people to a table of fits: what a killed run loses at most.
+    """
+
+    prior: str = PROJECT_PRIOR
+    orientations: int = 2
+    focal: float = 5000.0
+    known_camera: bool = False
+    contour: bool = False
+    robust_3d: str = "geman_mcclure"
+    rho_3d: float = 0.15
+    weight_3d: float = 1e6
+    priors_3d: float = 1.0
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        if self.robust_3d not in _ROBUST:
+            raise RecipeError(f"robust_3d = '{self.robust_3d}' is unknown; choose one of {', '.join(_ROBUST)}.")
+        for name in _POSITIVE_OF_FITTING:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.priors_3d < float("inf"):
+            raise RecipeError(f"priors_3d = {self.priors_3d} must be 0 or more.")
+        if self.orientations > _MOST_ORIENTATIONS:
+            raise RecipeError(f"orientations = {self.orientations} must be at most {_MOST_ORIENTATIONS}.")
+
+
+FITTING_TABLES = ("smplifyx", "smplify")
+"""Annotators whose table is a `FittingRecipe`."""
+EFT_TABLE = "eft"
+"""The annotator whose table is an `EftRecipe`."""
 
 
 @dataclass(frozen=True)
@@ -128,31 +179,47 @@ class EftRecipe:
 
     def __post_init__(self) -> None:
         if self.tune not in _TUNED:
-            raise RecipeError(f"[eft] tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
+            raise RecipeError(f"tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
         for name in ("learning_rate", "iterations", "weight_2d"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise RecipeError(f"[eft] {name} = {getattr(self, name)} must be greater than 0.")
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
         for name in ("threshold", "weight_legs"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise RecipeError(f"[eft] {name} = {getattr(self, name)} must be 0 or more.")
+                raise RecipeError(f"{name} = {getattr(self, name)} must be 0 or more.")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named recipe; it has the parts whose tables it holds."""
+    """A named recipe.
+
+    Attributes:
+        tables: those that its file has; the others stand at their defaults.
+    """
 
     name: str
     body: BodyRecipe
-    eft: EftRecipe = EftRecipe()
+    smplifyx: FittingRecipe = field(default_factory=FittingRecipe)
+    smplify: FittingRecipe = field(default_factory=FittingRecipe)
+    tables: tuple[str, ...] = ("body",)
+    eft: EftRecipe = field(default_factory=EftRecipe)
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Parts that this recipe trains."""
         return ("body",)
 
-    def text(self) -> str:
-        """As TOML, every field written out."""
-        return tomli_w.dumps({"name": self.name, "body": asdict(self.body), "eft": asdict(self.eft)})
+    def table(self, annotator: str) -> BodyRecipe | FittingRecipe | EftRecipe:
+        """What an annotator reads of it."""
+        own = {"smplifyx": self.smplifyx, "smplify": self.smplify, EFT_TABLE: self.eft}
+        return own.get(annotator, self.body)
+
+    def text(self, annotator: str = "neuralannot") -> str:
+        """As TOML, every field that an annotator reads written out; for eft also those of the network that it tunes."""
+        values = {"name": self.name}
+        tables = {"body": asdict(self.body)} if annotator not in FITTING_TABLES else {}
+        if annotator in (*FITTING_TABLES, EFT_TABLE):
+            tables[annotator] = asdict(self.table(annotator))
+        return tomli_w.dumps({**values, **tables})
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -192,31 +259,45 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     """A recipe from the tables of its TOML."""
-    if unknown := set(values) - {"name", "body", "eft"}:
-        raise RecipeError(
-            f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have [body] and [eft]."
-        )
-    if not isinstance(values.get("body"), dict):
+    known = ("body", *FITTING_TABLES, EFT_TABLE)
+    if unknown := set(values) - {"name", *known}:
+        may = ", ".join(f"[{table}]" for table in known)
+        raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have {may}.")
+    tables = tuple(table for table in known if isinstance(values.get(table), dict))
+    if wrong := [table for table in known if table in values and table not in tables]:
+        raise RecipeError(f"'{wrong[0]}' of the recipe should be a table; write [{wrong[0]}].")
+    if not tables:
         raise RecipeError("The recipe has no table [body]; add one, empty for the paper's settings.")
-    eft = values.get("eft", {})
-    if not isinstance(eft, dict):
-        raise RecipeError("The recipe's eft should be a table [eft].")
-    body = BodyRecipe(**_checked("body", BodyRecipe, values["body"]))
-    return Recipe(str(values.get("name", name)), body, EftRecipe(**_checked("eft", EftRecipe, eft)))
+    return Recipe(
+        str(values.get("name", name)),
+        _made(BodyRecipe, values, "body"),
+        _made(FittingRecipe, values, "smplifyx"),
+        _made(FittingRecipe, values, "smplify"),
+        tables,
+        _made(EftRecipe, values, EFT_TABLE),
+    )
 
 
-def _checked(title: str, of: type[BodyRecipe | EftRecipe], table: dict[str, Any]) -> dict[str, Any]:
-    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(of)}
+def _made(kind: type[_T], values: dict[str, Any], table: str) -> _T:
+    try:
+        return kind(**_checked(kind, values.get(table, {}), table))
+    except RecipeError as error:
+        mark = f"[{table}]"
+        raise error if str(error).startswith(mark) else RecipeError(f"{mark} {error}") from error
+
+
+def _checked(kind: type[Any], given: dict[str, Any], table: str) -> dict[str, Any]:
+    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(kind)}
     out: dict[str, Any] = {}
-    for name, value in table.items():
+    for name, value in given.items():
         if name not in kinds:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; it may have {', '.join(kinds)}."
-            raise RecipeError(f"[{title}] has no field '{name}'{hint}")
-        kind = kinds[name]
-        number = kind is float and isinstance(value, int) and not isinstance(value, bool)
-        if not (number or type(value) is kind):
-            raise RecipeError(f"[{title}] {name} = {value!r} should be {_WORDS[kind]}.")
+            raise RecipeError(f"[{table}] has no field '{name}'{hint}")
+        wanted = kinds[name]
+        number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+        if not (number or type(value) is wanted):
+            raise RecipeError(f"[{table}] {name} = {value!r} should be {_WORDS[wanted]}.")
         out[name] = float(value) if number else value
     return out
 

@@ -94,8 +94,7 @@ class ReviewLog:
             import sqlalchemy as sa
             from sqlalchemy import event
 
-            engine = sa.create_engine(f"sqlite:///{self.path}")
-
+            engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)))
             event.listen(engine, "connect", _durable)
             self._table().metadata.create_all(engine)
             self._open_engine = engine

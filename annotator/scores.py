@@ -7,6 +7,7 @@ import numpy as np
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, Crop, crop_of_box
+from annotator.fit import PARAMETERS
 from annotator.metrics import error_2d
 from annotator.progress import Progress, Work
 from annotator.runs import Run
@@ -17,26 +18,30 @@ ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
 _CHUNK = 64
 
 
-def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelData) -> Work:
-    """Writes the scores `error_2d_crop` (px of the 256 crop) and `error_2d` (image px); NaN for failed fits."""
-    fits = run.fits(dataset, samples.part)
+def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelData, *, part: str = "") -> Work:
+    """Writes the scores `error_2d_crop` (px of the 256 crop) and `error_2d` (image px); NaN for failed fits.
+
+    Args:
+        body: the model that the fits belong to.
+        part: of the fits, where it is not that of the samples: whole people are fitted from samples of bodies.
+    """
+    part = part or samples.part
+    fits = run.fits(dataset, part)
     if fits is None:
         return
-    poser, chosen = Poser(body), error_points(samples.skeleton, samples.part)
+    poser, chosen = Poser(body), error_points(samples.skeleton, part)
     errors = np.full((2, len(fits)), np.nan)
     rows = np.flatnonzero(fits.ok)
     of_samples = np.array([samples.index_of[key] for key in fits.keys])
     crop = crop_of_box(samples.boxes, samples.sizes, drawn=samples.box_drawn)
     keypoints = samples.keypoints
     for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        people = of_samples[part]
-        posed = poser.pose(
-            {name: fits.column(name)[part] for name in ("global_orient", "body_pose", "betas", "transl")}
-        )
-        camera = Camera(fits.column("focal")[part].astype(np.float64), fits.column("princpt")[part].astype(np.float64))
+        some = rows[start : start + _CHUNK]
+        people = of_samples[some]
+        posed = poser.pose({name: fits.column(name)[some] for name in (*PARAMETERS[fits.header.family], "transl")})
+        camera = Camera(fits.column("focal")[some].astype(np.float64), fits.column("princpt")[some].astype(np.float64))
         points = camera.project(posed.points(samples.skeleton.name)[:, chosen])
-        errors[:, part] = error_2d(points, keypoints[people][:, chosen], Crop(crop.center[people], crop.side[people]))
-        yield Progress(f"Measuring the 2D error of {dataset}", start + len(part), len(rows), "people")
+        errors[:, some] = error_2d(points, keypoints[people][:, chosen], Crop(crop.center[people], crop.side[people]))
+        yield Progress(f"Measuring the 2D error of {dataset}", start + len(some), len(rows), "people")
     for name, values in zip((ERROR_CROP, ERROR_IMAGE), errors, strict=True):
-        run.write_score(dataset, samples.part, name, fits.keys, values.tolist())
+        run.write_score(dataset, part, name, fits.keys, values.tolist())

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from annotator.runs import FINISHED
+from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
@@ -149,6 +149,11 @@ class MainWindow(QMainWindow):
         if self._dressed:
             self._load_rest()
         self._show_state()
+        newest = next(iter(self.jobs.all), None)
+        if newest is not None and newest.run and newest.state == INTERRUPTED:
+            self.session.messages.warn(
+                f"{newest.name} was interrupted; what it saved is kept. Resume it in the jobs (J)."
+            )
 
     def _show_state(self) -> None:
         session = self.session

@@ -69,6 +69,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
+        self._project: Project | None = None
         self.problem = ""
         self.posed: tuple[tuple[Path, str], SceneMesh | str] | None = None
 
@@ -81,6 +82,7 @@ class Bodies:
         from annotator.bodies.files import load_body_model
         from annotator.bodies.posing import Poser
 
+        self._project = project
         try:
             self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
         except NeuralAnnotError as error:
@@ -95,6 +97,7 @@ class Bodies:
     def clear(self) -> None:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
+        self._project = None
         self.problem, self.posed = "", None
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
@@ -103,6 +106,11 @@ class Bodies:
 
         if fit.status != OK:
             return f"No mesh: {fit.reason or 'the fit failed'}."
+        if family not in self._posers and self._project is not None:  # of the first fit of SMPL that is looked at
+            try:
+                self.load(self._project, family)
+            except NeuralAnnotError as error:
+                return str(error)
         poser = self._posers.get(family)
         if not isinstance(poser, Poser):
             return f"The project's {family} body model is not loaded, so this fit cannot be drawn."

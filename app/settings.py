@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+
+from annotator.outside import login_name
 
 THEMES = ("system", "light", "dark")
 _RECENT = 8
@@ -38,7 +39,7 @@ class Preferences:
     @property
     def name(self) -> str:
         """The reviewer, or else the user of this machine."""
-        return self.reviewer or _user()
+        return self.reviewer or login_name()
 
     def with_recent(self, project: Path) -> Preferences:
         """The same with `project` as the newest of the recent ones."""
@@ -80,10 +81,3 @@ def save_preferences(preferences: Preferences) -> None:
         aside.replace(path)
     except OSError:
         return
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "somebody"

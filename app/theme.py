@@ -17,11 +17,12 @@ UNIT = 8
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one theme."""
+    """The colours of one theme; `canvas` lies around the photo and behind the body, and both are brighter."""
 
     dark: bool
     window: str
     surface: str
+    canvas: str
     raised: str
     line: str
     text: str
@@ -37,6 +38,7 @@ DARK = Theme(
     dark=True,
     window="#1c1d1f",
     surface="#141516",
+    canvas="#141516",
     raised="#2a2c2f",
     line="#36393d",
     text="#e6e7e8",
@@ -51,6 +53,7 @@ LIGHT = Theme(
     dark=False,
     window="#f3f4f5",
     surface="#ffffff",
+    canvas="#d9dde1",
     raised="#e6e8ea",
     line="#d3d6d9",
     text="#1d1f21",
@@ -123,7 +126,7 @@ def _palette(theme: Theme) -> QPalette:
     roles = QPalette.ColorRole
     for role, color in {
         roles.Window: theme.window,
-        roles.Base: theme.surface,
+        roles.Base: theme.canvas,
         roles.AlternateBase: theme.raised,
         roles.Button: theme.raised,
         roles.WindowText: theme.text,

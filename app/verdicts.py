@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from annotator.errors import NeuralAnnotError
@@ -57,6 +59,9 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
+        earlier = max((known.time for known in self._events if known.fit == event.fit), default=event.time)
+        if earlier >= event.time:  # a clock was set back, or a list came from a machine whose clock is ahead
+            event = replace(event, time=earlier + timedelta(microseconds=1))
         stale = self.stale
         self._opened().append(event)
         self._events.append(event)

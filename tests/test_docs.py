@@ -16,7 +16,7 @@ from rich.console import Console
 import main
 from annotator.datasets import READERS
 from annotator.exports import WRITERS
-from annotator.recipe import BodyRecipe, EftRecipe, load_recipe, shipped_recipes
+from annotator.recipe import BodyRecipe, EftRecipe, FittingRecipe, load_recipe, shipped_recipes
 from annotator.runs import Run
 from annotator.verdict import REASONS
 from app.actions import ACTIONS, HELD
@@ -222,6 +222,12 @@ def test_every_recipe_field_is_documented_with_its_default() -> None:
     documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
     assert documented == {field.name: str(field.default).lower() for field in fields(BodyRecipe)}
     assert all(len(row[2]) > 10 for row in rows)
+
+
+def test_every_field_of_the_tables_of_fitting_is_documented_with_its_default() -> None:
+    rows = table(DOCS / "guide.md", "### The tables of SMPLify-X and SMPLify")
+    documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
+    assert documented == {field.name: str(field.default).lower() for field in fields(FittingRecipe)}
 
 
 def test_every_field_of_eft_is_documented_with_its_default() -> None:

@@ -52,7 +52,9 @@ class CurvePlot(QWidget):
             symbol = {"symbol": "o", "symbolBrush": color, "symbolPen": None} if len(kept) == 1 else {"symbol": None}
             self._curves[name].setData([a for a, _ in kept], [b for _, b in kept], **symbol)
             shown += [b for _, b in kept]
-        self._plot.setLabel("left", ", ".join(curves))
+        self._plot.setTitle(", ".join(curves), color=pen.name(), size="9pt")
+        last = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
+        self._plot.setXRange(0, max(last, 1.0), padding=0.02)
         ticks = log_ticks(min(shown), max(shown)) if shown else []
         self._plot.getAxis("left").setTicks([[(math.log10(value), f"{value:.3g}") for value in ticks]])
 

@@ -27,10 +27,15 @@ def chosen_datasets(project: Project, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names) or tuple(known)
 
 
-def chosen_samples(project: Project, data: tuple[str, ...], samples: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def chosen_samples(
+    project: Project, data: tuple[str, ...], samples: str, *, need_target: bool = True
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Data sets and sample keys that a run is over; no keys where it is over all samples of those data sets.
 
     A data set of which no sample is named takes no part.
+
+    Args:
+        need_target: whether one of them must be a target set: one that learns annotates nothing else.
 
     Raises:
         RunError: a sample is unknown or not in `data`, or nothing is left to annotate.
@@ -44,7 +49,9 @@ def chosen_samples(project: Project, data: tuple[str, ...], samples: str) -> tup
         )
     chosen = tuple(name for name in datasets if not keys or name in of_keys)
     known = project.datasets()
-    if not any(known[name].role == TARGET for name in chosen):
+    if not chosen and not need_target:
+        raise RunError(f"{project.path} has no data set to annotate; import one first.")
+    if need_target and not any(known[name].role == TARGET for name in chosen):
         if keys:
             raise RunError("--samples names nobody of a target data set, so there is nothing to annotate; add some.")
         raise RunError(

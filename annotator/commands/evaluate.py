@@ -11,7 +11,7 @@ import numpy as np
 
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
-from annotator.camera import Camera, Crop, between_cameras, crop_of_box
+from annotator.camera import Camera, between_cameras, crop_of_box
 from annotator.commands.choosing import best_fits, covering_run
 from annotator.commands.table import Table, duration_text
 from annotator.errors import RunError
@@ -71,6 +71,7 @@ def evaluate(
         raise RunError(f"{truth} holds no truth (<data set>/body.arrow); give the folder that the demo wrote.")
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
     body = load_body_model(project.body_model_root("smplx"), "smplx")
+    bodies = {"smplx": body, **_other_bodies(project, runs)}
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
         samples = project.samples(dataset, "body")
@@ -79,15 +80,23 @@ def evaluate(
         if floor:
             yield Progress(f"Measuring {dataset}", message=f"Solving the mean pose for {dataset}")
             fits = mean_pose_fits(samples, floor, body)
-            results.append((yield from _measure(MEAN_POSE, dataset, fits, samples, true, body)))
+            results.append((yield from _measure(MEAN_POSE, dataset, fits, samples, true, body, body)))
         for run in runs:
             fits = best_fits(run, dataset)
             if fits is not None:
-                measured = yield from _measure(run.id, dataset, fits, samples, true, body)
+                own = bodies[fits.header.family]
+                measured = yield from _measure(run.id, dataset, fits, samples, true, own, body)
                 results.append(_with_time(measured, run))
     if json_file is not None:
         write_text(json_file, json.dumps([asdict(result) for result in results], indent=2) + "\n")
     return _table(results)
+
+
+def _other_bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:
+    """Body models of fits that are not SMPL-X's, by family."""
+    tables = [best_fits(run, dataset) for run in runs for dataset, _ in run.fitted]
+    families = {fits.header.family for fits in tables if fits is not None} - {"smplx"}
+    return {family: load_body_model(project.body_model_root(family), family) for family in families}
 
 
 def _truth(folder: Path | None, dataset: str, body: BodyModelData) -> Fits | None:
@@ -106,24 +115,25 @@ def _auxiliary_fits(project: Project, runs: Sequence[Run]) -> list[Fits]:
     names = [name for name, info in project.datasets().items() if info.role == AUXILIARY]
     for run in [*runs, *reversed(project.runs())]:
         found = [fits for name in names if (fits := run.fits(name, "body")) is not None]
-        if found:
+        if found and all(fits.header.family == "smplx" for fits in found):
             return found
     return []
 
 
 def _measure(
-    run: str, dataset: str, fits: Fits, samples: Samples, true: Fits | None, body: BodyModelData
+    run: str, dataset: str, fits: Fits, samples: Samples, true: Fits | None, own: BodyModelData, body: BodyModelData
 ) -> Generator[Progress, None, Evaluation]:
+    """Measures fits of the body model `own` against a truth of `body`."""
     rows = [row for row, key in enumerate(fits.keys) if fits.ok[row] and key in samples.index_of]
     if true is not None:
         rows = [row for row in rows if fits.keys[row] in true.index_of]
-    poser = Poser(body)
+    posers = (Poser(own), Poser(body))
     columns: list[np.ndarray] = []
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
         of_samples = np.array([samples.index_of[fits.keys[row]] for row in chunk])
         of_truth = np.array([true.index_of[fits.keys[row]] for row in chunk]) if true is not None else None
-        columns.append(_errors(poser, fits, np.array(chunk), samples, of_samples, true, of_truth))
+        columns.append(_errors(posers, fits, np.array(chunk), samples, of_samples, true, of_truth))
         yield Progress(f"Measuring {run} on {dataset}", start + len(chunk), len(rows), "people")
     errors = np.concatenate(columns, axis=1) if columns else np.full((6, 1), np.nan)
     means = [float(np.nanmean(row)) if np.isfinite(row).any() else None for row in errors]
@@ -142,7 +152,7 @@ def _measure(
 
 
 def _errors(
-    poser: Poser,
+    posers: tuple[Poser, Poser],
     fits: Fits,
     rows: np.ndarray,
     samples: Samples,
@@ -150,7 +160,12 @@ def _errors(
     true: Fits | None,
     of_truth: np.ndarray | None,
 ) -> np.ndarray:
-    """`(6, N)`: 2D in px of the crop and of the image, MPJPE, PA-MPJPE, MPVPE, PA-MPVPE; NaN without truth."""
+    """`(6, N)`: 2D in px of the crop and of the image, MPJPE, PA-MPJPE, MPVPE, PA-MPVPE; NaN without truth.
+
+    Args:
+        posers: of the fits' body model and of the truth's; vertices are compared where the two are one.
+    """
+    poser, true_poser = posers
     crop = crop_of_box(samples.boxes[of_samples], samples.sizes[of_samples], drawn=samples.box_drawn)
     camera = Camera(fits.column("focal")[rows].astype(np.float64), fits.column("princpt")[rows].astype(np.float64))
     posed = poser.pose({name: values[rows] for name, values in fits.parameters.items()})
@@ -160,43 +175,20 @@ def _errors(
     errors[0], errors[1] = error_2d(camera.project(points), samples.keypoints[of_samples][:, chosen], crop)
     if true is None or of_truth is None:
         return errors
-    truth = poser.pose({name: values[of_truth] for name, values in true.parameters.items()})
+    truth = true_poser.pose({name: values[of_truth] for name, values in true.parameters.items()})
     true_camera = Camera(
         true.column("focal")[of_truth].astype(np.float64), true.column("princpt")[of_truth].astype(np.float64)
     )
-    errors[2:] = _against_truth(
-        posed.vertices,
-        posed.points(HUMAN36M.name),
-        truth.vertices,
-        truth.points(HUMAN36M.name),
-        camera,
-        true_camera,
-        crop,
-    )
-    return errors
-
-
-def _against_truth(
-    vertices: np.ndarray,
-    joints: np.ndarray,
-    true_vertices: np.ndarray,
-    true_joints: np.ndarray,
-    camera: Camera,
-    true_camera: Camera,
-    crop: Crop,
-) -> np.ndarray:
     turn = np.swapaxes(between_cameras(true_camera, camera, crop), -1, -2)
-    vertices, joints = vertices @ turn, joints @ turn
+    joints, true_joints = posed.points(HUMAN36M.name) @ turn, truth.points(HUMAN36M.name)
     root, true_root = joints[:, 0], true_joints[:, 0]
     chosen, true_chosen = joints[:, H36M_EVALUATED], true_joints[:, H36M_EVALUATED]
-    return np.stack(
-        [
-            joint_error_mm(chosen, true_chosen, root, true_root),
-            aligned_error_mm(chosen, true_chosen),
-            joint_error_mm(vertices, true_vertices, root, true_root),
-            aligned_error_mm(vertices, true_vertices),
-        ]
-    )
+    errors[2:4] = joint_error_mm(chosen, true_chosen, root, true_root), aligned_error_mm(chosen, true_chosen)
+    if poser.body.hash == true_poser.body.hash:
+        vertices = posed.vertices @ turn
+        errors[4] = joint_error_mm(vertices, truth.vertices, root, true_root)
+        errors[5] = aligned_error_mm(vertices, truth.vertices)
+    return errors
 
 
 def _with_time(measured: Evaluation, run: Run) -> Evaluation:

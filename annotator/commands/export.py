@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from annotator.bodies.files import load_body_model
+from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.commands.choosing import best_fits, chosen_datasets, covering_run
 from annotator.commands.table import Table, sentences
 from annotator.errors import RunError
@@ -57,7 +57,7 @@ def export(
     if not any(table.rows for table in tables):
         raise RunError(f"No fit of {run.id} is left to export with --verdict {keep}; nothing was written.")
     count = yield from write(tables, out)
-    manifest = _manifest(project, run, tables, format, keep, count, left_out)
+    manifest = _manifest(run, tables, format, keep, count, left_out)
     manifest_path = out.with_name(out.name + ".manifest.json")
     write_text(manifest_path, json.dumps(manifest, indent=2) + "\n")
     notes = [f"Wrote {count:,} fits of {run.id} to {out}.", f"Its conventions are in {manifest_path}."]
@@ -65,6 +65,15 @@ def export(
     if "note" in manifest["body_model"]:
         notes.append(manifest["body_model"]["note"])
     return sentences(*notes)
+
+
+_CONVENTIONS = {
+    "smplifyx": {
+        "hand_pose": "12 coefficients of the model's hand components, without the mean (flat_hand_mean=False adds it)",
+        "camera": "pinhole, f = 5000 px at the photo's centre; x right, y down, z forward",
+    }
+}
+"""Of formats that differ from the rest."""
 
 
 def _choose(
@@ -77,11 +86,13 @@ def _choose(
         "no reviewer accepted it": 0,
     }
     tables: list[ExportTable] = []
+    bodies: dict[str, BodyModelData] = {}
     for name in targets:
         fits = best_fits(run, name)
         if fits is None:
             continue
-        present = project.samples(name, "body").index_of
+        samples = project.samples(name, "body")
+        present = samples.index_of
         rows: list[int] = []
         for row, (key, ok) in enumerate(zip(fits.keys, fits.ok, strict=True)):
             judgement = judgements.get(FitKey(run.id, key, fits.header.part))
@@ -96,15 +107,17 @@ def _choose(
                 left_out["no reviewer accepted it"] += 1
             else:
                 rows.append(row)
-        tables.append(ExportTable(name, fits, rows))
+        family = fits.header.family
+        if family not in bodies:
+            bodies[family] = load_body_model(project.body_model_root(family), family)
+        tables.append(ExportTable(name, fits, rows, samples, bodies[family]))
     return tables, left_out
 
 
 def _manifest(
-    project: Project, run: Run, tables: list[ExportTable], format: str, keep: Keep, count: int, left_out: dict[str, int]
+    run: Run, tables: list[ExportTable], format: str, keep: Keep, count: int, left_out: dict[str, int]
 ) -> dict[str, dict[str, Any]]:
-    header = tables[0].fits.header
-    body = load_body_model(project.body_model_root(header.family), header.family)
+    header, body = tables[0].fits.header, tables[0].body
     model = {"family": header.family, "name": body.name, "hash": header.body_hash}
     if body.name.startswith("open body"):
         model["note"] = (
@@ -127,6 +140,7 @@ def _manifest(
             "hand_pose": "45 axis-angle numbers without the mean (flat_hand_mean=False adds it)",
             "camera": "pinhole, full-image pixels, integer = pixel centre; x right, y down, z forward",
             "landmarks": header.landmarks,
+            **_CONVENTIONS.get(format, {}),
         },
         "recipe": {"name": run.info.recipe, "text": run.recipe_path.read_text() if run.recipe_path.exists() else ""},
     }

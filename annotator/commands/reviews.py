@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from annotator.commands.choosing import covering_run
-from annotator.commands.table import Table, sentences
+from annotator.commands.table import Table, counted, sentences
 from annotator.commands.verdict_lists import Line, read_list
 from annotator.errors import RunError
 from annotator.outside import short
@@ -38,7 +38,7 @@ def import_reviews(path: Path, file: Path) -> Table:
             events.append(_event(line, fit, file))
     if events:
         ReviewLog(project.reviews_path).append(*events)
-    return sentences(f"Took in {len(events):,} verdicts from {file}.", *fits.left_out())
+    return sentences(f"Took in {counted(len(events), 'verdict')} from {file}.", *fits.left_out())
 
 
 class _FitFinder:
@@ -73,12 +73,12 @@ class _FitFinder:
     def left_out(self) -> Iterable[str]:
         """A sentence for every kind of line that was left out."""
         if self._samples:
-            yield f"{len(self._samples):,} ids are not in the project's runs: {_some(self._samples)}."
+            yield f"Not in the project's runs: {counted(len(self._samples), 'id')}: {_some(self._samples)}."
         if self._runs:
-            yield f"{len(self._runs):,} lines name runs that the project does not have: {_some(self._runs)}."
+            yield f"Naming runs that the project does not have: {counted(len(self._runs), 'line')}: {_some(self._runs)}."
         if self._several:
             words = [f"{short(bare)} ({', '.join(samples)})" for bare, samples in self._several.items()]
-            yield f"{len(words):,} ids are in several data sets; write the whole key: {_some(words, limit=400)}."
+            yield f"In several data sets: {counted(len(words), 'id')}; write the whole key: {_some(words, limit=400)}."
 
     @cached_property
     def _default(self) -> str:

@@ -6,27 +6,27 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from annotator import ranks
-from annotator.annotators import ANNOTATORS
+from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
-from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.table import bytes_text
-from annotator.errors import RunError, UnknownNameError
+from annotator.errors import AGAIN, RecipeError, RunError, StorageError, UnknownNameError
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
+from annotator.recipe import LEARNT, FittingRecipe, Recipe, load_recipe, read_recipe
 from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
 
-_PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pyarrow")
-PARTS = ("body",)
+_PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pyarrow")
 DEVICES = ("auto", "cpu", "cuda")
 _DEFAULT = "neuralannot"
 """The annotator that learns: its `--from` is the earlier round."""
@@ -68,34 +68,33 @@ def run(path: Path, options: RunOptions) -> Work:
         make = _resumed if options.resume else _new
         current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
         work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
+        work = _resumable(work, path, current)
         yield from current.job.record(work, on_end=current.set_state) if ranks.leads() else work
+
+
+def _resumable(work: Work, path: Path, current: Run) -> Work:
+    try:
+        yield from work
+    except StorageError as error:
+        raise StorageError(str(error).replace(AGAIN, f"go on with `run {path} --resume {current.id}`")) from error
 
 
 def _new(project: Project, options: RunOptions) -> Run:
     annotator, number = options.annotator or _DEFAULT, 1 if options.round is None else options.round
     if annotator not in ANNOTATORS:
         raise UnknownNameError("annotator", annotator, ANNOTATORS)
-    if wrong := set(options.parts) - set(PARTS):
-        raise UnknownNameError("part", min(wrong), PARTS)
+    if wrong := set(options.parts) - set(PARTS_OF[annotator]):
+        raise UnknownNameError("part", min(wrong), PARTS_OF[annotator])
     if number < 1:
         raise RunError(f"There is no round {number}; the first is round 1.")
+    optimises = annotator in FAMILY_OF
+    if number > 1 and optimises:
+        raise RunError(f"{annotator} learns nothing, so it has no round {number}; leave out --round.")
     if options.source and number == 1 and annotator == _DEFAULT:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
-    if annotator == EFT and number > 1:
-        raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
-    before = network_run(project, options.source) if annotator == EFT else None
-    recipe = load_recipe(options.recipe or "paper") if before is None else eft_recipe(options.recipe, before)
-    datasets, samples = chosen_samples(project, options.data, options.samples)
-    if annotator == EFT:
-        datasets = targets_of(project, datasets)
-    if number > 1:
-        before = _before(project, annotator, number, options.source, datasets, samples)
-        _check_chain(project, before, datasets)
-    _load_body(project)
-    if annotator != EFT:
-        _check_files(recipe)
+    before, recipe, datasets, samples = _beginning(project, annotator, number, options)
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
@@ -104,16 +103,41 @@ def _new(project: Project, options: RunOptions) -> Run:
         source=before.id if before is not None else "",
         datasets=datasets,
         samples=samples,
-        parts=options.parts or recipe.parts,
-        versions={name: metadata.version(name) for name in _PACKAGES},
+        parts=options.parts or (PARTS_OF[annotator][:1] if optimises else recipe.parts),
+        versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
     made = project.new_run(info)
-    write_text(made.recipe_path, recipe.text())
-    if before is not None and annotator != EFT:
+    write_text(made.recipe_path, recipe.text(annotator))
+    if before is not None and annotator == _DEFAULT:
         judgements = ReviewLog(project.reviews_path).judgements().values()
         freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
     return made
+
+
+def _beginning(
+    project: Project, annotator: str, number: int, options: RunOptions
+) -> tuple[Run | None, Recipe, tuple[str, ...], tuple[str, ...]]:
+    """The run that this one begins from, the recipe, data sets and sample keys; checks what each annotator needs."""
+    if annotator == EFT and number > 1:
+        raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
+    before = network_run(project, options.source) if annotator == EFT else None
+    recipe = load_recipe(options.recipe or "paper") if before is None else eft_recipe(options.recipe, before)
+    optimises = annotator in FAMILY_OF
+    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
+    if optimises:
+        before = _warm_start(project, annotator, options, datasets)
+        _check_optimiser(project, annotator, recipe, options.device)
+        return before, recipe, datasets, samples
+    if annotator == EFT:
+        datasets = targets_of(project, datasets)
+    elif number > 1:
+        before = _before(project, annotator, number, options.source, datasets, samples)
+        _check_chain(project, before, datasets)
+    _load_body(project)
+    if annotator != EFT:
+        _check_files(recipe)
+    return before, recipe, datasets, samples
 
 
 def _resumed(project: Project, options: RunOptions) -> Run:
@@ -126,6 +150,8 @@ def _resumed(project: Project, options: RunOptions) -> Run:
         found = unfinished[0]
     if found.state == FINISHED:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
+    if "added" in found.info.options:
+        raise RunError(f"The run {found.id} was added from a folder, not made here; remove it and add that again.")
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
@@ -147,9 +173,8 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--parts {','.join(info.parts)}"
     if options.data and set(options.data) != set(info.datasets):
         yield f"--data {','.join(info.datasets)}"
-    table = "eft" if info.annotator == EFT else "body"
-    stored = _stored_recipe(found)
-    if options.recipe is not None and getattr(load_recipe(options.recipe), table) != getattr(stored, table):
+    table = info.annotator
+    if options.recipe is not None and load_recipe(options.recipe).table(table) != _stored_recipe(found).table(table):
         yield f"the recipe {info.recipe} as it was then"
     if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
         yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
@@ -214,8 +239,51 @@ def _chain(project: Project, source: str) -> Run | None:
     return first
 
 
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # numba may be absent
+            found[name] = metadata.version(name)
+    return found
+
+
+def _warm_start(project: Project, annotator: str, options: RunOptions, datasets: tuple[str, ...]) -> Run | None:
+    """The run whose fits are the starts, if one is named."""
+    if not options.source:
+        return None
+    found = project.run(options.source)
+    if found.state != FINISHED:
+        raise RunError(f"{annotator} cannot start from {found.id}: it is {found.state}; resume it first.")
+    tables = [fits for name in datasets if (fits := best_fits(found, name)) is not None]
+    if not tables:
+        raise RunError(f"{annotator} cannot start from {found.id}: it has no fits of {', '.join(datasets)}.")
+    if wrong := [fits.header.family for fits in tables if fits.header.family not in FAMILY_OF.values()]:
+        raise RunError(f"{annotator} cannot start from {found.id}: its fits are of {wrong[0].upper()}, not of bodies.")
+    own = load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
+    if any(fits.header.family == own.family and fits.header.body_hash != own.hash for fits in tables):
+        raise RunError(
+            f"{annotator} cannot start from {found.id}: its fits belong to another {own.family} body model than the "
+            "project's; relink the files they belong to, or leave out --from."
+        )
+    return found
+
+
+def _check_optimiser(project: Project, annotator: str, recipe: Recipe, device: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
+    from annotator.annotators.smplifyx import prior_of
+
+    table = recipe.table(annotator)
+    assert isinstance(table, FittingRecipe)
+    load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
+    prior_of(project, annotator, table)
+
+
 def _check_files(recipe: Recipe) -> None:
     from annotator.backbone import starting_weights
+
+    if "body" not in recipe.tables:
+        raise RecipeError(f"The recipe {recipe.name} has no table [body]; add one, empty for the paper's settings.")
 
     starting_weights(recipe.body.backbone, recipe.body.weights)
     if recipe.body.prior != LEARNT:
@@ -232,6 +300,9 @@ def _work(project: Project, current: Run, device: str) -> Work:
     if ranks.leads():
         current.set_state(RUNNING)
     _tune_allocator()
+    if current.info.annotator in FAMILY_OF:
+        yield from _optimise(project, current)
+        return
     import torch
 
     from annotator.procedure import Procedure
@@ -264,6 +335,27 @@ def _work(project: Project, current: Run, device: str) -> Work:
     yield from ranks.leader_only(_trimmed(project))
     yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
     yield from ranks.leader_only(_trimmed(project))
+
+
+def _optimise(project: Project, current: Run) -> Work:
+    from annotator.annotators.smplifyx import Optimisation
+
+    info = current.info
+    table = _stored_recipe(current).table(info.annotator)
+    assert isinstance(table, FittingRecipe)
+    if ranks.leads():
+        machine = {**info.machine, "device": "cpu", "processes": str(ranks.count())}
+        current.write_info(replace(info, machine=machine))
+    yield from Optimisation(
+        project=project,
+        run=current,
+        annotator=info.annotator,
+        recipe=table,
+        parts=info.parts,
+        data=info.datasets,
+        keys=frozenset(info.samples),
+        source=project.run(info.source) if info.source else None,
+    ).fit()
 
 
 def _trimmed(project: Project) -> Work:

@@ -35,7 +35,7 @@ def network_run(project: Project, source: str) -> Run:
 def eft_recipe(name: str | None, source: Run) -> Recipe:
     """The [eft] table of the recipe named, with the [body] that the network was trained with."""
     chosen, trained = load_recipe(name or "paper"), read_recipe(source.recipe_path, source.info.recipe)
-    return Recipe(chosen.name, trained.body, chosen.eft)
+    return Recipe(chosen.name, trained.body, eft=chosen.eft)
 
 
 def targets_of(project: Project, datasets: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from annotator.commands.table import Table, bytes_text, duration_text, sentences
 from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
-from annotator.runs import Run
+from annotator.runs import INTERRUPTED, Run
 
 DAMAGED = "damaged"
 """What stands in the column of states for a run or job whose files cannot be read."""
@@ -28,6 +28,7 @@ def list_runs(path: Path) -> Table:
     rows += [(run.id, "", "", "", DAMAGED, "", "") for run, _ in damaged]
     columns = ("run", "annotator", "round", "recipe", "state", "fits", "created (UTC)")
     notes = [] if rows else ["No runs yet; start one with `run`."]
+    notes += [_how_to_resume(path, run) for run in project.runs() if run.state == INTERRUPTED]
     return Table("", columns, tuple(rows), (*notes, *(why for _, why in damaged)))
 
 
@@ -90,8 +91,13 @@ def list_jobs(path: Path) -> Table:
         except ProjectError as error:
             rows.append((job.path.name, DAMAGED, "", "", ""))
             notes.append(str(error))
+    notes += [_how_to_resume(path, run) for run in project.runs() if run.state == INTERRUPTED]
     columns = ("job", "state", "stage", "done", "last word")
     return Table("", columns, tuple(rows), tuple(notes if rows else ["No jobs yet."]))
+
+
+def _how_to_resume(path: Path, run: Run) -> str:
+    return f"{run.id} was interrupted; what it saved is kept: go on with `run {path} --resume {run.id}`."
 
 
 def _job_row(job: JobFolder) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from annotator.progress import duration_text
 
-__all__ = ["Table", "bytes_text", "duration_text", "sentences"]
+__all__ = ["Table", "bytes_text", "counted", "duration_text", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def sentences(*notes: str) -> Table:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     first = cells[0].ljust(widths[0])
     return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]).rstrip()
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 verdict`, `2 verdicts`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def bytes_text(count: int) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from annotator.errors import UnknownNameError
 from annotator.exports.neuralannot import write_neuralannot
+from annotator.exports.smplifyx import write_smplifyx
 from annotator.exports.writing import Writer
 
-WRITERS: dict[str, Writer] = {"neuralannot": write_neuralannot}
+WRITERS: dict[str, Writer] = {"neuralannot": write_neuralannot, "smplifyx": write_smplifyx}
 
 
 def writer_of(name: str) -> Writer:

@@ -9,18 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from annotator.bodies.files import BodyModelData
 from annotator.errors import storage
 from annotator.fit import Fits
 from annotator.progress import Progress
+from annotator.sample import Samples
 
 
 @dataclass(frozen=True)
 class ExportTable:
-    """Fits of one data set that go into an export, and which rows of them."""
+    """Fits of one data set that go into an export, and which rows of them.
+
+    Attributes:
+        samples: of the data set. body: the model of the fits' family.
+    """
 
     dataset: str
     fits: Fits
     rows: list[int]
+    samples: Samples
+    body: BodyModelData
 
 
 Writer = Callable[[list[ExportTable], Path], Generator[Progress, None, int]]

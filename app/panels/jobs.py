@@ -29,6 +29,8 @@ _KEPT_LINES = 400
 
 def progress_text(job: Job) -> str:
     """One line: how far, how quick, how long still."""
+    if job.state == INTERRUPTED:
+        return f"Interrupted; what it saved is kept. {'Resume goes on from there.' if job.run else 'Start it again.'}"
     if job.state != RUNNING:
         return job.message or job.state.capitalize() + "."
     text = f"{job.stage}" if job.stage else "Starting"
@@ -127,7 +129,7 @@ class JobsPanel(QWidget):
                 self._plot.setAccessibleName("Loss")
                 self._right.addWidget(self._plot, 1)
             stage, curve = list(job.curves.items())[-1]
-            self._plot.show_curves({f"loss, {stage.lower()}": curve}, theme.current().accent)
+            self._plot.show_curves({stage: curve}, theme.current().accent)
         if self._plot is not None:
             self._plot.setVisible(bool(job.curves))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from annotator.commands.projects import new, relink
+from annotator.commands.runs import list_jobs, list_runs
 from annotator.datasetfolder import DatasetInfo
 from annotator.errors import NeuralAnnotError, ProjectError, RunError, StorageError, storage
 from annotator.fit import FitHeader, Fits
@@ -158,6 +159,12 @@ def test_running_without_a_worker_is_interrupted(desk_project: Path) -> None:
     assert run.state == INTERRUPTED
     with run.job.working():
         assert run.state == RUNNING
+
+
+def test_an_interrupted_run_is_listed_with_the_line_that_resumes_it(desk_project: Path) -> None:
+    Project.open(desk_project).run("neuralannot-r1").set_state(RUNNING)
+    for table in (list_runs(desk_project), list_jobs(desk_project)):
+        assert any(f"`run {desk_project} --resume neuralannot-r1`" in note for note in table.notes)
 
 
 def test_a_half_written_shard_is_not_seen(desk_project: Path) -> None:

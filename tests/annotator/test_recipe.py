@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from annotator.errors import RecipeError
-from annotator.recipe import BodyRecipe, load_recipe, parse_recipe, shipped_recipes
+from annotator.recipe import BodyRecipe, FittingRecipe, load_recipe, parse_recipe, shipped_recipes
 
 
 def test_shipped_recipes_load_and_paper_is_the_papers() -> None:
@@ -55,3 +55,36 @@ def test_a_missing_recipe_lists_those_that_ship() -> None:
 
 def test_whole_numbers_may_stand_for_numbers() -> None:
     assert parse_recipe({"body": {"learning_rate": 1}}, "mine").body == BodyRecipe(learning_rate=1.0)
+
+
+@pytest.mark.parametrize("annotator", ["smplifyx", "smplify"])
+def test_the_table_of_an_annotator_that_optimises_is_read_and_written_out_alone(annotator: str, tmp_path: Path) -> None:
+    recipe = parse_recipe({annotator: {"orientations": 1, "focal": 1200}}, "mine")
+    assert recipe.tables == (annotator,)
+    assert recipe.table(annotator) == FittingRecipe(orientations=1, focal=1200.0)
+    assert recipe.table("neuralannot") == BodyRecipe()
+    (tmp_path / "r.toml").write_text(recipe.text(annotator))
+    assert load_recipe(str(tmp_path / "r.toml")) == recipe
+    assert "backbone" not in recipe.text(annotator)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"orientation": 1}, r"\[smplifyx\] has no field 'orientation'; did you mean 'orientations'"),
+        ({"robust_3d": "huber"}, r"\[smplifyx\] robust_3d = 'huber' is unknown; choose one of geman_mcclure, l1"),
+        ({"orientations": 9}, "at most 8"),
+        ({"shard": 0}, "greater than 0"),
+        ({"focal": float("nan")}, "greater than 0"),
+        ({"priors_3d": -0.1}, "0 or more"),
+        ({"known_camera": 1}, "true or false"),
+    ],
+)
+def test_a_wrong_field_of_fitting_says_what_it_should_be(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        parse_recipe({"smplifyx": table}, "mine")
+
+
+def test_a_table_that_is_none_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"write \[smplify\]"):
+        parse_recipe({"body": {}, "smplify": 3}, "mine")

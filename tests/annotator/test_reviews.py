@@ -22,6 +22,15 @@ def test_a_verdict_is_on_disk_at_once_and_back_after_reopening(tmp_path: Path) -
     assert (found.verdict, found.reasons, found.reviewer) == (Verdict.REJECT, ("depth", "hands"), "ann")
 
 
+@pytest.mark.parametrize("name", ["a%20b", "a?b=1", "a#b", "file:a", "a b"])
+def test_the_log_lies_where_it_is_said_to_lie_whatever_the_folder_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    ReviewLog(tmp_path / name / "r.sqlite").append(verdict("reject"))
+    assert [path.relative_to(tmp_path) for path in tmp_path.rglob("*.sqlite")] == [Path(name, "r.sqlite")]
+    assert FIT in ReviewLog(tmp_path / name / "r.sqlite").judgements()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_the_newest_verdict_counts_whoever_gave_it() -> None:
     events = [verdict("accept"), verdict("reject", reviewer="bob"), verdict("accept", OTHER)]
     assert {fit: j.verdict for fit, j in in_force(events).items()} == {FIT: Verdict.REJECT, OTHER: Verdict.ACCEPT}

@@ -36,14 +36,14 @@ def test_an_id_that_several_data_sets_have_is_named_and_not_guessed(desk_project
     rows = [{"sample": name, "verdict": "reject"} for name in (100, "zoo/101", "wild/102", "100")]
     said = take_in(desk_project, tmp_path, rows)
     assert "Took in 2 verdicts" in said
-    assert "1 ids are in several data sets; write the whole key: 100 (wild/100, zoo/100)." in said
+    assert "In several data sets: 1 id; write the whole key: 100 (wild/100, zoo/100)." in said
     assert verdicts(desk_project) == {"zoo/101": "reject", "wild/102": "reject"}
 
 
 def test_an_id_of_two_data_sets_of_which_the_run_has_one_is_clear(desk_project: Path, tmp_path: Path) -> None:
     twin(desk_project)
     said = take_in(desk_project, tmp_path, [{"sample": 100, "verdict": "accept", "run": "smplifyx-r1"}])
-    assert "Took in 1 verdicts" in said
+    assert "Took in 1 verdict" in said
     assert verdicts(desk_project) == {"wild/100": "accept"}
 
 
@@ -51,8 +51,8 @@ def test_an_id_of_two_data_sets_of_which_the_run_has_one_is_clear(desk_project: 
 def test_a_run_that_is_not_there_is_counted_and_named(desk_project: Path, tmp_path: Path, run: str) -> None:
     rows = [{"sample": "wild/100", "verdict": "reject", "run": run}, {"sample": "wild/101", "verdict": "accept"}]
     said = take_in(desk_project, tmp_path, rows)
-    assert "Took in 1 verdicts" in said
-    assert "1 lines name runs that the project does not have: " in said
+    assert "Took in 1 verdict" in said
+    assert "Naming runs that the project does not have: 1 line: " in said
     assert run[:20].split("\0", maxsplit=1)[0] in said
     assert len(said) < 400
     assert verdicts(desk_project) == {"wild/101": "accept"}
@@ -153,7 +153,7 @@ def test_what_cannot_be_understood_is_one_sentence_and_nothing_is_taken_in(
 def test_an_id_of_five_megabytes_is_named_by_its_beginning(desk_project: Path, tmp_path: Path, name: str) -> None:
     huge = "x" * 5_000_000
     said = take_in(desk_project, tmp_path, f"wild/100\n{huge}\n" if name == "l.txt" else ["wild/100", huge], name)
-    assert "Took in 1 verdicts" in said
+    assert "Took in 1 verdict" in said
     assert "(5,000,000 letters)" in said
     assert len(said) < 400
 

@@ -101,6 +101,9 @@ def test_a_worker_killed_while_the_window_was_closed_is_shown_as_interrupted_and
     desk.open(desk_project)  # a window comes back
     job = next(job for job in desk.window.jobs.all if job.name == "slow-r1")
     assert job.state == INTERRUPTED
+    told = "slow-r1 was interrupted; what it saved is kept. Resume it in the jobs (J)."
+    assert desk.window.status._message.text() == told
+    assert "Resume goes on from there." in progress_text(job)
     desk.press(Key.Key_J)
     panel = desk.window.jobs_panel
     texts = [panel._list.item(row).text() for row in range(panel._list.count())]

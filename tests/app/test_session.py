@@ -1,6 +1,7 @@
 """The session without a window: lists, orders, the project's lock, and what it keeps."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,21 @@ def test_undo_knows_verdicts_that_were_imported_meanwhile(session: Session, desk
     session.redo()
     assert session.judgements[fit].verdict is Verdict.REJECT
     assert session.shelf.verdicts[8] == 2
+
+
+def test_a_verdict_counts_although_an_earlier_one_bears_a_later_time(session: Session, desk_project: Path) -> None:
+    from annotator.verdict import EventKind, ReviewEvent
+
+    fit = session.fit_key
+    assert fit is not None
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    log = ReviewLog(desk_project / "reviews.sqlite")
+    log.append(ReviewEvent(EventKind.VERDICT, fit, value="reject", reviewer="another", time=tomorrow))
+    log.close()
+    session.load_reviews()
+    session.judge(Verdict.ACCEPT)
+    assert session.judgements[fit].verdict is Verdict.ACCEPT
+    assert ReviewLog(desk_project / "reviews.sqlite").judgements()[fit].verdict is Verdict.ACCEPT
 
 
 def test_rows_find_their_fits_and_scores_by_key_in_any_order(session: Session, desk_project: Path) -> None:

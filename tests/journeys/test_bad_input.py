@@ -169,11 +169,22 @@ def test_a_mistake_is_one_sentence(saved: Path, tmp_path: Path, words: tuple[str
 
 
 @pytest.mark.parametrize(
-    "words",
-    [("run",), ("relink", "P", "wild"), ("export", "P", "neuralannot", "o", "--verdict", "good"), ("jobs", "--x")],
+    ("words", "said"),
+    [
+        (("run",), "requires an argument"),
+        (("relink", "P", "wild"), "'wild' should have the form NAME=PATH"),
+        (
+            ("export", "P", "neuralannot", "o", "--verdict", "good"),
+            "--verdict should be one of not-rejected, accepted, all",
+        ),
+        (("jobs", "--x"), "--x"),
+        (("runs",), "remove"),
+        (("runs", "sizes"), "There is no command 'runs sizes'"),
+    ],
 )
-def test_wrong_usage_ends_with_2(words: tuple[str, ...]) -> None:
+def test_wrong_usage_says_what_is_wrong_and_ends_with_2(words: tuple[str, ...], said: str) -> None:
     done = run_main(*words, code=2)
+    assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

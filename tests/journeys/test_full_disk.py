@@ -55,6 +55,7 @@ def test_every_command_that_writes_says_that_the_disk_is_full_and_what_was_saved
     assert full in refused("import", project, "coco-wholebody", crowd, "--images", images, "--name", "more")
     assert full in refused("export", project, "neuralannot", project / "out.json")
     assert full in refused("run", project, "--recipe", quick_recipe(tmp_path))
+    assert [run.id for run, _ in Project.open(project).damaged_runs()] == []  # the run left nothing either
     assert full in refused("new", disk / "another")
     assert not (disk / "another").exists()  # nothing half-made stays
     (tmp_path / "list.csv").write_text("sample,verdict,note\n" + f"wild/101,reject,{'x' * 40_000}\n")
@@ -79,6 +80,7 @@ def test_a_run_that_fills_the_disk_ends_with_a_sentence_and_resumes_when_there_i
     ballast = fill(disk, leave=12_000_000)  # room for crops and prior, not for a checkpoint of 140 MB
     said = refused("run", project, "--recipe", quick_recipe(tmp_path), "--device", "cpu")
     assert "the disk is full" in said
+    assert f"go on with `run {project} --resume neuralannot-r1-2`" in said
     run = Project.open(project).run("neuralannot-r1-2")
     assert run.state != FINISHED
     assert not [path for path in run.path.rglob(".*") if path.is_file()]  # no half-written file stays

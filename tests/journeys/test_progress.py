@@ -32,7 +32,7 @@ LIGHT: tuple[tuple[tuple[str, ...], str], ...] = (
     (("runs", "size", "{project}"), "neuralannot-r1"),
     (("runs", "remove", "{project}", "smplifyx-r1"), "Removed smplifyx-r1"),
     (("jobs", "{project}"), "neuralannot-r1"),
-    (("reviews", "import", "{project}", "{tmp}/list.txt"), "Took in 1 verdicts"),
+    (("reviews", "import", "{project}", "{tmp}/list.txt"), "Took in 1 verdict"),
     (("reviews", "summary", "{project}"), "No verdicts yet"),
     (("bodies", "path"), "open_body"),
     (("evaluate", "{project}"), "2D px of 256"),

@@ -83,7 +83,7 @@ def test_the_next_round_learns_from_the_verdicts_that_were_in_force_at_its_start
     )
     done = run_main("reviews", "import", project, verdicts)
     assert "Took in 3 verdicts" in done.stdout
-    assert "1 ids are not in the project's runs: 999999." in done.stdout
+    assert "Not in the project's runs: 1 id: 999999." in done.stdout
     assert "Reasons of rejection: depth 1." in run_main("reviews", "summary", project).stdout
 
     recipe = undisturbed / "quick.toml"

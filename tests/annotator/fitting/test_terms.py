@@ -1,0 +1,169 @@
+"""Every term of the objective against numbers worked out by hand."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from annotator.bodies.files import BodyModelData
+from annotator.fitting.objective import (
+    Decoder,
+    Objective,
+    Variables,
+    bending_term,
+    geman_mcclure,
+    points_term,
+    project,
+    weighted_square,
+)
+from annotator.fitting.parameters import Parameters
+from annotator.fitting.problem import L1
+from annotator.fitting.stages import SCHEDULES, WHOLE_BODY, Stage
+from annotator.prior import GaussianMixture, PosePrior
+from tests.support.fitting import problem_of
+
+LAST = WHOLE_BODY[-1]
+NOTHING = Stage(0.0, 0.0, 0.0, 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
+NAMES = ("nose", "left_hand_index1", "right_face30")
+"""One point of the body, one of a hand, one of the face."""
+
+
+class Given(nn.Module):
+    """Points that do not depend on the parameters."""
+
+    def __init__(self, points: Tensor) -> None:
+        super().__init__()
+        self.points = points
+
+    def forward(self, parameters: Variables) -> Tensor:
+        return self.points
+
+
+def one(body: BodyModelData, prior: PosePrior | None, away: float = 3.0) -> tuple[Objective, dict[str, Tensor]]:
+    """One person whose points lie `away` px to the right of where they were seen, and zeros for parameters."""
+    points = torch.tensor([[[0.0, 0.0, 10.0]] * 3], dtype=torch.float64)
+    target = np.tile([500.0 - away, 500.0], (1, 3, 1))
+    problem = problem_of(body, NAMES, target, data_weight=np.array([2.0]), anchors=(0,))
+    objective = Objective(problem, Given(points), Decoder(body, prior)).double()
+    zeros = Parameters.zeros(1, "smplx", latent=prior is not None)
+    return objective, {name: torch.tensor(values) for name, values in zeros.items().items()}
+
+
+def test_the_robust_function_is_square_near_zero_half_at_rho_and_never_above_rho_squared() -> None:
+    values = geman_mcclure(torch.tensor([1e-3, 100.0, 1e6], dtype=torch.float64), 100.0)
+    assert values.tolist() == pytest.approx([1e-6, 5000.0, 10000.0], rel=1e-6)
+
+
+def test_points_count_by_the_square_of_weight_and_data_weight() -> None:
+    residual = torch.tensor([[[3.0, 4.0], [100.0, 0.0]]], dtype=torch.float64)
+    weight = torch.tensor([[1.0, 0.5]], dtype=torch.float64)
+    value = points_term(residual, weight, torch.tensor([10.0]), robust="geman_mcclure", rho=100.0)
+    by_hand = 100.0 * (1e4 * 9 / (9 + 1e4) + 1e4 * 16 / (16 + 1e4) + 0.25 * 5000.0)
+    assert value.item() == pytest.approx(by_hand)
+    plain = points_term(residual, weight, torch.tensor([10.0]), robust=L1, rho=100.0)
+    assert plain.item() == pytest.approx(100.0 * (7.0 + 0.25 * 100.0))
+
+
+def test_a_point_without_weight_may_be_no_number() -> None:
+    residual = torch.tensor([[[math.nan, 1.0], [2.0, 0.0]]])
+    value = points_term(residual, torch.tensor([[0.0, 1.0]]), torch.ones(1), robust=L1, rho=1.0)
+    assert value.item() == pytest.approx(2.0)
+
+
+def test_elbows_and_knees_pay_for_bending_the_wrong_way() -> None:
+    pose = torch.zeros(2, 63, dtype=torch.float64)
+    pose[1, 52], pose[1, 55], pose[1, 9], pose[1, 12] = 0.3, 0.2, 0.5, -0.1
+    straight, bent = bending_term(pose).tolist()
+    assert straight == 4.0
+    assert bent == pytest.approx(math.exp(0.6) + math.exp(-0.4) + math.exp(-1.0) + math.exp(0.2))
+
+
+def test_weights_of_the_jaw_stand_inside_the_square() -> None:
+    assert weighted_square(torch.tensor([[1.0, 2.0, 3.0]]), (2.0, 1.0, 0.5)).item() == pytest.approx(4 + 4 + 2.25)
+
+
+def test_a_pinhole_with_two_focal_lengths() -> None:
+    pixels = project(torch.tensor([[[1.0, 2.0, 4.0]]]), torch.tensor([[100.0, 200.0]]), torch.tensor([[7.0, 9.0]]))
+    assert pixels.tolist() == [[[32.0, 109.0]]]
+
+
+def test_hands_and_face_weigh_as_the_stage_says(body: BodyModelData) -> None:
+    objective, zeros = one(body, None)
+    each = 4.0 * 1e4 * 9 / (9 + 1e4)
+    found = [objective.terms(zeros, stage)["points"].item() for stage in WHOLE_BODY]
+    assert found == pytest.approx([each, each, each, each * 1.01, each * 9.0])
+
+
+def test_every_prior_is_its_weight_squared_times_the_squared_length(body: BodyModelData, vposer: PosePrior) -> None:
+    objective, values = one(body, vposer, away=0.0)
+    for name in ("latent", "betas", "expression", "jaw_pose", "left_hand_pose", "leye_pose"):
+        values[name][0, 1] = 2.0
+    terms = {name: value.item() for name, value in objective.terms(values, LAST).items()}
+    basis = body.hand_components["left"][1]
+    assert terms["points"] == 0.0
+    assert terms["body_prior"] == pytest.approx(4.78**2 * 4)
+    assert terms["shape"] == terms["expression"] == pytest.approx(25.0 * 4)
+    assert terms["jaw"] == pytest.approx(478.0**2 * 4)
+    assert terms["left_hand"] == pytest.approx(4.78**2 * 4 * float(basis @ basis), rel=1e-6)
+    assert terms["right_hand"] == 0.0
+    pose = objective.decoder(values)["body_pose"]
+    assert terms["bending"] == pytest.approx(3.17 * 4.78 * bending_term(pose).item())
+    assert sum(terms.values()) == pytest.approx(objective(values, LAST).item())
+
+
+def test_without_a_prior_the_pose_itself_is_squared(body: BodyModelData) -> None:
+    objective, values = one(body, None)
+    values["body_pose"][0, :2] = torch.tensor([0.3, 0.4])
+    assert objective.terms(values, LAST)["body_prior"].item() == pytest.approx(4.78**2 * 0.25)
+
+
+def test_the_mixture_is_half_the_nearest_mahalanobis_distance_and_its_constant(
+    smpl: BodyModelData, gmm: GaussianMixture
+) -> None:
+    points = torch.zeros(1, 1, 3, dtype=torch.float64) + 1
+    problem = problem_of(smpl, ("nose",), np.zeros((1, 1, 2)), anchors=(0,))
+    objective = Objective(problem, Given(points), Decoder(smpl, gmm)).double()
+    values = {name: torch.tensor(v) for name, v in Parameters.zeros(1, "smpl").items().items()}
+    whitening = gmm.whitening.double()
+    for k in range(len(whitening)):
+        values["body_pose"] = gmm.means[k : k + 1].double() + 0.01
+        away = values["body_pose"] - gmm.means.double()
+        squared = torch.einsum("kd,kde->ke", away, whitening).square().sum(dim=1)
+        energies = (0.5 * squared + gmm.constants.double()).tolist()
+        found = objective.terms(values, SCHEDULES["smpl"][-1])["body_prior"].item()
+        assert found == pytest.approx(4.78**2 * min(energies), rel=1e-6)
+
+
+def test_the_camera_squares_its_anchors_and_holds_the_depth(body: BodyModelData) -> None:
+    objective, values = one(body, None, away=300.0)
+    values["transl"][0, 2] = 1.5
+    # the anchor alone is fewer than three points, so all of the first group count: the nose
+    assert objective.camera(values, torch.tensor([1.0])).item() == pytest.approx(4 * 300.0**2 + (100.0 * 0.5) ** 2)
+
+
+def test_a_weight_of_zero_leaves_its_term_out(body: BodyModelData, vposer: PosePrior) -> None:
+    objective, values = one(body, vposer)
+    values = {name: tensor + 0.1 for name, tensor in values.items()}
+    terms = objective.terms(values, NOTHING)
+    assert {name for name, value in terms.items() if value.item() != 0.0} == {"points"}
+    alone = objective.terms(values, replace(NOTHING, shape=2.0))
+    assert {name for name, value in alone.items() if value.item() != 0.0} == {"points", "shape"}
+
+
+def test_the_schedule_is_the_published_one() -> None:
+    assert [stage.body_prior for stage in WHOLE_BODY] == [404.0, 404.0, 57.4, 4.78, 4.78]
+    assert [stage.shape for stage in WHOLE_BODY] == [100.0, 50.0, 10.0, 5.0, 5.0]
+    assert [(stage.hand_points, stage.face_points) for stage in WHOLE_BODY[2:]] == [(0, 0), (0.1, 0), (2, 2)]
+    assert [stage.jaw[0] for stage in WHOLE_BODY] == [4040.0, 4040.0, 574.0, 47.8, 47.8]
+    assert len(SCHEDULES["mano_right"]) == len(SCHEDULES["flame"]) == 3
+    assert {stage.hand_points for stage in SCHEDULES["mano_left"]} == {1.0}
+    assert {stage.face_points for stage in SCHEDULES["flame"]} == {1.0}
+
+
+def test_priors_are_weakened_together_and_points_are_not() -> None:
+    weak = LAST.with_priors(0.1)
+    assert (weak.body_prior, weak.shape, weak.jaw[1]) == pytest.approx((0.478, 0.5, 47.8))
+    assert (weak.hand_points, weak.face_points) == (2.0, 2.0)

@@ -1,0 +1,125 @@
+"""Hands, faces, SMPL and 3D joints: known truth is found. Whole bodies in 2D are in test_batched.py."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from annotator.bodies.files import BodyModelData
+from annotator.fitting.batched import SETTINGS, fit
+from annotator.fitting.evaluate import objective_of, to_tensors
+from annotator.fitting.objective import BodyPrior, project
+from annotator.fitting.parameters import Parameters
+from annotator.fitting.people import BODY25
+from annotator.fitting.problem import Problem
+from annotator.fitting.result import CONVERGED, EXHAUSTED
+from annotator.fitting.stages import FACE, HAND, SMPL, WHOLE_BODY
+from annotator.prior import GaussianMixture, PosePrior
+from annotator.rotations import matrix_to_axis_angle
+from annotator.skeleton import HUMAN36M
+from annotator.synthetic import sample_betas
+from tests.support.fitting import (
+    face_problem,
+    hand_problem,
+    posed_by,
+    problem_of,
+    seen,
+    whole_problem,
+    whole_truth,
+)
+
+
+def errors(parameters: Parameters, problem: Problem, body: BodyModelData, prior: BodyPrior) -> np.ndarray:
+    """`(N, K)` px, or mm in 3D, from where the points were seen."""
+    objective = objective_of(problem, body, prior)
+    with torch.no_grad():
+        points = objective.place(objective.decoder(to_tensors(parameters)))
+        if problem.in_3d:
+            return 1000 * (points - objective.joints).norm(dim=-1).numpy()
+        return (project(points, objective.focal, objective.center) - objective.pixels).norm(dim=-1).numpy()
+
+
+def test_hands_from_21_points(hand: BodyModelData) -> None:
+    problem = hand_problem(hand, 32)
+    found = fit(problem, hand, None, HAND)
+    away = errors(found.parameters, problem, hand, None)
+    assert np.median(away) < 2.0
+    assert (np.median(away, axis=1) > 5.0).mean() <= 0.1  # wrong sides of the two that look alike
+    assert set(found.stop) <= {CONVERGED, EXHAUSTED}
+    assert list(found.terms) == ["points", "body_prior", "bending", "shape", "expression", "hand"]
+
+
+def test_faces_from_68_landmarks(face: BodyModelData) -> None:
+    problem = face_problem(face, 32)
+    found = fit(problem, face, None, FACE)
+    away = errors(found.parameters, problem, face, None)
+    assert np.median(away) < 2.0
+    assert np.median(away, axis=1).max() < 4.0
+
+
+def test_smpl_with_the_mixture(smpl: BodyModelData, body: BodyModelData, gmm: GaussianMixture) -> None:
+    """Of another body's people: shapes differ, so the points are not met exactly."""
+    truth = {name: values for name, values in whole_truth(body, 8).items() if name in ("global_orient", "transl")}
+    pose = whole_truth(body, 8)["body_pose"]
+    truth |= {"body_pose": np.pad(pose, ((0, 0), (0, 6))), "betas": sample_betas(np.random.default_rng(1), 8)}
+    empty = problem_of(smpl, BODY25, np.zeros((1, len(BODY25), 2)))
+    posed = posed_by(smpl, truth)
+    problem = problem_of(smpl, BODY25, seen(empty.point_map(smpl).apply(posed.joints, posed.vertices)))
+    found = fit(problem, smpl, gmm, SMPL)
+    assert np.median(errors(found.parameters, problem, smpl, gmm)) < 3.0
+
+
+def people_in_3d(body: BodyModelData, vposer: PosePrior, count: int) -> Problem:
+    """The 17 Human3.6M points of people whose pose the latent space has."""
+    rng = np.random.default_rng(2)
+    latent = torch.as_tensor(rng.normal(size=(count, 32)), dtype=torch.float32)
+    with torch.no_grad():
+        pose = matrix_to_axis_angle(vposer.decode(latent)).flatten(1).numpy()
+    truth = {
+        "body_pose": pose,
+        "global_orient": Rotation.random(count, random_state=3).as_rotvec(),
+        "betas": np.clip(rng.normal(size=(count, 10)), -2, 2),
+        "transl": rng.normal(size=(count, 3)) + [0, 0, 4],
+    }
+    joints = posed_by(body, truth).points(HUMAN36M.name).astype(np.float64)
+    weight = np.full(count, 1e3)
+    return problem_of(body, HUMAN36M.points, joints, skeleton=HUMAN36M.name, data_weight=weight, rho=0.15)
+
+
+def test_3d_joints_with_published_and_with_weak_priors(body: BodyModelData, vposer: PosePrior) -> None:
+    problem = people_in_3d(body, vposer, 32)
+    published = errors(fit(problem, body, vposer, WHOLE_BODY).parameters, problem, body, vposer)
+    assert np.median(published) < 3.0
+    assert (published.mean(axis=1) > 20.0).mean() <= 0.05
+    weak = (*WHOLE_BODY[:-1], WHOLE_BODY[-1].with_priors(0.01))
+    assert np.median(errors(fit(problem, body, vposer, weak).parameters, problem, body, vposer)) < 1.0
+
+
+def test_a_missing_3d_joint_pulls_at_nothing(body: BodyModelData, vposer: PosePrior) -> None:
+    problem = people_in_3d(body, vposer, 4)
+    assert problem.joints is not None
+    joints, confidence = problem.joints.copy(), problem.confidence.copy()
+    joints[:, 16] = 50.0
+    confidence[:, 16] = 0
+    spoilt = replace(problem, joints=joints, confidence=confidence, seen=confidence > 0)
+    other = replace(spoilt, joints=np.where(confidence[..., None] > 0, joints, 0.0))
+    first, second = (fit(one, body, vposer, WHOLE_BODY) for one in (spoilt, other))
+    assert np.array_equal(first.objective, second.objective)
+    assert np.isfinite(first.objective).all()
+
+
+def test_missing_torso_points_do_not_pull_the_start_to_the_corner(body: BodyModelData, vposer: PosePrior) -> None:
+    whole = whole_problem(body, 6)
+    gone = np.isin(whole.names, ("left_hip", "right_hip", "mid_hip", "left_shoulder"))
+    pixels = np.where(gone[None, :, None], 0.0, whole.pixels)
+    mask = np.broadcast_to(~gone, whole.seen.shape)
+    problem = replace(whole, pixels=pixels, confidence=whole.confidence * mask, seen=mask.copy())
+    found = fit(problem, body, vposer, WHOLE_BODY)
+    away = errors(found.parameters, problem, body, vposer)[:, ~gone]
+    assert np.median(away) < 3.0
+    assert np.median(away, axis=1).max() < 15.0
+
+
+def test_every_body_model_has_settings() -> None:
+    assert set(SETTINGS) == {"smplx", "smpl", "mano_right", "mano_left", "flame"}
