@@ -26,7 +26,7 @@ from annotator.backbone import prepare
 from annotator.errors import RunError, storage
 from annotator.losslog import LossLog
 from annotator.progress import Progress, Stopped, Work
-from annotator.recipe import BodyRecipe
+from annotator.recipe import PartRecipe
 
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
@@ -116,7 +116,7 @@ class Training:
 
     network: nn.Module
     loss: Loss
-    recipe: BodyRecipe
+    recipe: PartRecipe
     steps: int
     folder: Path
     stage: str

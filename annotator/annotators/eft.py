@@ -60,13 +60,13 @@ class People:
     """How the tuner sees people by their rows, and what their 2D pose is.
 
     Attributes:
-        images: rows -> crops, as the network takes them.
+        inputs: rows -> what the network takes: crops and, where it takes one, the 2D pose.
         wanted: rows -> `(B, K, 3)` px of the 256 crop and confidence.
         project: a prediction -> `(B, K, 2)` px of the 256 crop.
         legs: which of the points are legs.
     """
 
-    images: Callable[[np.ndarray], Tensor]
+    inputs: Callable[[np.ndarray], tuple[Tensor, ...]]
     wanted: Callable[[np.ndarray], Tensor]
     project: Callable[[Prediction], Tensor]
     legs: Legs
@@ -109,20 +109,22 @@ class Tuner:
 
     def _with_own_network(self, row: int) -> Prediction:
         rows = np.array([row])
-        images = self._people.images(rows)
+        inputs = self._people.inputs(rows)
         parameters = [p for p in self._network.parameters() if p.requires_grad]
         try:
-            return self._tuned(rows, lambda: self._network(images), parameters)
+            return self._tuned(rows, lambda: self._network(*inputs), parameters)
         finally:
             self._network.load_state_dict(self._trained)
 
     def _with_own_heads(self, rows: np.ndarray) -> Prediction:
-        images = self._people.images(rows)
-        with torch.no_grad():
-            feature = self._network.backbone(images)
+        inputs = self._people.inputs(rows)
         heads = _Heads(self._network.head, len(rows))
-        with _replaced(self._network, backbone=_Given(feature), head=heads):
-            return self._tuned(rows, lambda: self._network(images), list(heads.parameters()))
+        replaced: dict[str, nn.Module] = {"head": heads}
+        if self._network.backbone is not None:
+            with torch.no_grad():
+                replaced["backbone"] = _Given(self._network.backbone(inputs[0]))
+        with _replaced(self._network, **replaced):
+            return self._tuned(rows, lambda: self._network(*inputs), list(heads.parameters()))
 
     def _tuned(self, rows: np.ndarray, predict: Callable[[], Prediction], parameters: list[nn.Parameter]) -> Prediction:
         """Tunes `parameters`, of which each row has its own, until every row's 2D loss is small or iterations end."""

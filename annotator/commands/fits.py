@@ -61,7 +61,11 @@ def _imported(project: Project, folder: Path, data: tuple[str, ...]) -> Generato
     from annotator.annotators.official_results import read_results, to_parameters
 
     known = project.datasets()
-    names = [name for name in chosen_datasets(project, data) if data or known[name].role == TARGET]
+    names = [
+        name
+        for name in chosen_datasets(project, data)
+        if data or ("body" in known[name].parts and known[name].role == TARGET)
+    ]
     yield Progress("Reading results", message=f"Reading the results in {folder}.")
     results = read_results(folder)
     root = project.body_model_root(results.family)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from annotator.errors import RunError
 from annotator.project import TARGET, Project
 from annotator.recipe import Recipe, load_recipe, read_recipe
@@ -35,7 +37,7 @@ def network_run(project: Project, source: str) -> Run:
 def eft_recipe(name: str | None, source: Run) -> Recipe:
     """The [eft] table of the recipe named, with the [body] that the network was trained with."""
     chosen, trained = load_recipe(name or "paper"), read_recipe(source.recipe_path, source.info.recipe)
-    return Recipe(chosen.name, trained.body, eft=chosen.eft)
+    return replace(trained, name=chosen.name, eft=chosen.eft, tables=("body",))
 
 
 def targets_of(project: Project, datasets: tuple[str, ...]) -> tuple[str, ...]:

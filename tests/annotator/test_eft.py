@@ -58,7 +58,7 @@ def people(count: int, wanted: torch.Tensor) -> People:
         return torch.stack([128 + 100 * prediction.transl[:, :2], 128 + 100 * prediction.betas[:, :2]], dim=1)
 
     return People(
-        lambda rows: images[torch.as_tensor(rows)], lambda rows: wanted[torch.as_tensor(rows)], project, NO_LEGS
+        lambda rows: (images[torch.as_tensor(rows)],), lambda rows: wanted[torch.as_tensor(rows)], project, NO_LEGS
     )
 
 
@@ -74,7 +74,7 @@ def test_each_person_is_tuned_by_himself_until_his_pose_is_met(tune: str) -> Non
     net = network()
     crowd = people(4, wanted)
     with torch.no_grad():
-        before = net(crowd.images(np.arange(4)))
+        before = net(*crowd.inputs(np.arange(4)))
     wanted[2, :, :2] = crowd.project(before)[2]  # the third is right from the start
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     recipe = EftRecipe(tune=tune, learning_rate=1e-3, iterations=10, threshold=1e-5)

@@ -22,7 +22,7 @@ from tests.support.small_data import quick_recipe, write_crowd, write_lab
 RUN = "neuralannot-r1"
 TWIN = ROOT / "tests" / "support" / "twin_training.py"
 TARGET_STEPS = 60
-PATIENCE = 300
+PATIENCE = 600
 """Seconds: three processes that import torch where others use the machine too."""
 
 
