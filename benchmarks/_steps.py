@@ -89,6 +89,7 @@ class Bench:
         from annotator.precision import resolved
         from annotator.project import Project
         from annotator.recipe import BodyRecipe
+        from annotator.taught import BODY_POINTS
 
         vars(training).update(_REPORT_EVERY=1, _CHECKPOINT_SECONDS=math.inf)  # a report a step, and no checkpoint
         opened = Project.open(project)
@@ -97,7 +98,7 @@ class Bench:
         self.crops = result(cached_crops(opened, self.samples, "wild", size))
         self.lessons = supervision.lessons(self.samples, self.recipe, auxiliary=False)
         body = load_body_model(opened.body_model_root("smplx"), "smplx")
-        self.points = BodyModel(body, supervision.loss_maps(body))
+        self.points = BodyModel(body, BODY_POINTS.maps(body))
         self.draws = Draws(self.crops.usable, seed=1, stream=0)
         self.backbone, self.folder = backbone, folder
         self.precision = resolved("auto", torch.device("cpu"))
@@ -207,11 +208,15 @@ class Bench:
 
 def posed(points: Any, prediction: Prediction) -> tuple[Tensor, Tensor]:
     """All 2D points and the root-relative 3D pose, metres in the crop frame."""
-    from annotator.supervision import JOINTS
+    import torch
+
+    from annotator.taught import BODY_POINTS
 
     placed = points.turned(prediction.rotations, prediction.betas).points
-    pose = placed[:, -JOINTS:]
-    return placed, pose - pose[:, :1]
+    poses = [placed[:, columns] for columns, _ in BODY_POINTS.poses]
+    roots = [root for _, root in BODY_POINTS.poses]
+    relative = [pose - pose[:, root : root + 1] for pose, root in zip(poses, roots, strict=True)]
+    return placed, torch.cat(relative, dim=1)
 
 
 def in_turns(repeats: int, *arms: Step) -> Iterator[list[float]]:

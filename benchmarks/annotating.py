@@ -64,7 +64,6 @@ def movement(report: Report, path: Path) -> None:
     """How far bf16 moves joints (root-relative, mm) and projections (px of 256) of a trained network."""
     import torch
 
-    from annotator import supervision
     from annotator.backbone import Backbone, prepare
     from annotator.bodies.body_model import BodyModel
     from annotator.bodies.files import load_body_model
@@ -73,6 +72,7 @@ def movement(report: Report, path: Path) -> None:
     from annotator.prior import VPoser
     from annotator.project import TARGET, Project
     from annotator.recipe import read_recipe
+    from annotator.taught import BODY_POINTS
     from annotator.training import load_weights
 
     project = Project.open(path)
@@ -84,7 +84,7 @@ def movement(report: Report, path: Path) -> None:
     load_weights(network, run.network_folder("body", TARGET))
     network.eval()
     body = load_body_model(project.body_model_root("smplx"), "smplx")
-    points = BodyModel(body, supervision.loss_maps(body))
+    points = BodyModel(body, BODY_POINTS.maps(body))
     moved: list[list[np.ndarray]] = [[], []]
     for name in run.info.datasets:
         if project.datasets()[name].role != TARGET:
