@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from annotator.errors import RunError, storage
 from annotator.progress import Progress, Stopped, Work
-from annotator.recipe import BodyRecipe
+from annotator.recipe import PartRecipe
 
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
@@ -104,7 +104,7 @@ class Training:
 
     network: nn.Module
     loss: Loss
-    recipe: BodyRecipe
+    recipe: PartRecipe
     steps: int
     folder: Path
     stage: str
