@@ -140,7 +140,7 @@ def import_(
 
     Parameters
     ----------
-    format: coco-wholebody or human36m.
+    format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
     annotations: File or folder, as the format has it.
     images: Folder of the photos; default the annotations' folder.
     role: target or auxiliary; default auxiliary where the format has 3D joints.
@@ -337,15 +337,21 @@ def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
 
 @command(bodies_app, "import")
 def bodies_import(path: Path, into: Path) -> Said:
-    """Take official downloads (models, FLAME's landmarks, VPoser, gmm_08.pkl) into a body-model folder, as plain files."""
-    from annotator.commands.bodies import import_
+    """Take official downloads (models, FLAME's landmarks, priors, joint regressors) in, as plain files of our own.
 
-    return import_(path, into)
+    Parameters
+    ----------
+    path: One file, or a folder of them.
+    into: A body-model folder, which is made if need be, or a project.
+    """
+    from annotator.commands.import_bodies import import_bodies
+
+    return import_bodies(path, into)
 
 
 @command(bodies_app, "check")
 def bodies_check(root: Path | None = None) -> Said:
-    """Read every body model of a folder, verify its hash and its agreement with the smplx package."""
+    """Read every body model, prior and regressor of a folder or project; verify its hash, and test that it works."""
     from annotator.commands.bodies import check
 
     return check(root)

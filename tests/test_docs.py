@@ -25,7 +25,7 @@ from app.demo.data import SIZES
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
-PICTURES = {"desk-demo.png", "desk-empty.png", "desk-running.png", "desk-bad-fit.png"}
+PICTURES = {"desk-demo.png", "desk-empty.png", "desk-running.png", "desk-bad-fit.png", "desk-compare.png"}
 WORDS = (
     *("sample", "target", "auxiliary", "annotator", "fit", "run", "round", "verdict", "reviewer", "part", "recipe"),
     *("body model", "open body", "crop frame"),
@@ -78,7 +78,7 @@ def test_every_link_leads_to_a_file(page: Path, tracked: set[str]) -> None:
     assert set(links(page)) - tracked - pictures == set()
 
 
-def test_the_read_me_shows_four_pictures_and_they_are_there() -> None:
+def test_the_read_me_shows_its_pictures_and_they_are_there() -> None:
     shown = {Path(link).name for link in links(ROOT / "README.md") if link.endswith(".png")}
     assert shown == PICTURES
     assert PICTURES - {file.name for file in (DOCS / "pictures").glob("*.png")} == set()

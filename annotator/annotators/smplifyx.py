@@ -235,7 +235,7 @@ def _solved(solver: Batched, problem: Problem, starts: Starts | None, samples: S
 def _finite(result: Result) -> np.ndarray:
     """`(N,)` bool: nothing of a person's fit is NaN or infinite."""
     columns = [*result.parameters.items().values(), result.objective[:, None]]
-    return np.isfinite(np.concatenate(columns, axis=1)).all(axis=1)
+    return np.asarray(np.isfinite(np.concatenate(columns, axis=1)).all(axis=1))
 
 
 def _in_parts(rows: range) -> Iterator[range]:

@@ -42,7 +42,11 @@ def add_fits(path: Path, format: str, folder: Path, *, data: tuple[str, ...] = (
         raise UnknownNameError("format of fits", format, FORMATS)
     project = Project.open(path)
     known = project.datasets()
-    names = [name for name in chosen_datasets(project, data) if data or known[name].role == TARGET]
+    names = [
+        name
+        for name in chosen_datasets(project, data)
+        if data or ("body" in known[name].parts and known[name].role == TARGET)
+    ]
     yield Progress("Reading results", message=f"Reading the results in {folder}.")
     results = read_results(folder)
     root = project.body_model_root(results.family)

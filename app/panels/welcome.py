@@ -28,6 +28,11 @@ class Welcome(QWidget):
         super().__init__(parent)
         self._recent = QVBoxLayout()
         self._recent.setSpacing(4)
+        self._problem = _paragraph("")
+        self._problem.setProperty("role", "warning")
+        self._problem.setTextFormat(Qt.TextFormat.PlainText)
+        self._problem.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._problem.hide()
         title = QLabel("NeuralAnnot Desk")
         title.setProperty("role", "title")
         text = _paragraph(
@@ -43,12 +48,17 @@ class Welcome(QWidget):
         )
         column = QVBoxLayout()
         column.setSpacing(2 * theme.UNIT)
-        for part in (title, text):
+        for part in (self._problem, title, text):
             column.addWidget(part)
         column.addLayout(row)
         column.addLayout(self._recent)
         column.addWidget(hint)
         _center(self, column)
+
+    def show_problem(self, sentence: str) -> None:
+        """Says above all else why no project is open; empty takes that away."""
+        self._problem.setText(sentence)
+        self._problem.setVisible(bool(sentence))
 
     def show_recent(self, paths: Sequence[str]) -> None:
         """Lists the recent projects that are still there."""

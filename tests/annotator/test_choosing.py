@@ -79,7 +79,9 @@ def lab_twin(project: Project) -> None:
     from annotator.sample import Samples
 
     table = samples.table.set_column(0, "key", pa.array(keys, pa.string()))
-    info = replace(project.datasets()["wild"], name="lab", image_root="lab", role="auxiliary")
+    info = replace(
+        project.datasets()["wild"], name="lab", image_root="lab", role="auxiliary", parts={"body": len(samples)}
+    )
     project.add(info, {"body": Samples(table)}, project.image_roots["wild"])
 
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 
 from annotator.commands.projects import new
 from annotator.project import Project
+from app.comparison import Side
 from tests.support.window import Desk, Key, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def test_people_without_a_run_are_shown_with_what_to_do(desk: Desk, desk_project
     shutil.rmtree(desk_project / "runs")
     desk.open(desk_project)
     desk.press(Key.Key_Right, Key.Key_A)
-    assert desk.window.photo._runs.currentText() == "No fits yet"
+    assert desk.window.photo.bar.runs[Side.LEFT].currentText() == "No fits yet"
     assert desk.window.solid.view._message.startswith("No fit to show.")
     assert desk.window.details._values["Status"].text() == "no fit"
     assert desk.said[-1] == ("warning", "This person has no fit to judge in the run that is shown.")
@@ -90,8 +91,10 @@ def test_a_project_of_a_newer_version_is_not_opened(open_desk: Callable[..., Des
     desk = open_desk()
     assert not desk.open(desk_project)
     assert desk.window._pages.currentWidget() is desk.window.welcome
-    texts = [label.text() for label in desk.window.status.findChildren(QLabel)]
-    assert any("was made by a newer version" in text for text in texts)
+    said = [
+        label for label in desk.window.welcome.findChildren(QLabel) if "was made by a newer version" in label.text()
+    ]
+    assert [label.isVisible() for label in said] == [True]
 
 
 def test_fits_of_another_body_model_are_not_drawn(desk: Desk) -> None:
