@@ -119,6 +119,11 @@ class Project:
             raise ProjectError(f"The project has no image root called '{short(name)}'; it has {known}.")
         self._write_settings(settings)
 
+    def set_body_models(self, body_models: Mapping[str, BodyModelSource]) -> None:
+        """Notes the body models that now lie in the project."""
+        settings = new_settings(self.path, dict(body_models))["body_models"]
+        self._write_settings({**self._settings, "body_models": settings})
+
     def _write_settings(self, settings: dict[str, Any]) -> None:
         write_settings(self.path, settings)
         self._settings = settings

@@ -143,9 +143,9 @@ def timed(work: Callable[[], object]) -> float:
 
 def imported(source: Path, target: Path) -> None:
     """`bodies import` from start to end, in this process."""
-    from annotator.commands.bodies import import_
+    from annotator.commands.import_bodies import import_bodies
 
-    for _ in import_(source, target):
+    for _ in import_bodies(source, target):
         pass
 
 

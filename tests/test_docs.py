@@ -16,7 +16,15 @@ from rich.console import Console
 import main
 from annotator.datasets import READERS
 from annotator.exports import WRITERS
-from annotator.recipe import BodyRecipe, FittingRecipe, load_recipe, shipped_recipes
+from annotator.recipe import (
+    PART_TABLES,
+    BodyRecipe,
+    EftRecipe,
+    FittingRecipe,
+    PartRecipe,
+    load_recipe,
+    shipped_recipes,
+)
 from annotator.runs import Run
 from annotator.verdict import REASONS
 from app.actions import ACTIONS, HELD
@@ -224,10 +232,30 @@ def test_every_recipe_field_is_documented_with_its_default() -> None:
     assert all(len(row[2]) > 10 for row in rows)
 
 
+def test_what_hands_and_faces_have_otherwise_is_documented() -> None:
+    """Fields of one table alone, those with another default there, and those that it lacks."""
+    rows = table(DOCS / "guide.md", "#### Hands and faces")
+    documented = {(unquoted(row[0]), unquoted(row[1])): unquoted(row[2]).strip('"') for row in rows}
+    common = {field.name: field.default for field in fields(PartRecipe)}
+    wanted: dict[tuple[str, str], str] = {}
+    for name in ("hand", "face"):
+        kind = PART_TABLES[name]
+        own = {field.name: field.default for field in fields(kind) if common.get(field.name) != field.default}
+        wanted |= {(name, field): str(default).lower() for field, default in own.items()}
+        wanted |= {(name, field): "-" for field in kind.unused}
+    assert documented == wanted
+
+
 def test_every_field_of_the_tables_of_fitting_is_documented_with_its_default() -> None:
     rows = table(DOCS / "guide.md", "### The tables of SMPLify-X and SMPLify")
     documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
     assert documented == {field.name: str(field.default).lower() for field in fields(FittingRecipe)}
+
+
+def test_every_field_of_eft_is_documented_with_its_default() -> None:
+    documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in table(DOCS / "guide.md", "### EFT")}
+    defaults = {field.name: field.default for field in fields(EftRecipe)}
+    assert {name: type(defaults[name])(value) for name, value in documented.items()} == defaults
 
 
 def test_the_recipes_that_ship_are_named() -> None:

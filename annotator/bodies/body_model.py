@@ -22,7 +22,7 @@ from annotator.bodies.compiled import axis_angle_to_matrix as quick_matrices
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import NECK_JOINT, PointMap
 from annotator.bodies.posing import full_pose_parts, rest_pose, tree_levels, widths_of
-from annotator.bodies.skinning import QuickMesh
+from annotator.bodies.skinning import MANY, QuickMesh
 from annotator.rotations import axis_angle_to_matrix
 
 CONTOUR_ROWS = 39
@@ -141,11 +141,8 @@ class BodyModel(nn.Module):
         if count < len(self.parents):
             rest = axis_angle_to_matrix(self.rest_pose[count:]).expand(len(rotations), -1, -1, -1)
             rotations = torch.cat([rotations, rest], dim=1)
-        joints, turned, points, skinned = self._posed(rotations, shape)
-        if transl is not None:
-            offset = transl.reshape(-1, 1, 3)
-            sums = self.joint_weights.sum(dim=1) + self.point_weights.sum(dim=1)  # 0 of points that are not present
-            joints, skinned, points = joints + offset, skinned + offset, points + sums[:, None] * offset
+        moved = None if transl is None else transl.reshape(-1, 3).expand(len(rotations), 3)
+        joints, turned, points, skinned = self._posed(rotations, shape, moved)
         contour = self._contour(turned, skinned) if self.contour else None
 
         def back(values: Tensor) -> Tensor:
@@ -175,15 +172,24 @@ class BodyModel(nn.Module):
         shape = [take(name, widths[name]) for name in ("betas", "expression") if name in widths]
         return pose + self.rest_pose, torch.cat(shape, dim=-1), parameters.get("transl")
 
-    def _posed(self, rotations: Tensor, shape: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _posed(self, rotations: Tensor, shape: Tensor, transl: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Joints, their global rotations, points, and the vertices evaluated: the quickest way that may be taken."""
-        if not usable(rotations, shape, self.template):
-            return self._plainly(rotations, shape)
-        body = self._compiled = self._compiled or self._arrays_for_loops()
-        if not self.full or (torch.is_grad_enabled() and (rotations.requires_grad or shape.requires_grad)):
-            return body.posed(rotations, shape)
-        mesh = self._mesh = self._mesh or QuickMesh(body)
-        return mesh.posed(rotations, shape)
+        inputs = [rotations, shape] + ([] if transl is None else [transl])
+        if usable(*inputs, self.template):
+            body = self._compiled = self._compiled or self._arrays_for_loops()
+            wants_gradients = torch.is_grad_enabled() and any(values.requires_grad for values in inputs)
+            if self.full and not wants_gradients and len(rotations) >= MANY:
+                mesh = self._mesh = self._mesh or QuickMesh(body)
+                return mesh.posed(rotations, shape, transl)
+            posed = body.posed(rotations, shape)
+        else:
+            posed = self._plainly(rotations, shape)
+        return posed if transl is None else self._moved(posed, transl[:, None])
+
+    def _moved(self, posed: tuple[Tensor, ...], offset: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        joints, turned, points, skinned = posed
+        sums = self.joint_weights.sum(dim=1) + self.point_weights.sum(dim=1)  # 0 of points that are not present
+        return joints + offset, turned, points + sums[:, None] * offset, skinned + offset
 
     def _arrays_for_loops(self) -> CompiledBody:
         used = len(self.template)

@@ -30,7 +30,8 @@ from annotator.bodies.layouts import (
     require_shapes,
 )
 from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
-from annotator.bodies.points import Landmarks, PointMap, model_points
+from annotator.bodies.points import Landmarks, PointMap, model_points, regressed
+from annotator.bodies.regressors import regressors_in
 from annotator.bodies.stored import by_component, content_hash, holds_objects, names_in, read_arrays
 from annotator.errors import BodyModelError, storage
 
@@ -65,7 +66,7 @@ class BodyModelData:
         hand_mean: `(45,)` by side. hand_components: `(45, 45)` rows by side.
         landmarks: of the face, where there is one.
         smplx_vertices: `(V,)` the same vertices in SMPL-X of the same source; None where the file does not say.
-        points: named point sets by skeleton.
+        points: named point sets by skeleton, and by the name of an imported regressor.
     """
 
     family: str
@@ -223,7 +224,12 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
             landmarks=landmarks,
             head_top=head_top,
             rest_joints=np.asarray(arrays["J_regressor"] @ v_template),
-        ),
+        )
+        | {
+            name: regressed(rows, layout.joints)
+            for name, rows in regressors_in(path.parents[1]).items()
+            if rows.shape[1] == len(v_template)
+        },
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import arrays_of, read_model, write_embeddings
+from annotator.bodies.files import arrays_of, read_model
 from annotator.bodies.layouts import (
     BOTH_HANDS,
     COMMON_KEYS,
@@ -28,14 +28,17 @@ from annotator.bodies.layouts import (
     model_path,
     require_shapes,
 )
-from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
-from annotator.bodies.stored import content_hash, read_arrays, write_arrays
-from annotator.errors import BodyModelError, storage
+from annotator.bodies.pickles import read_object_npy, read_pickle
+from annotator.bodies.regressors import regressor_in
+from annotator.bodies.stored import read_arrays
+from annotator.bodies.written import Texts, write_model
+from annotator.errors import BodyModelError
 
 SUFFIXES = (".pkl", ".npz", ".npy")
-"""Files that may be a body model, landmarks of FLAME or a mixture of Gaussians."""
+"""Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
 _HAND_JOINTS, _WRIST, _MIDDLE = 16, 0, 4
+_INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
 """Summed |left x + right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
 _GENDERS = ((r"female|_f_", "female"), (r"male|_m_", "male"))
@@ -61,11 +64,13 @@ class Haul:
 
     Attributes:
         embeddings: FLAME's landmarks, by SMPL-X's names for them. mixture: arrays of the Gaussian mixture, and their file.
+        regressors: `(K, V)` rows, and their file.
     """
 
     models: list[Found] = field(default_factory=list["Found"])
     embeddings: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     mixture: tuple[dict[str, np.ndarray], Path] | None = None
+    regressors: list[tuple[np.ndarray, Path]] = field(default_factory=list[tuple[np.ndarray, Path]])
     passed_over: list[tuple[Path, str]] = field(default_factory=list[tuple[Path, str]])
 
 
@@ -73,22 +78,24 @@ def take(path: Path, haul: Haul) -> None:
     """Reads one file, and puts it where it belongs.
 
     Raises:
-        BodyModelError: it cannot be read safely, or it is a body model whose arrays do not fit together.
+        BodyModelError: it cannot be read safely, or it is a body model, landmarks or a mixture whose arrays do not fit.
     """
     content = _content(path)
-    if content is None:
-        haul.passed_over.append((path, "an array without a name"))
+    if (rows := regressor_in(content)) is not None:
+        haul.regressors.append((rows, path))
+    elif not isinstance(content, Mapping):
+        haul.passed_over.append((path, "an array without a name that is no joint regressor"))
     elif "v_template" in content:
         haul.models.append(_model(content, path))
     elif {"lmk_face_idx", "lmk_b_coords"} <= set(content):
-        faces, weights = np.asarray(content["lmk_face_idx"]), np.asarray(content["lmk_b_coords"])
-        keys = FACE_KEYS if faces.ndim == 1 else CONTOUR_KEYS
-        haul.embeddings |= {keys[0]: faces.astype(np.int64), keys[1]: weights.astype(np.float32)}
+        haul.embeddings |= _landmarks(content, path)
     elif {"means", "covars", "weights"} <= set(content):
         names = ("means", "covars", "weights")
-        haul.mixture = {name: np.asarray(content[name], np.float64) for name in names}, path
+        haul.mixture = {name: _plain(content[name], name, path, np.float64) for name in names}, path
     else:
-        haul.passed_over.append((path, "neither a body model, nor landmarks, nor a mixture of Gaussians"))
+        haul.passed_over.append(
+            (path, "neither a body model, nor landmarks, nor a mixture of Gaussians, nor a regressor")
+        )
 
 
 def complete(found: Found, embeddings: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -112,24 +119,23 @@ def write(found: Found, arrays: dict[str, Any], target: Path) -> str:
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    layout, digest = LAYOUTS[found.name], content_hash(arrays)
-    texts = {
-        "name": f"{layout.title} {found.gender} of {found.path.name}",
-        "licence": f"that of {layout.title}, as its owners give it; not for sharing",
-        "provenance": f"imported from {found.path.name}, sha256 {_sha256(found.path)}",
-        "hash": digest,
-    }
-    suffix = layout.suffixes[0]
-    path = model_path(target, found.name, found.gender).with_suffix(suffix)
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    if found.name == "flame":
-        arrays = write_embeddings(arrays, path.parent)
-    if suffix == ".pkl":
-        write_pickle(path, arrays | texts)
-    else:
-        write_arrays(path, arrays | {key: np.array(text) for key, text in texts.items()})
-    return digest
+    title = LAYOUTS[found.name].title
+    texts = Texts(
+        name=f"{title} {found.gender} of {found.path.name}",
+        licence=f"that of {title}, as its owners give it; not for sharing",
+        provenance=f"imported from {found.path.name}, sha256 {_sha256(found.path)}",
+    )
+    return write_model(target, found.name, found.gender, arrays, texts)
+
+
+def write_loose(
+    write: Callable[[Mapping[str, np.ndarray], Texts], str], arrays: Mapping[str, np.ndarray], path: Path
+) -> str:
+    """Writes arrays that are no model, with what there is to say of the file `path` from which they come."""
+    texts = Texts(
+        path.name, "that of its owners; not for sharing", f"imported from {path.name}, sha256 {_sha256(path)}"
+    )
+    return write(arrays, texts)
 
 
 def mend_left_hand(models: list[Found], target: Path) -> str:
@@ -153,40 +159,58 @@ def mend_left_hand(models: list[Found], target: Path) -> str:
     return "The left hand's shape had the right hand's sign along x; it was turned (smplx, issue 48)."
 
 
-def _content(path: Path) -> Mapping[str, Any] | None:
+def _content(path: Path) -> Mapping[str, Any] | np.ndarray | None:
+    """Arrays by name, or the one array without a name, or None: something else."""
     if path.suffix == ".npz":
         return read_arrays(path)
-    if path.suffix == ".npy" and _holds_numbers(path):
-        return None
+    if path.suffix == ".npy" and (numbers := _numbers(path)) is not None:
+        return numbers
     found = read_object_npy(path) if path.suffix == ".npy" else read_pickle(path)
+    if sparse.issparse(found):
+        return found.toarray()
     if not isinstance(found, dict):
-        return None
+        return found if isinstance(found, np.ndarray) else None
     return arrays_of(found, path) if "v_template" in found else found
 
 
-def _holds_numbers(path: Path) -> bool:
-    """Whether an npy file is a plain array: a regressor, say."""
+def _numbers(path: Path) -> np.ndarray | None:
+    """An npy file that is a plain array."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False).dtype != object
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        return False  # what is wrong is said by whoever reads it next
+        return None  # an object, or damaged: what is wrong is said by whoever reads it next
+
+
+def _landmarks(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
+    """FLAME's static or dynamic landmarks, by SMPL-X's names for them."""
+    faces = _plain(content["lmk_face_idx"], FACE_KEYS[0], path)
+    weights = _plain(content["lmk_b_coords"], "lmk_b_coords", path)
+    keys = {(51,): FACE_KEYS, (79, 17): CONTOUR_KEYS}.get(faces.shape)
+    if keys is None or weights.shape != (*faces.shape, 3):
+        raise BodyModelError(
+            f"{path} has landmarks of shapes {faces.shape} and {weights.shape}, where FLAME's are 51 (or 79 x 17) triangles "
+            "with three weights each; fetch it again."
+        )
+    return {keys[0]: faces, keys[1]: weights.astype(np.float32)}
 
 
 def _model(content: Mapping[str, Any], path: Path) -> Found:
-    if missing := [key for key in COMMON_KEYS if key not in content]:
-        raise BodyModelError(f"{path} lacks {', '.join(missing)}; fetch it again.")
-    joints = content["weights"].shape[-1]
-    name = _side(content, path) if joints == _HAND_JOINTS else _BY_JOINTS.get(joints)
+    shape = getattr(content.get("weights"), "shape", ())
+    joints = shape[1] if len(shape) == 2 else 0
+    name = "mano_right" if joints == _HAND_JOINTS else _BY_JOINTS.get(joints)
     if name is None:
-        raise BodyModelError(f"{path} has {joints} joints, as no body model that is known here; it was not imported.")
+        what = f"has {joints} joints" if joints else "has no skinning weights (vertices x joints)"
+        raise BodyModelError(f"{path} {what}, as no body model that is known here; it was not imported.")
     layout = LAYOUTS[name]
     hands = ONE_HAND if layout.side else BOTH_HANDS if "hands_meanl" in layout.keys else ()
     faces = (*FACE_KEYS, *CONTOUR_KEYS) if name == "smplx" else ()
-    kept = {key: _plain(content[key]) for key in (*COMMON_KEYS, *hands, *faces) if key in content}
+    kept = {key: _plain(content[key], key, path) for key in (*COMMON_KEYS, *hands, *faces) if key in content}
+    require_shapes(kept | _no_landmarks(layout), layout, path)
     kept["posedirs"] = kept["posedirs"].reshape(-1, 3, layout.features)
     kept["kintree_table"] = kept["kintree_table"].astype(np.int64)
     kept["kintree_table"][0, 0] = -1
-    require_shapes(kept | _no_landmarks(layout), layout, path)
+    if layout.side:
+        name = _side(kept, path)
     return Found(name, "neutral" if layout.side else _gender(path), path, kept)
 
 
@@ -197,15 +221,29 @@ def _no_landmarks(layout: Layout) -> dict[str, np.ndarray]:
     return {FACE_KEYS[0]: np.zeros(51, np.int64), FACE_KEYS[1]: np.zeros((51, 3), np.float32)}
 
 
-def _plain(values: Any) -> np.ndarray:
-    dense = np.asarray(values.toarray() if sparse.issparse(values) else values)
-    return dense.astype(np.float32) if dense.dtype.kind == "f" else dense
+def _plain(values: Any, key: str, path: Path, kind: type[np.floating[Any]] = np.float32) -> np.ndarray:
+    """An array of finite numbers: integers as they are (indices as int64), others as `kind`."""
+    try:
+        dense = np.asarray(values.toarray() if sparse.issparse(values) else values)
+    except ValueError as error:  # lists of unequal length
+        raise BodyModelError(f"{path} has no array {key} of one shape; fetch it again.") from error
+    if dense.dtype.kind not in "biuf":
+        raise BodyModelError(f"{path} holds {dense.dtype} where the numbers {key} belong; fetch it again.")
+    if dense.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            dense = dense.astype(kind)
+    if not np.isfinite(dense).all():
+        raise BodyModelError(f"{path} holds numbers that are not finite, in {key}; fetch it again.")
+    if key in _INDICES and dense.dtype.kind == "f":
+        if not (dense == np.rint(dense)).all():
+            raise BodyModelError(f"{path} has fractions where {key} counts; fetch it again.")
+        dense = dense.astype(np.int64)
+    return dense
 
 
 def _side(content: Mapping[str, Any], path: Path) -> str:
     """Which hand it is: at rest the fingers of a right hand point to -x."""
-    regressor = content["J_regressor"]
-    joints = regressor @ np.asarray(content["v_template"], np.float64)
+    joints = content["J_regressor"] @ content["v_template"].astype(np.float64)
     side = "right" if joints[_MIDDLE, 0] < joints[_WRIST, 0] else "left"
     other = "left" if side == "right" else "right"
     if other in path.name.lower():

@@ -126,17 +126,20 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
         raise BodyModelError(
             f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
         )
-    count = len(arrays["v_template"])
+    count = (*arrays["v_template"].shape, 0)[0]
     shapes = _shapes(count, layout)
     wrong = [
         k for k in (*wanted, *CONTOUR_KEYS) if k in arrays and arrays[k].shape not in shapes.get(k, [arrays[k].shape])
     ]
-    short = arrays["shapedirs"].ndim != 3 or arrays["shapedirs"].shape[2] < (20 if layout.expressions else 10)
-    text = [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
-    if wrong or short or text or count < vertices_needed(layout.family):
+    wrong += [key for key, fits in _open_shapes(arrays, count, layout).items() if not fits]
+    wrong += [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
+    if wrong or count < vertices_needed(layout.family):
+        found = (
+            f"{key} is {' x '.join(map(str, arrays[key].shape)) or 'one'} {arrays[key].dtype}" for key in wrong[:1]
+        )
         raise BodyModelError(
-            f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {layout.features}); "
-            "fetch it again."
+            f"{path} does not have {layout.title}'s shapes ({layout.joints} joints, posedirs V x 3 x {layout.features}): "
+            f"{next(found, f'it has {count} vertices')}; fetch it again."
         )
     if not np.isfinite(arrays["v_template"]).all():
         raise BodyModelError(f"{path} holds numbers that are not finite; fetch it again.")
@@ -146,6 +149,16 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
     bounds += [(arrays[key], 1 << 31 if key == "smplx_vertices" else count) for key in _NUMBERS if key in arrays]
     if any((values < 0).any() or (values >= end).any() for values, end in bounds):
         raise BodyModelError(f"{path} has triangles, joints or landmarks that point outside of it; fetch it again.")
+
+
+def _open_shapes(arrays: Mapping[str, Any], count: int, layout: Layout) -> dict[str, bool]:
+    """Whether arrays of which one axis is as long as the file has it fit."""
+    faces, components = arrays["f"].shape, arrays["shapedirs"].shape
+    enough = 20 if layout.expressions else 10
+    return {
+        "f": len(faces) == 2 and faces[1] == 3,
+        "shapedirs": len(components) == 3 and components[:2] == (count, 3) and components[2] >= enough,
+    }
 
 
 def _shapes(count: int, layout: Layout) -> dict[str, list[tuple[int, ...]]]:

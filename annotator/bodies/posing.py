@@ -89,7 +89,7 @@ class Poser:
         shapes = np.concatenate([body.shapedirs, body.exprdirs], axis=2)
         of_joints = body.joint_regressor @ shapes.reshape(len(shapes), 3 * shapes.shape[2])
         self._joint_shapes = of_joints.reshape(3 * len(body.parents), shapes.shape[2]).T
-        self._levels = tree_levels(body.parents)
+        self._levels = [(level, body.parents[level]) for level in tree_levels(body.parents)[1:]]
 
     def pose(self, parameters: Mapping[str, np.ndarray]) -> Posed:
         """Poses people.
@@ -108,14 +108,13 @@ class Poser:
         rotations = axis_angle_to_matrix(self._full_pose(given, count))
         rest_joints = self._joint_template + (shape @ self._joint_shapes).reshape(count, -1, 3)
         turned, joints = self._chain(rotations, rest_joints)
+        joints = joints + given["transl"][:, None]
         offsets = joints - (turned @ rest_joints[..., None])[..., 0]
         transforms = np.concatenate([turned, offsets[..., None]], axis=-1).reshape(count, -1, 12)
-        vertices = self._rest(shape, rotations)
-        for person, of_joints in zip(vertices, transforms, strict=True):
-            person[:] = self._skin(person, of_joints)
-        transl = given["transl"][:, None]
-        posed = (vertices + transl, joints + transl, turned)
-        placed, placed_joints, kept = (values.reshape(*batch, *values.shape[1:]) for values in posed)
+        vertices = np.empty((count, len(self.body.v_template), 3), np.float32)
+        for person, rest, of_joints in zip(vertices, self._rest(shape, rotations), transforms, strict=True):
+            person[:] = self._skin(rest, of_joints).T
+        placed, placed_joints, kept = (v.reshape(*batch, *v.shape[1:]) for v in (vertices, joints, turned))
         return Posed(placed, placed_joints, kept, self.body)
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
@@ -124,18 +123,16 @@ class Poser:
 
     def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Global rotations `(N, J, 3, 3)` and places `(N, J, 3)` of the joints, level by level of the tree."""
-        parents = self.body.parents
-        turned, placed = rotations.copy(), rest_joints.copy()
-        for level in self._levels[1:]:
-            above = parents[level]
-            parent_turn = turned[:, above]
-            turned[:, level] = parent_turn @ rotations[:, level]
-            bones = (rest_joints[:, level] - rest_joints[:, above])[..., None]
-            placed[:, level] = placed[:, above] + (parent_turn @ bones)[..., 0]
-        return turned, placed
+        local = np.zeros((*rotations.shape[:2], 4, 4), np.float32)
+        local[..., :3, :3], local[..., :3, 3], local[..., 3, 3] = rotations, rest_joints, 1
+        local[:, 1:, :3, 3] -= rest_joints[:, self.body.parents[1:]]
+        placed = local.copy()
+        for level, above in self._levels:
+            placed[:, level] = placed[:, above] @ local[:, level]
+        return placed[..., :3, :3], placed[..., :3, 3]
 
     def _rest(self, shape: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-        """`(N, V, 3)` vertices before skinning."""
+        """`(N, 3, V)` vertices before skinning."""
         rest = shape @ self._shapes
         rest += self._template
         feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(shape), -1)
@@ -143,11 +140,15 @@ class Poser:
             rest += feature @ self._correctives
         elif self._correctives.nnz:
             rest += (self._correctives.T @ feature.T).T
-        return np.ascontiguousarray(rest.reshape(len(shape), 3, -1).swapaxes(1, 2))
+        return rest.reshape(len(shape), 3, -1)
 
     def _skin(self, rest: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-        blended = (self.body.weights @ transforms).reshape(-1, 3, 4)
-        return np.einsum("vab,vb->va", blended[:, :, :3], rest) + blended[:, :, 3]
+        """`(3, V)` vertices of one person moved by `(J, 12)` transforms."""
+        blended = np.ascontiguousarray((self.body.weights @ transforms).T).reshape(3, 4, -1)
+        moved = blended[:, 3] + blended[:, 0] * rest[0]
+        moved += blended[:, 1] * rest[1]
+        moved += blended[:, 2] * rest[2]
+        return moved
 
 
 def rest_pose(body: BodyModelData, *, flat_hand_mean: bool = False) -> np.ndarray:
@@ -167,10 +168,18 @@ def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:
     safe = np.where(small, 1.0, angle)
     a = np.where(small, 1 - squared / 6, np.sin(safe) / safe)
     b = np.where(small, 0.5 - squared / 24, (1 - np.cos(safe)) / safe**2)
-    x, y, z = (vectors[..., i].astype(np.float64) for i in range(3))
-    zero = np.zeros_like(x)
-    k = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*vectors.shape[:-1], 3, 3)
-    return (np.eye(3) + a[..., None, None] * k + b[..., None, None] * (k @ k)).astype(np.float32)
+    wide = vectors.astype(np.float64)
+    turned = (b[..., None] * wide)[..., None] * wide[..., None, :]
+    x, y, z = np.moveaxis(a[..., None] * wide, -1, 0)
+    flat = turned.reshape(*angle.shape, 9)
+    flat[..., ::4] += (1 - b * squared)[..., None]
+    flat[..., 1] -= z
+    flat[..., 3] += z
+    flat[..., 2] += y
+    flat[..., 6] -= y
+    flat[..., 5] -= x
+    flat[..., 7] += x
+    return turned.astype(np.float32)
 
 
 def tree_levels(parents: np.ndarray) -> list[np.ndarray]:

@@ -11,17 +11,16 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from annotator.bodies.files import content_hash, default_root, read_arrays
+from annotator.bodies.written import TEXTS, Texts, write_named
 from annotator.errors import BodyModelError, UnknownNameError, storage
 
 PRIOR_FOLDER = "prior"
 PRIORS = {"vposer": "VPoser", "gmm": "Gaussian mixture"}
 """Every prior that a folder may hold, with what people call it."""
-_TEXTS = ("name", "licence", "provenance", "hash")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def read_prior(root: Path, kind: str) -> PriorFile:
     if not path.exists():
         path = prior_path(default_root(), kind)
     content = read_arrays(path)
-    arrays = {key: values for key, values in content.items() if key not in _TEXTS}
-    texts = {key: str(content[key]) for key in _TEXTS if key in content}
+    arrays = {key: values for key, values in content.items() if key not in TEXTS}
+    texts = {key: str(content[key]) for key in TEXTS if key in content}
     if "hash" not in texts:
         raise BodyModelError(f"{path} states no content hash; import the {PRIORS[kind]} with `bodies import`.")
     if any(values.dtype.kind not in "biuf" for values in arrays.values()) or content_hash(arrays) != texts["hash"]:
@@ -72,19 +71,9 @@ def read_prior(root: Path, kind: str) -> PriorFile:
     return PriorFile(path, texts.get("name", path.stem), texts["hash"], arrays)
 
 
-def write_prior(root: Path, kind: str, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> str:
-    """Writes a prior into a body-model folder and returns its content hash.
-
-    Args:
-        texts: `name`, `licence`, `provenance`.
-    """
-    digest = content_hash(arrays)
-    path = prior_path(root, kind)
-    content: dict[str, Any] = {**arrays, **{key: np.array(text) for key, text in {**texts, "hash": digest}.items()}}
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, allow_pickle=False, **content)
-    return digest
+def write_prior(root: Path, kind: str, arrays: Mapping[str, np.ndarray], texts: Texts) -> str:
+    """Writes a prior into a body-model folder and returns its content hash."""
+    return write_named(prior_path(root, kind), arrays, texts)
 
 
 def copy_priors(root: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""`bodies`: builds the open body, takes in official downloads, and checks body models against their hash and the smplx package."""
+"""`bodies build` and `bodies check`: builds the open body; checks models, priors and regressors: hashes, and that they work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import numpy as np
 from annotator.bodies.files import BodyModelData, default_root, load_body_model, verified
 from annotator.bodies.layouts import models_in
 from annotator.bodies.posing import Poser, parameter_widths
-from annotator.bodies.prior_files import write_prior
+from annotator.bodies.prior_files import PRIORS, prior_path, read_prior
+from annotator.bodies.regressors import regressors_in
+from annotator.bodies.stored import content_hash
+from annotator.commands.projects import is_project
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError
 from annotator.progress import Progress
+from annotator.project import Project
 
 _TOLERANCE = 1e-5
 _PEOPLE = 4
-_COLUMNS = ("family", "name", "vertices", "joints", "components", "hash", "distance to smplx")
+_COLUMNS = ("family", "name", "vertices", "joints", "components", "hash", "self-test")
 
 
 def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress, None, Table]:
@@ -44,63 +48,19 @@ def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress,
     return Table("", ("family", "hash"), tuple(digests.items()))
 
 
-def import_(source: Path, target: Path) -> Generator[Progress, None, Table]:
-    """Takes official downloads into the body-model folder `target`, as plain files of our own; nothing in them is executed.
-
-    Args:
-        source: a file, or a folder of them: models, FLAME's landmarks, VPoser, `gmm_08.pkl`.
-
-    Raises:
-        BodyModelError: there is nothing to import, or a file is damaged or asks for code. Then nothing was written.
-    """
-    from annotator.bodies import importing
-    from annotator.prior.checkpoints import load_mixture, load_vposer
-
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    plain = [path for path in files if path.suffix in importing.SUFFIXES]
-    networks = [path for path in files if path.suffix in {".pt", ".ckpt"}]
-    if not plain and not networks:
-        raise BodyModelError(f"{source} has no .pkl, .npz, .npy, .pt or .ckpt file; give the folder of a download.")
-    haul = importing.Haul()
-    for number, path in enumerate(plain):
-        yield Progress("Reading", number, len(plain), "files")
-        importing.take(path, haul)
-    note = importing.mend_left_hand(haul.models, target)
-    rows: list[tuple[str, ...]] = []
-    priors: list[tuple[str, dict[str, np.ndarray], Path]] = []
-    if networks:
-        # A v1 or v2 download keeps its snapshots in one folder, of which the newest counts.
-        newest = networks[0] if source.is_file() else networks[0].parent.parent
-        network = load_vposer(newest)
-        weights = {name: values.numpy() for name, values in network.state_dict().items()}
-        priors.append(("vposer", weights, newest))
-    if haul.mixture is not None:
-        load_mixture(haul.mixture[1])
-        priors.append(("gmm", *haul.mixture))
-    whole = [(found, importing.complete(found, haul.embeddings)) for found in haul.models]
-    for number, (found, arrays) in enumerate(whole):
-        yield Progress("Writing", number, len(whole), "models")
-        rows.append((found.name, found.gender, importing.write(found, arrays, target), str(found.path)))
-    for kind, arrays, path in priors:
-        texts = {
-            "name": path.name,
-            "licence": "that of its owners; not for sharing",
-            "provenance": f"imported from {path.name}",
-        }
-        rows.append((kind, "", write_prior(target, kind, arrays, texts), str(path)))
-    if not rows:
-        raise BodyModelError(f"{source} holds nothing that is a body model or a prior; give the folder of a download.")
-    passed = [f"{path} was passed over: {why}." for path, why in haul.passed_over]
-    return Table("", ("model", "gender", "hash", "from"), tuple(rows), tuple(filter(None, (note, *passed))))
-
-
 def check(root: Path | None) -> Generator[Progress, None, Table]:
     """Reads every model below `root`, verifies its hash, and compares random people with the smplx package if it is there.
+
+    Then the pose priors and regressors: their hashes, and whether they do what they are for.
+
+    Args:
+        root: a body-model folder or a project; default the open body.
 
     Raises:
         BodyModelError: there is no model, or one is damaged or disagrees.
     """
-    folder = root or default_root()
+    folder = Project.open(root).body_model_root("smplx") if root is not None and is_project(root) else root
+    folder = folder or default_root()
     models = models_in(folder)
     if not models:
         raise BodyModelError(
@@ -116,7 +76,34 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
         counts = (str(len(body.v_template)), str(len(body.parents)), components)
         rows.append((name, body.name, *counts, body.hash, agreement))
     yield Progress("Checking body models", len(models), len(models), "models")
-    return Table("", _COLUMNS, tuple(rows), ("Components are those of shape + expression.",))
+    rows += _priors(folder)
+    for name, values in regressors_in(folder).items():
+        counts = (str(values.shape[1]), str(len(values)), "")
+        rows.append(("points", name, *counts, content_hash({"rows": values}), "rows sum to 1"))
+    notes = (
+        "Components are those of shape + expression, or of a prior's latent or mixture.",
+        "The last column of a model is its distance to the smplx package.",
+    )
+    return Table("", _COLUMNS, tuple(rows), notes)
+
+
+def _priors(folder: Path) -> list[tuple[str, ...]]:
+    """The pose priors that a project with these body models has, and what a test of each gave."""
+    from annotator.prior.defaults import default_gmm, default_vposer
+    from annotator.prior.selftest import mixture_test, vposer_test
+    from annotator.prior.vposer import LATENT
+
+    rows: list[tuple[str, ...]] = []
+    for kind in PRIORS:
+        file = read_prior(folder, kind)
+        name = file.name if file.path == prior_path(folder, kind) else f"{file.name} (the one that ships)"
+        if kind == "vposer":
+            components, result = LATENT, vposer_test(default_vposer(folder))
+        else:
+            mixture = default_gmm(folder)
+            components, result = len(mixture.means), mixture_test(mixture)
+        rows.append((kind, name, "", "", str(components), file.hash, result))
+    return rows
 
 
 def _agreement(root: Path, name: str, body: BodyModelData, gender: str) -> str:

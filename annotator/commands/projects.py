@@ -8,14 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from annotator.bodies.files import default_root, load_body_model, verified
+from annotator.bodies.layouts import GENDERS, model_path, models_in
 from annotator.bodies.prior_files import copy_priors
+from annotator.bodies.regressors import FOLDER as REGRESSORS
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError, storage
 from annotator.outside import exists, is_dir, short
 from annotator.project import Project, require_free
 from annotator.projectfile import BodyModelSource
 
-FAMILIES = {"smplx": ("smplx",), "smpl": ("smpl",), "mano": ("mano_right", "mano_left"), "flame": ("flame",)}
+FAMILIES = {
+    "smplx": ("smplx",),
+    "smplh": ("smplh",),
+    "smpl": ("smpl",),
+    "mano": ("mano_right", "mano_left"),
+    "flame": ("flame",),
+}
 """Folders of the smplx layout and the models in each."""
 
 
@@ -35,27 +43,48 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
         raise BodyModelError(
             f"There is no body-model folder {short(str(root))}; give the folder that holds smplx/, smpl/, mano/ or flame/."
         )
-    hashes = {
-        family: "-".join(load_body_model(root, model).hash for model in models)
-        for family, models in FAMILIES.items()
-        if is_dir(root / family)
-    }
+    hashes = families_in(root)
     if body_models is not None:
-        for family in hashes:
-            for model in FAMILIES[family]:
-                verified(root, model)
-    if "smplx" not in hashes:
-        raise BodyModelError(
-            f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes."
-        )
+        for model in models_in(root):
+            verified(root, *model)
     target = path / "body_models" if copy else root
     with _whole_or_absent(path):
         if copy:
             with storage(path):
-                for family in hashes:
-                    shutil.copytree(root / family, target / family, dirs_exist_ok=True)
+                for folder in filter(lambda name: is_dir(root / name), (*hashes, REGRESSORS)):
+                    shutil.copytree(root / folder, target / folder, dirs_exist_ok=True)
                 copy_priors(root, target)
         return Project.create(path, {family: BodyModelSource(target, digest) for family, digest in hashes.items()})
+
+
+def families_in(root: Path) -> dict[str, str]:
+    """Every family of a body-model folder with the hash of what a project fits: the neutral body, where there is one.
+
+    Raises:
+        BodyModelError: the folder has no neutral SMPL-X, or a model in it cannot be read.
+    """
+    found: dict[str, str] = {}
+    there = models_in(root)
+    for family, names in FAMILIES.items():
+        if is_dir(root / family):
+            genders = [gender for name, gender in there if name == names[0]]
+            if family == "smplx" and genders and GENDERS[0] not in genders:
+                raise BodyModelError(
+                    f"{root} has SMPL-X only as {' and '.join(genders)}, and a project fits the neutral one; put "
+                    f"{model_path(root, 'smplx').name} beside it."
+                )
+            chosen = GENDERS[:1] if GENDERS[0] in genders or not genders else genders
+            found[family] = "-".join(load_body_model(root, name, gender).hash for name in names for gender in chosen)
+    if "smplx" not in found:
+        raise BodyModelError(
+            f"{root} has no smplx/ folder with SMPL-X files; give the folder that `smplx.create` takes."
+        )
+    return found
+
+
+def is_project(folder: Path) -> bool:
+    """Whether a folder is that of a project."""
+    return exists(folder / "project.toml")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def load_vposer(path: Path) -> PosePrior:
     Raises:
         BodyModelError: there is no snapshot, it cannot be read safely, or its weights are not exactly those of VPoser.
     """
-    file = path if path.is_file() else _newest(path)
+    file = path if path.is_file() else newest_snapshot(path)
     weights = {name: value for name, value in read_weights(file).items() if isinstance(value, Tensor)}
     prefixed = {k.removeprefix(_V2_PREFIX): v for k, v in weights.items() if k.startswith(_V2_PREFIX)}
     weights = prefixed or weights
@@ -106,7 +106,7 @@ def _load(file: Path) -> Any:
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
-def _newest(folder: Path) -> Path:
+def newest_snapshot(folder: Path) -> Path:
     """The snapshot of the latest trial and epoch by its name, not by the time at which somebody copied it."""
     found = [path for path in (folder / "snapshots").glob("*") if path.suffix in {".pt", ".ckpt"}]
     if not found:

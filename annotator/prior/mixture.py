@@ -66,6 +66,11 @@ def mixture_of(content: Any, file: Path) -> GaussianMixture:
     count, width = means.shape if means.ndim == 2 else (0, 0)
     if not count or covariances.shape != (count, width, width) or weights.shape != (count,):
         raise BodyModelError(f"{file} is not a Gaussian mixture: its shapes do not fit together; fetch it again.")
+    if not all(np.isfinite(values).all() for values in (means, covariances, weights)) or (weights <= 0).any():
+        raise BodyModelError(
+            f"{file} is not a Gaussian mixture: it holds numbers that are not finite, or weights that are not positive; fetch "
+            "it again."
+        )
     try:
         return GaussianMixture(means, covariances, weights)
     except np.linalg.LinAlgError as error:

@@ -1,15 +1,19 @@
 """The torch evaluator of every family against its numpy sister, the smplx package, and finite differences."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import OPEN_BODY, BodyModelData, default_root, load_body_model
+from annotator.bodies.kernels import LANES
 from annotator.bodies.official import create as official_model
 from annotator.bodies.posing import Poser, axis_angle_to_matrix, parameter_widths
+from annotator.bodies.skinning import MANY
 from annotator.supervision import loss_maps
 from annotator.synthetic import sample_betas, sample_body_poses
 
@@ -50,6 +54,24 @@ def test_it_equals_its_numpy_sister(bodies: Mapping[str, BodyModelData], name: s
     points = np.concatenate([m.apply(wanted.joints, wanted.vertices) for m in maps], axis=1)
     present = np.concatenate([m.present for m in maps])
     assert np.abs(found.points.detach().numpy() - points)[:, present].max() < 1e-5
+
+
+@pytest.mark.parametrize("count", [MANY, LANES, 2 * LANES + 1])
+def test_many_full_meshes_at_once_equal_few(bodies: Mapping[str, BodyModelData], count: int) -> None:
+    """The way of many people, whole tiles and begun ones, against torch alone; vertices of one weight and of twelve."""
+    hand = bodies["mano_right"]
+    rng = np.random.default_rng(0)
+    weights = sparse.csr_array(hand.weights).tolil()
+    for vertex, columns in enumerate(([3], range(12))):
+        weights[[vertex]] = 0
+        weights[vertex, list(columns)] = rng.dirichlet(np.ones(len(columns)))
+    body = replace(hand, weights=sparse.csr_array(weights, dtype=np.float32))
+    model, given = BodyModel(body, list(body.points.values()), vertices=True), tensors(people("mano", (count,)))
+    with torch.no_grad():
+        found = model(given)
+        wanted = model.double()({key: values.double() for key, values in given.items()})
+    for name in ("joints", "rotations", "points", "vertices"):
+        assert float((getattr(found, name) - getattr(wanted, name)).abs().max()) < 2e-6
 
 
 @pytest.mark.parametrize("name", MODELS)

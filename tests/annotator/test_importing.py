@@ -1,56 +1,29 @@
 """`bodies import`: files as their owners ship them, written here from the open body's arrays."""
 
 import os
-import pickle
+import shutil
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from annotator.bodies.files import default_root, load_body_model, read_model, verified
+from annotator.bodies.files import default_root, load_body_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
-from annotator.commands.bodies import check, import_
-from annotator.commands.table import Table
+from annotator.commands.bodies import check
+from annotator.commands.projects import new
 from annotator.errors import BodyModelError
 from annotator.prior.defaults import default_gmm, default_vposer
 from annotator.prior.vposer import VPoser, VPoserV2
-
-TEXTS = ("name", "licence", "provenance", "hash")
-
-
-def imported(source: Path, target: Path) -> Table:
-    work = import_(source, target)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
-def of_model(name: str) -> dict[str, Any]:
-    """A model's arrays as its owners name and store them: without ours, in float64."""
-    arrays = read_model(default_root(), name)
-    ours = (*TEXTS, "head_top", "smplx_vertices")
-    kept = {
-        k: v
-        for k, v in arrays.items()
-        if k not in ours and not k.startswith(("posedirs_", "lmk" if name == "flame" else "?"))
-    }
-    kept = {k: v for k, v in kept.items() if name != "flame" or "lmk" not in k}
-    plain = {k: np.asarray(v.toarray() if sparse.issparse(v) else v) for k, v in kept.items()}
-    plain = {k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in plain.items()}
-    plain["posedirs"] = plain["posedirs"].reshape(len(plain["v_template"]), 3, -1)
-    root = plain["kintree_table"].astype(np.uint32)
-    root[0, 0] = 2**32 - 1
-    return plain | {"kintree_table": root}
+from annotator.project import Project
+from annotator.runs import write_text
+from tests.support.official_files import imported, of_model, store, tiny_hand
 
 
 @pytest.fixture
@@ -67,12 +40,6 @@ def chumpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray], object]:
     monkeypatch.setitem(sys.modules, "chumpy", types.ModuleType("chumpy"))
     monkeypatch.setitem(sys.modules, "chumpy.ch", module)
     return Ch
-
-
-def store(path: Path, content: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(content, protocol=2))
-    return path
 
 
 def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
@@ -118,8 +85,9 @@ def test_a_whole_download_is_known_by_its_content_and_agrees_with_the_package(tm
             next(work)
         except StopIteration as end:
             rows = end.value.rows
-    assert [row[0] for row in rows] == ["smplx", "mano_right", "mano_left", "flame"]
-    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in rows)
+    assert [row[0] for row in rows] == ["smplx", "mano_right", "mano_left", "flame", "vposer", "gmm"]
+    assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in rows[:4])
+    assert all("(the one that ships)" in row[1] for row in rows[4:])
 
 
 def test_the_left_hands_sign_is_mended_where_it_is_wrong_and_only_there(tmp_path: Path) -> None:
@@ -196,3 +164,72 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     with pytest.raises(BodyModelError, match="has 23 joints"):
         imported(tmp_path / "short", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_one_vposer_is_taken_and_every_other_file_of_one_is_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    first, second = VPoser(), VPoserV2()
+    for name, state in (
+        ("v2/snapshots/V02_05_epoch=13_val_loss=0.03.ckpt", {"state_dict": second.state_dict()}),
+        ("v1/snapshots/TR00_E010.pt", VPoser().state_dict()),
+        ("v1/snapshots/TR00_E096.pt", first.state_dict()),
+    ):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, tmp_path / "in" / name)
+    table = imported(tmp_path / "in", tmp_path / "out")
+    assert [(row[0], Path(row[-1]).name) for row in table.rows] == [("vposer", "TR00_E096.pt")]
+    assert any("TR00_E010.pt was passed over: TR00_E096.pt is a newer" in note for note in table.notes)
+    assert any("V02_05" in note and "import this file alone" in note for note in table.notes)
+    found = default_vposer(tmp_path / "out").state_dict()
+    assert all(torch.equal(found[key], values) for key, values in first.state_dict().items())
+
+
+def test_a_project_takes_models_in_until_it_has_runs(tmp_path: Path) -> None:
+    project = new(tmp_path / "p")
+    before = project.body_models
+    changed = of_model("smpl")
+    changed["v_template"] = changed["v_template"] + 0.01
+    store(tmp_path / "in" / "basicmodel_neutral.pkl", changed)
+    table = imported(tmp_path / "in", tmp_path / "p")
+    after = Project.open(tmp_path / "p").body_models
+    assert after["smpl"].hash == table.rows[0][2] == load_body_model(tmp_path / "p" / "body_models", "smpl").hash
+    assert after["smpl"].hash != before["smpl"].hash
+    assert {f: s for f, s in after.items() if f != "smpl"} == {f: s for f, s in before.items() if f != "smpl"}
+    (tmp_path / "p" / "runs" / "r1").mkdir()
+    write_text(tmp_path / "p" / "runs" / "r1" / "run.json", "{}")
+    with pytest.raises(BodyModelError, match="has runs, whose fits belong to its present body models"):
+        imported(tmp_path / "in", tmp_path / "p")
+
+
+def test_a_project_that_only_points_at_models_does_not_have_them_replaced(tmp_path: Path) -> None:
+    shutil.copytree(default_root() / "smplx", tmp_path / "models" / "smplx")
+    new(tmp_path / "p", body_models=tmp_path / "models", copy=False)
+    store(tmp_path / "in" / "hand.pkl", tiny_hand())
+    with pytest.raises(BodyModelError, match="not its own copies; import into that folder"):
+        imported(tmp_path / "in", tmp_path / "p")
+
+
+def test_a_new_project_takes_the_imported_folder_with_every_gender_and_smplh(tmp_path: Path) -> None:
+    smplx, smpl = of_model("smplx"), of_model("smpl")
+    for gender in ("female", "male"):
+        store(tmp_path / "in" / f"basicmodel_{gender}.pkl", smpl)
+    np.savez(tmp_path / "in" / "SMPLX_MALE.npz", **smplx)
+    imported(tmp_path / "in", tmp_path / "models")
+    with pytest.raises(BodyModelError, match=r"has SMPL-X only as male, .* put SMPLX_NEUTRAL\.npz beside it"):
+        new(tmp_path / "p", body_models=tmp_path / "models")
+    assert not (tmp_path / "p").exists()
+    np.savez(tmp_path / "in" / "SMPLX_NEUTRAL.npz", **smplx)
+    joints = np.r_[0:22, 25:55]  # without jaw and eyes
+    features = (9 * (joints[1:, None] - 1) + np.arange(9)).ravel()
+    parents = smplx["kintree_table"][:, joints].astype(np.int64)
+    parents[0, 1:] = np.searchsorted(joints, parents[0, 1:])
+    mixed = {"weights": smplx["weights"][:, joints], "J_regressor": smplx["J_regressor"][joints]}
+    mixed |= {"posedirs": smplx["posedirs"][..., features], "kintree_table": parents}
+    np.savez(tmp_path / "in" / "SMPLH_FEMALE.npz", **{k: v for k, v in smplx.items() if "lmk" not in k} | mixed)
+    imported(tmp_path / "in", tmp_path / "models")
+    project = new(tmp_path / "p", body_models=tmp_path / "models")
+    assert set(project.body_models) == {"smplx", "smplh", "smpl"}
+    for name, gender in (("smplx", "male"), ("smplh", "female"), ("smpl", "female"), ("smpl", "male")):
+        assert verified(tmp_path / "p" / "body_models", name, gender)
+    smplh = load_body_model(tmp_path / "models", "smplh", "female")
+    assert project.body_models["smplh"].hash == smplh.hash

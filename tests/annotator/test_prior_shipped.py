@@ -14,6 +14,7 @@ from annotator.bodies.open_body.priors import build_priors
 from annotator.bodies.points import SMPLX_JOINTS
 from annotator.bodies.posing import Poser
 from annotator.bodies.prior_files import PRIORS, prior_path, read_prior, write_prior
+from annotator.bodies.written import Texts
 from annotator.commands.projects import new
 from annotator.errors import BodyModelError, UnknownNameError
 from annotator.prior import VPoser, VPoserV2, default_gmm, default_vposer
@@ -21,7 +22,7 @@ from annotator.progress import Progress
 from annotator.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from annotator.synthetic import limits, sample_body_poses
 
-TEXTS = {"name": "mine", "licence": "none", "provenance": "a test"}
+TEXTS = Texts("mine", "none", "a test")
 
 
 @pytest.fixture(scope="module")

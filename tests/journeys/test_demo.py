@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotator.project import Project
 from annotator.runs import FINISHED
-from tests.support.cli import refused, run_main
+from tests.support.cli import refused, run_main, without
 
 
 def test_the_tiny_demo_learns_more_than_the_mean_pose(tiny_demo: tuple[Path, str]) -> None:
@@ -20,6 +20,19 @@ def test_the_tiny_demo_learns_more_than_the_mean_pose(tiny_demo: tuple[Path, str
     ratio = re.search(r"PA-MPJPE is (\d\.\d+) of the mean-pose predictor's on wild", table)
     assert ratio is not None
     assert float(ratio[1]) <= 0.85
+
+
+def test_the_whole_demo_runs_without_the_smplx_package(tiny_demo: tuple[Path, str], without_smplx: Path) -> None:
+    """It was made in an environment in which that package cannot be imported, and nothing so much as tried."""
+    assert Project.open(tiny_demo[0] / "project").runs()
+    assert not (without_smplx / "asked").exists()
+
+
+def test_a_blocked_package_cannot_be_imported(tmp_path: Path) -> None:
+    env = without("smplx", tmp_path / "blocked")
+    refusal = run_main("bodies", "check", "--progress", "none", code=None, env=env)
+    assert refusal.returncode != 0
+    assert (tmp_path / "blocked" / "asked").exists()
 
 
 def test_the_demo_goes_on_where_it_was_and_prints_at_once(tiny_demo: tuple[Path, str]) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from annotator.jobfolder import JobFolder
@@ -19,13 +19,24 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """For networks that are tiny: threads would only wait for each other, and much longer where others use the machine."""
 
 
+def without(package: str, folder: Path) -> dict[str, str]:
+    """An environment in which `package` cannot be imported; who tries leaves the file `asked` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{package}.py").write_text(
+        f"open({str(folder / 'asked')!r}, 'w').close()\nraise ImportError('{package} is blocked here')\n"
+    )
+    return {**os.environ, "PYTHONPATH": str(folder)}
+
+
 def words_of(words: tuple[object, ...]) -> list[str]:
     return [*MAIN, *map(str, words)]
 
 
-def run_main(*words: object, code: int | None = 0, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_main(
+    *words: object, code: int | None = 0, timeout: float = 300, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end; `code` is the exit status expected."""
-    env = ONE_THREAD if words[0] == "run" else None
+    env = ONE_THREAD if env is None and words[0] == "run" else env
     done = subprocess.run(
         words_of(words), capture_output=True, text=True, check=False, cwd=ROOT, timeout=timeout, env=env
     )

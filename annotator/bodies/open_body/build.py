@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import content_hash, model_path, write_embeddings
+from annotator.bodies.layouts import layout_of
 from annotator.bodies.open_body import families
 from annotator.bodies.open_body.priors import build_priors
 from annotator.bodies.open_body.whole import Whole, whole_body
-from annotator.bodies.pickles import write_pickle
-from annotator.errors import storage
+from annotator.bodies.written import Texts, write_model
 from annotator.progress import Progress
 
 NAME = "open body 1"
@@ -46,24 +45,15 @@ def write(out: Path, name: str, arrays: dict[str, Any], whole: Whole) -> str:
     """Writes one model, rounded to 0.1 micrometres, and returns its content hash."""
     rounded = {key: _rounded(values) for key, values in arrays.items()}
     posedirs = rounded.pop("posedirs")
-    path = model_path(out, name)
-    with storage(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
     if name == "smpl":
         content = rounded | {
             "posedirs": sparse.csc_matrix(posedirs),
             "J_regressor": sparse.csc_matrix(rounded["J_regressor"]),
         }
-        digest = content_hash(content)
-        write_pickle(path, content | _texts(name, digest, whole))
-        return digest
-    content = rounded | _both_forms(posedirs, len(rounded["v_template"]))
-    digest = content_hash(content)
-    if name == "flame":
-        content = write_embeddings(content, path.parent)
-    with storage(path.parent):
-        np.savez_compressed(path, allow_pickle=False, **content, **_texts(name, digest, whole))
-    return digest
+    else:
+        content = rounded | _both_forms(posedirs, len(rounded["v_template"]))
+    provenance = _PROVENANCE.format(version=whole.rig.source.version, title=layout_of(name).title)
+    return write_model(out, name, "neutral", content, Texts(NAME, _LICENCE, provenance), packed=True)
 
 
 def _rounded(values: Any) -> Any:
@@ -87,14 +77,4 @@ def _both_forms(posedirs: sparse.csr_array, vertices: int) -> dict[str, np.ndarr
         "posedirs_data": turned.data.astype(np.float32),
         "posedirs_indices": turned.indices.astype(np.int32),
         "posedirs_indptr": turned.indptr.astype(np.int32),
-    }
-
-
-def _texts(name: str, digest: str, whole: Whole) -> dict[str, np.ndarray]:
-    title = {"smplx": "SMPL-X", "smpl": "SMPL", "flame": "FLAME"}.get(name, "MANO")
-    return {
-        "name": np.array(NAME),
-        "hash": np.array(digest),
-        "licence": np.array(_LICENCE),
-        "provenance": np.array(_PROVENANCE.format(version=whole.rig.source.version, title=title)),
     }

@@ -6,7 +6,7 @@ and thousands of steps make that visible.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from annotator.bodies.prior_files import write_prior
+from annotator.bodies.written import Texts
 from annotator.prior import VPoser, fit_mixture, train_prior
 from annotator.progress import Progress
 from annotator.synthetic import BODY_JOINTS, sample_body_poses
@@ -30,13 +31,11 @@ _HAND_SPREAD, _EVERY_SPREAD = 0.15, 0.05
 archetype moves, and every angle, since bodies whose rest pose differs a little bend their hinges about other axes."""
 _WEIGHT_GRID, _MIXTURE_GRID = 2.0**-16, 2.0**-24
 _TITLE = "Training the pose priors"
-_TEXTS = {
-    "licence": "Apache-2.0 (trained by NeuralAnnot Desk).",
-    "provenance": (
-        "Trained by `bodies build` on poses sampled from resources/poses/archetypes.toml, authored for NeuralAnnot Desk, "
-        "seed {seed}. Not the official {title}: latents and energies do not compare with that one's."
-    ),
-}
+_LICENCE = "Apache-2.0 (trained by NeuralAnnot Desk)."
+_PROVENANCE = (
+    "Trained by `bodies build` on poses sampled from resources/poses/archetypes.toml, authored for NeuralAnnot Desk, "
+    "seed {seed}. Not the official {title}: latents and energies do not compare with that one's."
+)
 
 
 def build_priors(
@@ -87,8 +86,8 @@ def _on_grid(values: np.ndarray, grid: float) -> np.ndarray:
     return (np.rint(values / grid) * grid).astype(values.dtype) if values.dtype.kind == "f" else values
 
 
-def _texts(name: str, title: str) -> Mapping[str, str]:
-    return {"name": f"open body 1, {name}", **{k: v.format(seed=SEED, title=title) for k, v in _TEXTS.items()}}
+def _texts(name: str, title: str) -> Texts:
+    return Texts(f"open body 1, {name}", _LICENCE, _PROVENANCE.format(seed=SEED, title=title))
 
 
 @contextmanager

@@ -1,0 +1,123 @@
+"""`bodies import`: files whose arrays do not fit are refused in one sentence; joint regressors become points."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from annotator.bodies.body_model import BodyModel
+from annotator.bodies.files import load_body_model
+from annotator.bodies.points import vertices_needed
+from annotator.bodies.posing import Poser
+from annotator.errors import BodyModelError
+from tests.support.official_files import imported, store, tiny_hand
+
+
+def spoilt(values: np.ndarray, how: str) -> Any:
+    if how == "NaN":
+        return np.where(np.arange(values.size).reshape(values.shape) == values.size // 2, np.nan, values.astype(float))
+    made = {
+        "text": values.astype(str),
+        "complex": values.astype(complex),
+        "flat": values.ravel(),
+        "deep": values[None, None],
+        "turned": values.T if values.ndim > 1 and values.shape != values.T.shape else values[:, None],
+        "short": values[:-1],
+        "long": np.concatenate([values, values]),
+        "one": values.ravel()[0],
+        "empty": values[:0],
+        "huge": values.astype(np.float64) + 1e300,
+    }
+    return made[how]
+
+
+HOW = ("text", "complex", "flat", "deep", "turned", "short", "long", "one", "empty", "huge", "NaN")
+
+
+def test_a_tiny_hand_can_be_imported(tmp_path: Path) -> None:
+    imported(store(tmp_path / "in" / "hand.pkl", tiny_hand()), tmp_path / "out")
+    assert load_body_model(tmp_path / "out", "mano_right").v_template.shape == (vertices_needed("mano"), 3)
+
+
+@pytest.mark.parametrize("key", tiny_hand())
+def test_every_array_is_checked_before_it_is_used(key: str, tmp_path: Path) -> None:
+    """Each array of a file in turn is left out or spoilt; one sentence names the file, and nothing is written."""
+    whole = tiny_hand()
+    files = {how: {**whole, key: spoilt(whole[key], how)} for how in HOW}
+    files["missing"] = {name: values for name, values in whole.items() if name != key}
+    if key == "f":  # a mesh may have any number of triangles
+        del files["short"], files["long"], files["empty"]
+    if key == "hands_components":  # its transpose has its shape
+        del files["turned"]
+    if whole[key].ndim == 1:
+        del files["flat"]
+    for how, content in files.items():
+        path = store(tmp_path / "in" / f"{how}.pkl", content)
+        with pytest.raises(BodyModelError) as refusal:
+            imported(path, tmp_path / "out")
+        sentence = str(refusal.value)
+        assert sentence.startswith(str(path)), how
+        assert sentence.endswith("."), how
+        assert "\n" not in sentence, how
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"lmk_face_idx": np.zeros(50, int), "lmk_b_coords": np.zeros((50, 3))}, "landmarks of shapes"),
+        ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.zeros((51, 2))}, "landmarks of shapes"),
+        ({"lmk_face_idx": np.full(51, 0.5), "lmk_b_coords": np.zeros((51, 3))}, "fractions"),
+        ({"lmk_face_idx": [[1], [1, 2]], "lmk_b_coords": np.zeros((51, 3))}, "of one shape"),
+        ({"means": np.zeros((8, 69)), "covars": np.zeros((8, 69)), "weights": np.ones(8)}, "do not fit together"),
+        ({"means": np.full((1, 2), np.nan), "covars": np.eye(2)[None], "weights": np.ones(1)}, "not finite"),
+        ({"means": np.zeros((1, 2)), "covars": np.eye(2)[None], "weights": -np.ones(1)}, "not positive"),
+        ({"means": "a", "covars": "b", "weights": "c"}, "where the numbers means belong"),
+    ],
+)
+def test_landmarks_and_mixtures_that_do_not_fit_are_refused(content: object, says: str, tmp_path: Path) -> None:
+    path = store(tmp_path / "x.pkl", content)
+    with pytest.raises(BodyModelError, match=says):
+        imported(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "pkl"])
+def test_a_joint_regressor_becomes_named_points(form: str, tmp_path: Path) -> None:
+    hand = tiny_hand()
+    rng, count = np.random.default_rng(1), len(hand["v_template"])
+    rows = rng.dirichlet(np.full(count, 0.01), 21) * 1.0004  # official rows miss one by as much
+    store(tmp_path / "in" / "hand.pkl", hand)
+    path = tmp_path / "in" / f"J_regressor_mine.{form}"
+    if form == "npy":
+        np.save(path, rows)
+    elif form == "npz":
+        np.savez(path, J_regressor=rows)
+    else:
+        store(path, sparse.csc_matrix(rows))
+    np.save(tmp_path / "in" / "J_regressor_other.npy", np.full((17, 6890), 1 / 6890))
+    table = imported(tmp_path / "in", tmp_path / "out")
+    assert [row[0] for row in table.rows] == ["mano_right", "points J_regressor_mine"]
+    assert any("a joint regressor over 6890 vertices, as no model here has" in note for note in table.notes)
+    body = load_body_model(tmp_path / "out", "mano_right")
+    given = {"hand_pose": rng.normal(0, 0.3, (1, 45)).astype(np.float32)}
+    posed = Poser(body).pose(given)
+    wanted = rows / rows.sum(axis=1, keepdims=True) @ posed.vertices[0]
+    np.testing.assert_allclose(posed.points("J_regressor_mine")[0], wanted, atol=1e-6)
+    model = BodyModel(body, [body.points["J_regressor_mine"]])
+    np.testing.assert_allclose(model({k: torch.as_tensor(v) for k, v in given.items()}).points[0], wanted, atol=1e-5)
+    stored = dict(np.load(tmp_path / "out" / "regressors" / "J_regressor_mine.npz"))
+    np.savez(tmp_path / "out" / "regressors" / "J_regressor_mine.npz", **{**stored, "rows": stored["rows"][::-1]})
+    with pytest.raises(BodyModelError, match="no joint regressor with the hash"):
+        load_body_model(tmp_path / "out", "mano_right")
+
+
+def test_a_regressor_may_not_take_a_skeletons_name(tmp_path: Path) -> None:
+    store(tmp_path / "in" / "hand.pkl", tiny_hand())
+    count = vertices_needed("mano")
+    np.save(tmp_path / "in" / "freihand21.npy", np.full((21, count), 1 / count))
+    with pytest.raises(BodyModelError, match="which there are already"):
+        imported(tmp_path / "in", tmp_path / "out")
