@@ -251,14 +251,17 @@ class MainWindow(QMainWindow):
             self.tasks.load_body(self.session.project, self._bodies)
 
     def _body_came(self) -> None:
+        self.session.undrawable = ""
         self.photo.show_mesh()
         QTimer.singleShot(0, self._show_solid)
         QTimer.singleShot(0, self._load_last)
 
-    def _body_failed(self) -> None:
+    def _body_failed(self, sentence: str) -> None:
+        self.session.undrawable = sentence
         self.photo.show_mesh()
         self._show_solid()
         self._load_last()
+        self._switch()
 
     def _load_last(self) -> None:
         """What may wait until the first mesh is on the screen: verdicts and icons."""
