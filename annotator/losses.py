@@ -1,7 +1,7 @@
 """The paper's two losses, term by term: L_ax (section 3.1) and L_tg (section 3.2).
 
 Every mean runs over valid elements alone, so that a rare label weighs as much as a common one (the sibling code divides
-by all elements, masked ones too). Rotations are compared as matrices: axis-angle jumps by 2 pi.
+by all elements, masked ones too), of all processes together where several train. Rotations are compared as matrices: axis-angle jumps by 2 pi.
 
 Legend: B people, K 2D points, J 3D joints, R rotations (root first), S shape numbers.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from annotator import ranks
 from annotator.network import Prediction
 from annotator.recipe import PartRecipe
 
@@ -39,7 +40,7 @@ class Targets:
 def masked_l1(predicted: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     """Mean |difference| over elements whose weight is positive, weighted by it; 0 if there are none."""
     weight = weight.expand_as(predicted)
-    return ((predicted - wanted).abs() * weight).sum() / weight.sum().clamp_min(1e-6)
+    return ((predicted - wanted).abs() * weight).sum() / ranks.mean(weight.sum()).clamp_min(1e-6)
 
 
 def auxiliary_loss(recipe: PartRecipe, prediction: Prediction, joints: Tensor, targets: Targets) -> dict[str, Tensor]:
@@ -76,7 +77,7 @@ def target_loss(
         "regulariser": recipe.regulariser
         * recipe.weight_2d
         * (size * targets.regularise).sum()
-        / targets.regularise.sum().clamp_min(1e-6),
+        / ranks.mean(targets.regularise.sum()).clamp_min(1e-6),
     }
 
 

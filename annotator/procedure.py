@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from annotator import supervision
+from annotator import ranks, supervision
+from annotator.annotators.eft import Legs, People, Tuner
 from annotator.annotators.neuralannot import (
+    Predict,
     ToFits,
     annotate,
     auxiliary_fits,
@@ -20,8 +22,8 @@ from annotator.annotators.neuralannot import (
     predictor,
     target_fits,
 )
-from annotator.backbone import Backbone, starting_weights
-from annotator.batches import Pool
+from annotator.backbone import Backbone, prepare, starting_weights
+from annotator.batches import Pool, held_out
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import CONTOUR_START
@@ -42,14 +44,14 @@ from annotator.part import BODY, Part, taught_as
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, BodyRecipe, HandRecipe, PartRecipe
+from annotator.recipe import LEARNT, BodyRecipe, EftRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 from annotator.supervision import Lessons
 from annotator.synthetic import sample_body_poses
 from annotator.taught import TaughtPoints
-from annotator.training import Loss, Training, load_weights, save_weights
+from annotator.training import HeldOut, Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
 
 _ENOUGH_FITS = 2000
@@ -58,12 +60,22 @@ _ARCHETYPE_POSES = 6000
 
 @dataclass(frozen=True)
 class DataSet:
-    """One table of a data set as the procedure needs it."""
+    """One table of a data set as the procedure needs it.
+
+    Attributes:
+        held: rows that no network is taught, on which its loss is measured.
+    """
 
     name: str
     samples: Samples
     crops: Crops
     lessons: Lessons
+    held: np.ndarray
+
+    @cached_property
+    def taught(self) -> np.ndarray:
+        """Rows that may be drawn."""
+        return np.setdiff1d(self.crops.usable, self.held) if len(self.held) else self.crops.usable
 
 
 Drawn = list[tuple[DataSet, np.ndarray]]
@@ -114,17 +126,48 @@ class Procedure:
             tables = [data for data in auxiliary if data.name == name]
             if self.chain is None:
                 network = self._auxiliary_network(tables)  # line 2
-                yield from self._train(network, self._auxiliary_loss(network, tables), name)  # line 3
+                loss, measured = self._auxiliary_loss(ranks.shared(network), tables)
+                yield from self._train(network, loss, measured, name)  # line 3
                 for data in tables:
                     yield from self._annotate_auxiliary(network, data)  # lines 4, 5
         auxiliary = [self._with_fits(data) for data in auxiliary]
         target = [self._with_verdicts(data) for data in target]
-        prior = yield from self._prior(auxiliary)
+        prior = yield from ranks.leader_first(lambda: self._prior(auxiliary))
         network = self._target_network(prior)  # line 7
-        yield from self._train(network, self._target_loss(network, auxiliary, target), TARGET)  # line 8
+        loss, measured = self._target_loss(ranks.shared(network), auxiliary, target)
+        yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
         yield from self._count_failures([*auxiliary, *target])
+
+    def refine(self, source: Run, recipe: EftRecipe) -> Work:
+        """EFT: the target network of `source`, tuned on each target sample by itself."""
+        target = yield from self._open(TARGET)
+        learnt = isinstance(self.recipe, BodyRecipe) and self.recipe.latent and self.recipe.prior == LEARNT
+        prior = VPoser() if learnt else (yield from self._prior([]))  # a learnt one is kept with the network's weights
+        network = self._target_network(prior)
+        load_weights(network, source.network_folder(self.part.name, TARGET))
+        prepare(network, "fp32")
+        points = self._points()
+        legs = Legs.of((skeleton, self._taught.rows(skeleton)) for skeleton in self._taught.skeletons)
+
+        def project(prediction: Prediction) -> torch.Tensor:
+            assert prediction.transl is not None
+            return project_to_crop(self._posed(points, prediction)[0], prediction.transl)
+
+        def wanted(data: DataSet, rows: np.ndarray) -> torch.Tensor:
+            return self._targets([(data, rows)]).pixels
+
+        def inputs(data: DataSet, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._images([(data, rows)]), wanted(data, rows)
+
+        for data in target:
+            people = People(partial(inputs, data), partial(wanted, data), project, legs)
+            tuner = Tuner(network, people, recipe)
+            body = self.bodies[data.samples.part]
+            to_fits = tuner.to_fits(target_fits(data.samples, data.lessons, data.crops, body, self.part))
+            yield from self._write(data, tuner.predict, to_fits, "Tuning on", timed=False)
+        yield from self._count_failures(target)
 
     # -- data ------------------------------------------------------------------------------------------------------------
 
@@ -153,12 +196,14 @@ class Procedure:
     def _open(self, role: str) -> Generator[Progress, None, list[DataSet]]:
         opened: list[DataSet] = []
         for name, samples in self._tables[role]:
-            crops = yield from self._crops(samples, name)
+            crops = yield from ranks.leader_first(partial(self._crops, samples, name))
             body = self.bodies[samples.part]
             taught = supervision.lessons(
                 samples, self.recipe, auxiliary=role == AUXILIARY, points=self._taught, body=body
             )
-            opened.append(DataSet(name, samples, crops, taught))
+            share = self.recipe.held_out if role == AUXILIARY else 0.0
+            held = held_out(samples.keys, crops.usable, share=share, seed=self.recipe.seed)
+            opened.append(DataSet(name, samples, crops, taught, held))
         return opened
 
     def _crops(self, samples: Samples, name: str) -> Generator[Progress, None, Crops]:
@@ -255,16 +300,18 @@ class Procedure:
         save_weights(prior, self.run.network_folder(self.part.name, "prior"))
         return prior
 
-    def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:
+    def _train(
+        self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, measured: HeldOut | None, name: str
+    ) -> Work:
         steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
         words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
         stage = f"Training {words}{'' if self.part is BODY else f' ({self.part.word})'}"
-        training = Training(network, loss, self.recipe, steps, self.run.network_folder(self.part.name, name), stage)
-        yield from training.run()
+        folder = self.run.network_folder(self.part.name, name)
+        yield from Training(network, loss, self.recipe, steps, folder, stage, measured).run()
 
     # -- losses ----------------------------------------------------------------------------------------------------------
 
-    def _auxiliary_loss(self, network: AuxiliaryNetwork, tables: list[DataSet]) -> Loss:
+    def _auxiliary_loss(self, network: AuxiliaryNetwork, tables: list[DataSet]) -> tuple[Loss, HeldOut | None]:
         points, columns = self._points(), self._joints_of(tables)
         pool = self._pool(tables, 0)
 
@@ -278,9 +325,11 @@ class Procedure:
         def loss(step: int) -> Mapping[str, torch.Tensor]:
             return of([(tables[number], rows) for number, rows in pool.take(step, self.recipe.batch)])
 
-        return loss
+        return loss, self._measured(of, tables)
 
-    def _target_loss(self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]) -> Loss:
+    def _target_loss(
+        self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]
+    ) -> tuple[Loss, HeldOut | None]:
         points = self._points()
         halves = [(auxiliary, self._pool(auxiliary, 1)), (target, self._pool(target, 2))]
         halves = [(tables, pool) for tables, pool in halves if pool.size]
@@ -296,10 +345,26 @@ class Procedure:
         def loss(step: int) -> Mapping[str, torch.Tensor]:
             return of([(tables[n], rows) for tables, pool in halves for n, rows in pool.take(step, share)])
 
-        return loss
+        return loss, self._measured(of, auxiliary)
+
+    def _measured(self, of: Callable[[Drawn], Mapping[str, torch.Tensor]], tables: list[DataSet]) -> HeldOut | None:
+        """Mean terms of a loss over the people held out, each as heavy as any other; None where there are none."""
+        held = [(data, rows) for data in tables for rows in _pieces(data.held, self.recipe.batch)]
+        if not held:
+            return None
+
+        def measure() -> Mapping[str, float]:
+            sums: dict[str, float] = {}
+            for data, rows in held:
+                for name, term in of([(data, rows)]).items():
+                    sums[name] = sums.get(name, 0.0) + float(term) * len(rows)
+            people = sum(len(rows) for _, rows in held)
+            return {name: value / people for name, value in sums.items()}
+
+        return measure
 
     def _pool(self, tables: list[DataSet], stream: int) -> Pool:
-        return Pool([data.crops.usable for data in tables], seed=self.recipe.seed, stream=stream)
+        return Pool([data.taught for data in tables], seed=self.recipe.seed, stream=stream)
 
     def _images(self, drawn: Drawn) -> torch.Tensor:
         images = [crops_tensor(data.crops, rows, self.device, data.samples.part) for data, rows in drawn]
@@ -348,16 +413,29 @@ class Procedure:
         joints: slice = slice(None),
     ) -> Work:
         network.eval()
+        predict = predictor(
+            network,
+            data.crops,
+            data.lessons,
+            self.device,
+            part=data.samples.part,
+            joints=joints,
+            precision=self.recipe.annotate_precision,
+        )
+        yield from self._write(data, predict, to_fits, "Annotating")
+
+    def _write(self, data: DataSet, predict: Predict, to_fits: ToFits, doing: str, *, timed: bool = True) -> Work:
         part = data.samples.part
-        predict = predictor(network, data.crops, data.lessons, self.device, part=part, joints=joints)
-        yield from annotate(
-            f"Annotating {data.name}" + ("" if self.part is BODY else f" ({part})"),
+        work = annotate(
+            f"{doing} {data.name}" + ("" if self.part is BODY else f" ({part})"),
             predict,
             to_fits,
             lambda number: self.run.shard_path(data.name, part, number),
             data.crops,
+            timed=timed,
         )
-        yield from write_2d_errors(self.run, data.name, data.samples, self.bodies[part])
+        yield from ranks.apart(work)
+        yield from ranks.leader_only(write_2d_errors(self.run, data.name, data.samples, self.bodies[part]))
 
     def _count_failures(self, data: list[DataSet]) -> Work:
         failed = sum(bool(reason) for one in data for reason in one.crops.reasons)
@@ -365,6 +443,10 @@ class Procedure:
             yield Progress(
                 "Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed."
             )
+
+
+def _pieces(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def _all_joints(part: Part, rotations: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("plateau", "cosine"),
     "frame": ("crop", "camera"),
     "unseen": ("imitate", "2d"),
+    "train_precision": ("auto", "fp32", "tf32", "bf16"),
+    "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
+_TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 ALL, NONE = "all", "none"
 """Values of `auxiliary`; anything else is names of data sets."""
@@ -65,6 +68,12 @@ class PartRecipe:
         auxiliary_input: what auxiliary networks see: "image+pose", or "pose" (GT 3D alone, Figure 4).
         unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
         crop_cache: whether crops are cut once and kept in the project, or photos are decoded each time.
+        train_precision: "auto" (bf16 backbone where the processor has bf16 instructions; TF32 on an older GPU), "fp32",
+            "tf32" or "bf16".
+        annotate_precision: of annotating; likewise.
+        compile: whether the backbone is compiled for training (torch.compile); the first steps then take minutes.
+        held_out: share of every auxiliary set that no network is taught, on which its loss is measured; 0 is none.
+        tensorboard: whether the loss curves are also written for TensorBoard, where that is installed.
         seed: of every random draw.
     """
 
@@ -91,6 +100,11 @@ class PartRecipe:
     auxiliary_input: str = "image+pose"
     unseen: str = "imitate"
     crop_cache: bool = True
+    train_precision: str = "auto"
+    annotate_precision: str = "fp32"
+    compile: bool = False
+    held_out: float = 0.0
+    tensorboard: bool = False
     seed: int = 1
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -103,6 +117,8 @@ class PartRecipe:
         for name in _POSITIVE:
             if getattr(self, name, 1) <= 0:
                 raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.held_out <= 0.5:
+            raise RecipeError(f"held_out = {self.held_out} must be a share from 0 to 0.5.")
         if self.batch % 2:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
@@ -213,6 +229,37 @@ class FittingRecipe:
 
 FITTING_TABLES = ("smplifyx", "smplify")
 """Annotators whose table is a `FittingRecipe`."""
+EFT_TABLE = "eft"
+"""The annotator whose table is an `EftRecipe`."""
+
+
+@dataclass(frozen=True)
+class EftRecipe:
+    """Settings of EFT; the defaults are the published ones.
+
+    Attributes:
+        tune: "all", the whole network, one person after the other; "head", its last layer, for many people at once.
+        learning_rate: of Adam. iterations: the most there may be.
+        threshold: of the 2D loss (mean square, in half crops), at which a person is done; COCO's authors took 2e-5.
+        weight_2d: of that loss. weight_legs: of the direction of the legs.
+    """
+
+    tune: str = "all"
+    learning_rate: float = 5e-6
+    iterations: int = 20
+    threshold: float = 1e-4
+    weight_2d: float = 60.0
+    weight_legs: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.tune not in _TUNED:
+            raise RecipeError(f"tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
+        for name in ("learning_rate", "iterations", "weight_2d"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        for name in ("threshold", "weight_legs"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -230,6 +277,7 @@ class Recipe:
     smplifyx: FittingRecipe = field(default_factory=FittingRecipe)
     smplify: FittingRecipe = field(default_factory=FittingRecipe)
     tables: tuple[str, ...] = ("body",)
+    eft: EftRecipe = field(default_factory=EftRecipe)
 
     def part(self, name: str) -> PartRecipe:
         """The table of a part by its name."""
@@ -240,11 +288,13 @@ class Recipe:
         return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
 
     def text(self, annotator: str = "neuralannot") -> str:
-        """As TOML, every field that an annotator reads written out."""
+        """As TOML, every field that an annotator reads written out; for eft also those of the network that it tunes."""
         if annotator in FITTING_TABLES:
             tables = {annotator: asdict(self.table(annotator))}
         else:
             tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+        if annotator == EFT_TABLE:
+            tables[EFT_TABLE] = asdict(self.eft)
         return tomli_w.dumps({"name": self.name, **tables})
 
 
@@ -289,7 +339,7 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     """A recipe from the tables of its TOML; `name` counts where it gives none."""
-    known = (*PART_TABLES, *FITTING_TABLES)
+    known = (*PART_TABLES, *FITTING_TABLES, EFT_TABLE)
     if unknown := set(values) - {"name", *known}:
         may = ", ".join(f"[{table}]" for table in known)
         raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have {may}.")
@@ -306,6 +356,7 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
         _made(FittingRecipe, values, "smplifyx"),
         _made(FittingRecipe, values, "smplify"),
         tables,
+        _made(EftRecipe, values, EFT_TABLE),
     )
 
 

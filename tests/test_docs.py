@@ -16,7 +16,15 @@ from rich.console import Console
 import main
 from annotator.datasets import READERS
 from annotator.exports import WRITERS
-from annotator.recipe import PART_TABLES, BodyRecipe, FittingRecipe, PartRecipe, load_recipe, shipped_recipes
+from annotator.recipe import (
+    PART_TABLES,
+    BodyRecipe,
+    EftRecipe,
+    FittingRecipe,
+    PartRecipe,
+    load_recipe,
+    shipped_recipes,
+)
 from annotator.runs import Run
 from annotator.verdict import REASONS
 from app.actions import ACTIONS, HELD
@@ -242,6 +250,12 @@ def test_every_field_of_the_tables_of_fitting_is_documented_with_its_default() -
     rows = table(DOCS / "guide.md", "### The tables of SMPLify-X and SMPLify")
     documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
     assert documented == {field.name: str(field.default).lower() for field in fields(FittingRecipe)}
+
+
+def test_every_field_of_eft_is_documented_with_its_default() -> None:
+    documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in table(DOCS / "guide.md", "### EFT")}
+    defaults = {field.name: field.default for field in fields(EftRecipe)}
+    assert {name: type(defaults[name])(value) for name, value in documented.items()} == defaults
 
 
 def test_the_recipes_that_ship_are_named() -> None:

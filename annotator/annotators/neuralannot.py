@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from annotator import ranks
+from annotator.backbone import prepare
 from annotator.batches import MIRRORED, mirrored_crops, mirrored_lessons
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
@@ -44,17 +46,22 @@ def annotate(
     to_fits: ToFits,
     shard_path: Callable[[int], Path],
     crops: Crops,
+    *,
+    timed: bool = True,
 ) -> Work:
-    """Writes the shards that are not there yet.
+    """Writes the shards that are not there yet; of several processes each writes its own.
 
     Args:
         predict: of a full batch of rows; a short last batch is padded, so that sizes never differ.
         to_fits: rows and their predicted columns -> fits; rows without a crop are marked failed by it.
         shard_path: where shard number n goes.
+        timed: whether some people are done once more, one by one, for the paper's form of annotation time.
     """
     total = len(crops.reasons)
     for number, start in enumerate(range(0, total, SHARD)):
         rows = np.arange(start, min(start + SHARD, total))
+        if number % ranks.count() != ranks.number():
+            continue
         if shard_path(number).exists():
             yield Progress(stage, int(rows[-1]) + 1, total, "people")
             continue
@@ -64,8 +71,9 @@ def annotate(
             yield Progress(stage, min(int(batch.max()) + 1, total), total, "people")
         merged = {name: np.concatenate([c[name] for c in columns])[: len(rows)] for name in columns[0]}
         to_fits(rows, merged).write(shard_path(number))
-    seconds = _one_by_one(predict, total)
-    yield Progress(stage, total, total, "people", values={"seconds_batch1": seconds})
+    timed = timed and ranks.leads()
+    values = {"seconds_batch1": _one_by_one(predict, total)} if timed else dict[str, float]()
+    yield Progress(stage, total, total, "people", values=values)
 
 
 def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData, part: Part = BODY) -> ToFits:
@@ -149,13 +157,16 @@ def predictor(
     *,
     part: str = "body",
     joints: slice = slice(None),
+    precision: str = "fp32",
 ) -> Predict:
-    """Runs a network on rows, without gradients, in fp32.
+    """Runs a network on rows, without gradients.
 
     Args:
         part: of the table; left hands are mirrored.
         joints: those of the 3D pose that an auxiliary network sees.
+        precision: the recipe's word for that of its backbone.
     """
+    prepare(network, precision)
 
     def predict(rows: np.ndarray) -> Prediction:
         images = crops_tensor(crops, rows, device, part)

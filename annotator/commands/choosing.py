@@ -35,15 +35,19 @@ def chosen_samples(
     A data set of which no sample is named takes no part.
 
     Args:
-        need_target: whether one of them must be a target set: one that learns annotates nothing else.
+        need_target: whether one of them must be a target set: one that learns annotates nothing else. It learns hands and
+            faces too, where one that optimises is over bodies.
 
     Raises:
         RunError: a sample is unknown or not in `data`, or nothing is left to annotate.
     """
-    datasets = _with_bodies(project, data)
+    datasets = chosen_datasets(project, data) if need_target else _with_bodies(project, data)
     keys = named_samples(project, samples) if samples else ()
-    if part := next((key for key in keys if key.count("/") > 1), ""):
-        raise RunError(f"--samples names {part}, and a run is over bodies; name its person, {part.rpartition('/')[0]}.")
+    part = next((key for key in keys if key.count("/") > 1), "")
+    if part and not need_target:
+        raise RunError(
+            f"--samples names {part}, and this run is over bodies; name its person, {part.rpartition('/')[0]}."
+        )
     of_keys = {key.split("/", 1)[0] for key in keys}
     if beside := sorted(of_keys - set(datasets)):
         raise RunError(
@@ -63,12 +67,12 @@ def chosen_samples(
 
 
 def _with_bodies(project: Project, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The data sets named, or all that have bodies: a data set of hands takes no part in a run over bodies."""
+    """The data sets named, or all that have bodies: a data set of hands takes no part where bodies are fitted."""
     known = project.datasets()
     chosen = chosen_datasets(project, names)
     lacking = [name for name in chosen if "body" not in known[name].parts]
     if names and lacking:
-        raise RunError(f"The data set {lacking[0]} has no bodies, and a run is over bodies; leave it out.")
+        raise RunError(f"The data set {lacking[0]} has no bodies, and this run is over bodies; leave it out.")
     return tuple(name for name in chosen if name not in lacking)
 
 

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from annotator import ranks
 from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
+from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
-from annotator.part import PARTS, Part
+from annotator.part import BODY, PARTS, Part
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
@@ -64,9 +66,12 @@ def run(path: Path, options: RunOptions) -> Work:
     project = Project.open(path)
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
-    current = _resumed(project, options) if options.resume else _new(project, options)
-    work = _resumable(_work(project, current, options.device), path, current)
-    yield from current.job.record(work, on_end=current.set_state)
+    with ranks.joined():
+        make = _resumed if options.resume else _new
+        current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
+        work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
+        work = _resumable(work, path, current)
+        yield from current.job.record(work, on_end=current.set_state) if ranks.leads() else work
 
 
 def _resumable(work: Work, path: Path, current: Run) -> Work:
@@ -87,11 +92,49 @@ def _new(project: Project, options: RunOptions) -> Run:
     optimises = annotator in FAMILY_OF
     if number > 1 and optimises:
         raise RunError(f"{annotator} learns nothing, so it has no round {number}; leave out --round.")
-    if options.source and number == 1 and not optimises:
+    if options.source and number == 1 and annotator == _DEFAULT:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
+    begun = _beginning(project, annotator, number, options)
+    before, recipe = begun.before, begun.recipe
+    info = RunInfo(
+        id=f"{annotator}-r{number}",
+        annotator=annotator,
+        recipe=recipe.name,
+        round=number,
+        source=before.id if before is not None else "",
+        datasets=begun.datasets,
+        samples=begun.samples,
+        parts=begun.parts,
+        versions=_versions(),
+        machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
+    )
+    made = project.new_run(info)
+    write_text(made.recipe_path, recipe.text(annotator))
+    if before is not None and annotator == _DEFAULT:
+        judgements = ReviewLog(project.reviews_path).judgements().values()
+        freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
+    return made
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a run begins with; `before` is the run that it learns from, starts from or tunes."""
+
+    recipe: Recipe
+    datasets: tuple[str, ...]
+    samples: tuple[str, ...]
+    parts: tuple[str, ...]
+    before: Run | None
+
+
+def _beginning(project: Project, annotator: str, number: int, options: RunOptions) -> _Beginning:
+    """Checks what each annotator needs."""
+    if annotator == EFT:
+        return _tuning(project, number, options)
     recipe = load_recipe(options.recipe or "paper")
+    optimises = annotator in FAMILY_OF
     datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
     before = None
     if optimises:
@@ -107,24 +150,17 @@ def _new(project: Project, options: RunOptions) -> Run:
         for word in learnt(parts):
             _load_bodies(project, PARTS[word])
         _check_files(project, recipe, parts)
-    info = RunInfo(
-        id=f"{annotator}-r{number}",
-        annotator=annotator,
-        recipe=recipe.name,
-        round=number,
-        source=before.id if before is not None else "",
-        datasets=datasets,
-        samples=samples,
-        parts=parts,
-        versions=_versions(),
-        machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
-    )
-    made = project.new_run(info)
-    write_text(made.recipe_path, recipe.text(annotator))
-    if before is not None and not optimises:
-        judgements = ReviewLog(project.reviews_path).judgements().values()
-        freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
-    return made
+    return _Beginning(recipe, datasets, samples, parts, before)
+
+
+def _tuning(project: Project, number: int, options: RunOptions) -> _Beginning:
+    if number > 1:
+        raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
+    before = network_run(project, options.source)
+    datasets, samples = chosen_samples(project, options.data, options.samples)
+    _load_bodies(project, BODY)
+    recipe = eft_recipe(options.recipe, before)
+    return _Beginning(recipe, targets_of(project, datasets), samples, PARTS_OF[EFT], before)
 
 
 def _resumed(project: Project, options: RunOptions) -> Run:
@@ -174,6 +210,8 @@ def _same(one: Recipe, other: Recipe, info: RunInfo) -> bool:
     """Whether two recipes say the same of what a run reads of them."""
     if info.annotator in FAMILY_OF:
         return one.table(info.annotator) == other.table(info.annotator)
+    if info.annotator == EFT:
+        return one.eft == other.eft
     return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in learnt(info.parts))
 
 
@@ -302,7 +340,8 @@ def _load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
-    current.set_state(RUNNING)
+    if ranks.leads():
+        current.set_state(RUNNING)
     _tune_allocator()
     if current.info.annotator in FAMILY_OF:
         yield from _optimise(project, current)
@@ -313,37 +352,46 @@ def _work(project: Project, current: Run, device: str) -> Work:
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if any(recipe.part(PARTS[word].name).weights == "none" for word in learnt(current.info.parts)):
+    tunes = current.info.annotator == EFT
+    if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in learnt(current.info.parts)):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
-    chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
-    yield from _trimmed(project)
+    found = ranks.own_device("cuda") if torch.cuda.is_available() else "cpu"
+    chosen = torch.device(device if device != "auto" else found)
+    _note_machine(current, str(chosen))
+    yield from ranks.leader_only(_trimmed(project))
     for word, reason in left_out(project, recipe, info.datasets).items():
-        if word not in info.parts:
+        if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
     for word in learnt(info.parts):
         part = PARTS[word]
         procedure = Procedure(
             project=project,
             run=current,
-            recipe=recipe.part(part.name),
+            recipe=replace(recipe.part(part.name), weights="none") if tunes else recipe.part(part.name),
             part=part,
             bodies=_load_bodies(project, part),
             device=chosen,
             data=info.datasets,
             keys=frozenset(info.samples),
-            chain=_chain(project, info.source),
+            chain=None if tunes else _chain(project, info.source),
             before=before,
             verdicts=_verdicts(current),
         )
-        yield from procedure.algorithm1()
+        yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
     for name in info.datasets if WHOLE in info.parts else ():
-        yield from join(project, current, name)
-    yield from _trimmed(project)
+        yield from ranks.leader_only(join(project, current, name))
+    yield from ranks.leader_only(_trimmed(project))
+
+
+def _note_machine(current: Run, device: str) -> None:
+    if ranks.leads():
+        info = current.info
+        machine = {**info.machine, "device": device, "processes": str(ranks.count())}
+        current.write_info(replace(info, machine=machine))
 
 
 def _optimise(project: Project, current: Run) -> Work:
@@ -351,7 +399,7 @@ def _optimise(project: Project, current: Run) -> Work:
 
     info = current.info
     table = _stored_recipe(current).table(info.annotator)
-    current.write_info(replace(info, machine={**info.machine, "device": "cpu"}))
+    _note_machine(current, "cpu")
     yield from Optimisation(
         project=project,
         run=current,

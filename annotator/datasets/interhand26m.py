@@ -6,7 +6,8 @@ sample of its own; both of one annotation share its id. The published box is abo
 times the extent of its joints, which is the published box where there is one hand.
 
 The data file of a whole split is more than a gigabyte: it is read at once, what no sample needs is dropped while it is
-parsed, and the 42 flags of an annotation become 42 bytes. Frames become arrays when a camera first needs them.
+parsed, and the 42 flags of an annotation become 42 bytes. Frames become arrays when a camera first needs them. Measured:
+200,000 annotations of two hands each take 0.65 GB at the most, 0.5 GB of it the reading's.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class PhotoPanel(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._place()
         session.current_changed.connect(self.show_person)
-        session.comparison.changed.connect(self.show_person)
+        session.comparison.changed.connect(lambda: self.show_person(keep_view=True))
         session.comparison.look_changed.connect(self._show_look)
         session.preferences_changed.connect(self._show_preferences)
         self.view.zoomed.connect(lambda zoom: self._zoom.setText(zoom_text(zoom)))
@@ -130,8 +130,12 @@ class PhotoPanel(QWidget):
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
-    def show_person(self) -> None:
-        """The current person: photo and keypoints at once, the mesh as soon as it is drawn."""
+    def show_person(self, *, keep_view: bool = False) -> None:
+        """The current person: photo and keypoints at once, the mesh as soon as it is drawn.
+
+        Args:
+            keep_view: zoom and place stay, because it is the same photo.
+        """
         session = self._session
         if session.project is None or session.shelf is None or session.sample is None:
             return
@@ -139,7 +143,7 @@ class PhotoPanel(QWidget):
         self._show_look()
         meshes = self._meshes()
         for view, side in zip(self.views, Side, strict=False):
-            view.set_scene(replace(scene, meshes=meshes[side]))
+            view.set_scene(replace(scene, meshes=meshes[side]), keep_view=keep_view)
         self._tell()
         sample = session.sample
         self._where.setText(f"{sample.image}   {sample.width} × {sample.height}")
@@ -152,7 +156,7 @@ class PhotoPanel(QWidget):
         meshes = self._meshes()
         for view, side in zip(self.views, Side, strict=False):
             view.set_meshes(meshes[side])
-        self._tell()
+        self._show_look()
 
     def _show_look(self) -> None:
         """Two photos, or one with a wipe, or one; the second begins with what the first shows."""

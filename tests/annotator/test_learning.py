@@ -40,7 +40,10 @@ def errors(project: Project, folder: Path, truth: np.ndarray, seen: str) -> np.n
 
 
 def test_an_auxiliary_network_learns_hands_and_finds_missing_joints_in_the_photo(tmp_path: Path) -> None:
-    """Every hand lacks the joints of one finger, which bends by itself; the network's twin sees the 3D pose alone."""
+    """Every hand lacks the joints of one finger, which bends by itself; the network's twin sees the 3D pose alone.
+
+    Measured, labelled and missing joints: 14.7 and 28.4 mm with the photo, 23.1 and 31.9 without; at rest 55.0 and 58.3.
+    """
     new(tmp_path / "project")
     project = Project.open(tmp_path / "project")
     whole = bent_hands("lab", COUNT, seed=8)
@@ -56,12 +59,6 @@ def test_an_auxiliary_network_learns_hands_and_finds_missing_joints_in_the_photo
     project = Project.open(project.path)
     still = 1000 * np.linalg.norm(_still() - (truth - truth[:, :1]), axis=-1)
     with_photo, alone = (errors(project, tmp_path, truth, seen) for seen in ("image+pose", "pose"))
-    print(
-        {
-            name: (e[~missing].mean(), e[missing].mean())
-            for name, e in (("still", still), ("photo", with_photo), ("alone", alone))
-        }
-    )
     assert with_photo[~missing].mean() < 0.5 * still[~missing].mean()
     assert with_photo[missing].mean() < 0.95 * alone[missing].mean()
 

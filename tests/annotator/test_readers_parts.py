@@ -143,18 +143,20 @@ def test_the_report_counts_people_and_says_what_parts_they_have(tmp_path: Path) 
     assert "They are 2 right hands and 2 left hands." in said
 
 
-def test_a_data_set_of_hands_takes_no_part_in_a_run_over_bodies(tmp_path: Path) -> None:
+def test_a_data_set_of_hands_takes_no_part_where_bodies_are_fitted(tmp_path: Path) -> None:
     path = tmp_path / "p"
     new(path)
     source, hands = coco(tmp_path, with_parts()), freihand(tmp_path / "fh")
     done(import_dataset(path, "coco-wholebody", source.annotations, images=source.images, name="wild"))
     done(import_dataset(path, "freihand", hands.annotations, name="hands"))
     project = Project.open(path)
-    assert chosen_samples(project, (), "") == (("wild",), ())
+    assert chosen_samples(project, (), "", need_target=False) == (("wild",), ())
     with pytest.raises(RunError, match="hands has no bodies"):
-        chosen_samples(project, ("hands", "wild"), "")
+        chosen_samples(project, ("hands", "wild"), "", need_target=False)
     with pytest.raises(RunError, match="name its person, wild/7"):
-        chosen_samples(project, (), "wild/8,wild/7/lhand")
+        chosen_samples(project, (), "wild/8,wild/7/lhand", need_target=False)
+    assert chosen_samples(project, (), "") == (("hands", "wild"), ())  # networks learn hands too
+    assert chosen_samples(project, (), "wild/7/lhand") == (("wild",), ("wild/7/lhand",))
     with pytest.raises(RunError, match="no finished neuralannot run"):
         done(evaluate(path))
 

@@ -43,6 +43,8 @@ def test_a_recipe_written_out_is_read_back(name: str, tmp_path: Path) -> None:
         ({"input_px": 100}, "multiple of 32"),
         ({"backbone": "vit"}, "resnet18, resnet34, resnet50"),
         ({"frame": "world"}, "crop, camera"),
+        ({"train_precision": "fp16"}, "auto, fp32, tf32, bf16"),
+        ({"held_out": 0.9}, "a share from 0 to 0.5"),
     ],
 )
 def test_a_wrong_field_says_what_it_should_be(table: dict[str, object], sentence: str) -> None:

@@ -123,6 +123,9 @@ def test_both_photos_zoom_together_and_space_hides_both_meshes(pair: Desk) -> No
     assert photo.view.zoom == photo.right_view.zoom == 1.0
     photo.right_view.set_zoom(2.5)
     assert photo.view.zoom == 2.5
+    pair.press(Key.Key_X)
+    assert photo.view.zoom == photo.right_view.zoom == 2.5  # it is the same photo
+    pair.press(Key.Key_X)
     QTest.keyPress(pair.window, Key.Key_Space, NO_KEYS)
     assert not photo.view._overlay.isVisible()
     assert not photo.right_view._overlay.isVisible()

@@ -59,6 +59,8 @@ def test_what_cannot_be_read_or_run_is_one_sentence(taken_in: tuple[Path, dict[s
     said = refused("import", project, "freihand", freihand(tmp_path, shorter).annotations, "--name", "other")
     assert "training_xyz.json has 2 hands" in said
     assert "other" not in Project.open(project).datasets()
-    assert "has no bodies" in refused("run", project, "--recipe", "tiny", "--data", "freihand,coco-wholebody")
-    assert "name its person, coco-wholebody/7" in refused("run", project, "--samples", "coco-wholebody/7/face")
+    fit = ("run", project, "--annotator", "smplifyx")
+    assert "has no bodies" in refused(*fit, "--data", "freihand,coco-wholebody")
+    assert "name its person, coco-wholebody/7" in refused(*fit, "--samples", "coco-wholebody/7/face")
+    assert "Faces are left to SMPLify-X" in refused("run", project, "--recipe", "tiny", "--parts", "face")
     assert Project.open(project).runs() == []
