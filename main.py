@@ -140,7 +140,7 @@ def import_(
 
     Parameters
     ----------
-    format: coco-wholebody or human36m.
+    format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
     annotations: File or folder, as the format has it.
     images: Folder of the photos; default the annotations' folder.
     role: target or auxiliary; default auxiliary where the format has 3D joints.
@@ -183,14 +183,14 @@ def run(
 
     Parameters
     ----------
-    annotator: neuralannot (the default), smplifyx or smplify.
+    annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
     data: Names of data sets, with commas; default all.
     samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
     parts: body; for smplifyx whole (its default) or body.
     recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
     round: 1 (the default), or the round to train on the verdicts of the one before.
     source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
-        smplify the run whose fits they start from.
+        smplify the run whose fits they start from; for eft the one whose network is tuned, default the newest.
     device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
@@ -236,11 +236,11 @@ def runs_remove(project: Path, *runs: str) -> Said:
 
 @command(app)
 def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
-    """Add another program's fits as a run.
+    """Add fits that were made elsewhere as a run.
 
     Parameters
     ----------
-    add: Format and place: smplifyx and the output folder of SMPLify-X.
+    add: Format and place: smplifyx and the output folder of SMPLify-X, or run and a run's folder of another machine.
     data: Names of the data sets whose people it is about, with commas; default all target sets.
     """
     from annotator.commands.fits import add_fits

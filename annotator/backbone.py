@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from annotator.errors import RunError
+from annotator.precision import resolved, set_tf32
 
 WIDTHS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Backbone(nn.Module):
-    """`(B, 3, S, S)` uint8 crops -> `(B, width)` features. Pixels are normalised as torchvision's weights expect."""
+    """`(B, 3, S, S)` uint8 crops -> `(B, width)` features. Pixels are normalised as torchvision's weights expect.
+
+    Attributes:
+        precision: fp32, tf32 or bf16; the feature itself is fp32 in any case.
+        compiled: the network as `torch.compile` made it, used while training; no module, so the weights keep their names.
+    """
 
     mean: Tensor
     std: Tensor
@@ -28,12 +37,44 @@ class Backbone(nn.Module):
         network.fc = nn.Identity()
         self.network: nn.Module = network
         self.width = WIDTHS[name]
+        self.precision = "fp32"
+        self.compiled: Callable[[Tensor], Tensor] | None = None
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
         """The feature F of each crop."""
-        return self.network((crops.float() - self.mean) / self.std)
+        pixels = (crops.float() - self.mean) / self.std
+        run = self.compiled if self.training and self.compiled is not None else self.network
+        if self.precision != "bf16":
+            return run(pixels)
+        with torch.autocast(pixels.device.type, torch.bfloat16):
+            return run(pixels).float()
+
+
+def prepare(network: nn.Module, precision: str, *, compiled: bool = False) -> None:
+    """Sets with which numbers the backbones of `network` compute, and whether they are compiled for training.
+
+    Raises:
+        RunError: they are to be compiled and this machine has no compiler.
+    """
+    device = next(network.parameters()).device
+    chosen = resolved(precision, device)
+    set_tf32(chosen, device)
+    for module in network.modules():
+        if isinstance(module, Backbone):
+            module.precision = chosen
+            if compiled and module.compiled is None:
+                _require_compiler()
+                module.compiled = torch.compile(module.network.forward)
+
+
+def _require_compiler() -> None:
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name):
+        raise RunError(
+            "The recipe asks for compile = true, and that needs a C++ compiler, which this machine lacks; install g++, or "
+            "set compile = false."
+        )
 
 
 def starting_weights(name: str, weights: str) -> dict[str, Tensor] | None:

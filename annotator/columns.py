@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import ipc
 
 from annotator.errors import ProjectError, storage
@@ -44,6 +46,14 @@ def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> FloatArray:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.zeros((0, *shape), np.float32)
+
+
+def rows_of(keys: pa.ChunkedArray, of: pa.ChunkedArray) -> IntArray:
+    """`(N,)` where in `of` each of `keys` stands; -1 where it does not."""
+    if keys.equals(of):  # the common case: in the same order
+        return np.arange(len(keys))
+    found: Any = pc.call_function("index_in", [keys], options=pc.SetLookupOptions(of))
+    return found.fill_null(-1).to_numpy().astype(np.int64)
 
 
 def write_shard(path: Path, table: pa.Table) -> None:

@@ -169,13 +169,18 @@ def _locked(handle: BinaryIO) -> bool:
 
 def parsed(data: bytes) -> list[dict[str, Any]]:
     """The events of whole lines; what a killed worker or a full disk left half written, and what is no event, is passed over."""
-    events: list[dict[str, Any]] = []
+    return [event for event in parsed_lines(data) if _is_event(event)]
+
+
+def parsed_lines(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects of whole lines; what is none is passed over."""
+    found: list[dict[str, Any]] = []
     for line in data.split(b"\n")[:-1]:
         with suppress(ValueError):
-            event: Any = parse_json(line)
-            if isinstance(event, dict) and _is_event(event):
-                events.append(event)
-    return events
+            value: Any = parse_json(line)
+            if isinstance(value, dict):
+                found.append(value)
+    return found
 
 
 _FIELDS: dict[str, tuple[type, ...]] = {

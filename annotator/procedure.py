@@ -1,50 +1,85 @@
-"""Algorithm 1 of the paper and its later rounds (section 3, supplement 8), for the body part."""
+"""Algorithm 1 of the paper and its later rounds (section 3, supplement 8), for one part: body, hands or face."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from annotator import supervision
-from annotator.annotators.neuralannot import ToFits, annotate, auxiliary_fits, crops_tensor, predictor, target_fits
-from annotator.backbone import Backbone, starting_weights
-from annotator.batches import Draws
+from annotator import ranks, supervision
+from annotator.annotators.eft import Legs, People, Tuner
+from annotator.annotators.neuralannot import (
+    Predict,
+    ToFits,
+    annotate,
+    auxiliary_fits,
+    crops_tensor,
+    lesson_rows,
+    predictor,
+    target_fits,
+)
+from annotator.backbone import Backbone, prepare, starting_weights
+from annotator.batches import Pool, held_out
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
+from annotator.bodies.points import CONTOUR_START
 from annotator.crops import Crops, cached_crops, decoded_crops
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.losses import Targets, auxiliary_loss, target_loss
-from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
+from annotator.network import (
+    AuxiliaryNetwork,
+    HandDecoder,
+    Prediction,
+    TargetNetwork,
+    hand_decoder,
+    project_to_crop,
+    rest_sixd,
+)
+from annotator.part import BODY, Part, taught_as
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, BodyRecipe
+from annotator.recipe import LEARNT, BodyRecipe, EftRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
-from annotator.supervision import JOINTS, Lessons
+from annotator.supervision import Lessons
 from annotator.synthetic import sample_body_poses
-from annotator.training import Loss, Training, load_weights, save_weights
+from annotator.taught import TaughtPoints
+from annotator.training import HeldOut, Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
 
-PART = "body"
 _ENOUGH_FITS = 2000
 _ARCHETYPE_POSES = 6000
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set as the procedure needs it."""
+    """One table of a data set as the procedure needs it.
+
+    Attributes:
+        held: rows that no network is taught, on which its loss is measured.
+    """
 
     name: str
     samples: Samples
     crops: Crops
     lessons: Lessons
+    held: np.ndarray
+
+    @cached_property
+    def taught(self) -> np.ndarray:
+        """Rows that may be drawn."""
+        return np.setdiff1d(self.crops.usable, self.held) if len(self.held) else self.crops.usable
+
+
+Drawn = list[tuple[DataSet, np.ndarray]]
+"""Rows of tables that make a batch."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +87,19 @@ class Procedure:
     """Everything that the steps share.
 
     Attributes:
-        data: names of the data sets. keys: of the samples used; empty for all.
+        bodies: the part's body models, by the table whose fits are theirs.
+        data: names of the data sets. keys: of the samples used, or of the people whose hands and faces are; empty for all.
         chain: the first run of the chain, whose auxiliary fits a later round reuses.
         before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
     """
 
     project: Project
     run: Run
-    recipe: BodyRecipe
-    body: BodyModelData
+    recipe: PartRecipe
+    bodies: Mapping[str, BodyModelData]
     device: torch.device
     data: tuple[str, ...]
+    part: Part = BODY
     keys: frozenset[str] = frozenset()
     chain: Run | None = None
     before: Run | None = None
@@ -70,6 +107,9 @@ class Procedure:
 
     def algorithm1(self) -> Work:
         """The paper's Algorithm 1; in a later round lines 1 to 6 are those of the chain's first run."""
+        if not self._tables[TARGET]:
+            yield Progress("Training", message=f"None of the people named has samples of the part {self.part.word}.")
+            return
         auxiliary = yield from self._open(AUXILIARY)
         target = yield from self._open(TARGET)
         if not auxiliary:
@@ -82,32 +122,88 @@ class Procedure:
             if not len(data.crops.usable):
                 yield Progress("Training", message=f"No photo of {data.name} can be read; it teaches nothing.")
         auxiliary = [data for data in auxiliary if len(data.crops.usable)]
-        for data in auxiliary:  # line 1
+        for name in dict.fromkeys(data.name for data in auxiliary):  # line 1
+            tables = [data for data in auxiliary if data.name == name]
             if self.chain is None:
-                network = self._auxiliary_network()  # line 2
-                yield from self._train(network, self._auxiliary_loss(network, data), data.name)  # line 3
-                yield from self._annotate_auxiliary(network, data)  # lines 4, 5
+                network = self._auxiliary_network(tables)  # line 2
+                loss, measured = self._auxiliary_loss(ranks.shared(network), tables)
+                yield from self._train(network, loss, measured, name)  # line 3
+                for data in tables:
+                    yield from self._annotate_auxiliary(network, data)  # lines 4, 5
         auxiliary = [self._with_fits(data) for data in auxiliary]
         target = [self._with_verdicts(data) for data in target]
-        prior = yield from self._prior(auxiliary)
+        prior = yield from ranks.leader_first(lambda: self._prior(auxiliary))
         network = self._target_network(prior)  # line 7
-        yield from self._train(network, self._target_loss(network, auxiliary, target), TARGET)  # line 8
+        loss, measured = self._target_loss(ranks.shared(network), auxiliary, target)
+        yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
         yield from self._count_failures([*auxiliary, *target])
 
+    def refine(self, source: Run, recipe: EftRecipe) -> Work:
+        """EFT: the target network of `source`, tuned on each target sample by itself."""
+        target = yield from self._open(TARGET)
+        learnt = isinstance(self.recipe, BodyRecipe) and self.recipe.latent and self.recipe.prior == LEARNT
+        prior = VPoser() if learnt else (yield from self._prior([]))  # a learnt one is kept with the network's weights
+        network = self._target_network(prior)
+        load_weights(network, source.network_folder(self.part.name, TARGET))
+        prepare(network, "fp32")
+        points = self._points()
+        legs = Legs.of((skeleton, self._taught.rows(skeleton)) for skeleton in self._taught.skeletons)
+
+        def project(prediction: Prediction) -> torch.Tensor:
+            assert prediction.transl is not None
+            return project_to_crop(self._posed(points, prediction)[0], prediction.transl)
+
+        def wanted(data: DataSet, rows: np.ndarray) -> torch.Tensor:
+            return self._targets([(data, rows)]).pixels
+
+        def inputs(data: DataSet, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            return self._images([(data, rows)]), wanted(data, rows)
+
+        for data in target:
+            people = People(partial(inputs, data), partial(wanted, data), project, legs)
+            tuner = Tuner(network, people, recipe)
+            body = self.bodies[data.samples.part]
+            to_fits = tuner.to_fits(target_fits(data.samples, data.lessons, data.crops, body, self.part))
+            yield from self._write(data, tuner.predict, to_fits, "Tuning on", timed=False)
+        yield from self._count_failures(target)
+
     # -- data ------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _tables(self) -> dict[str, list[tuple[str, Samples]]]:
+        """Names and samples of the tables used, by the role of their data set."""
+        found: dict[str, list[tuple[str, Samples]]] = {AUXILIARY: [], TARGET: []}
+        for name, info in self.project.datasets().items():
+            if name not in self.data or (info.role == AUXILIARY and not self.recipe.uses(name)):
+                continue
+            for table in self.part.tables:
+                samples = self.project.samples(name, table) if info.parts.get(table) else None
+                if samples is not None and self.keys:
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if self._wants(key)])
+                if samples is not None and len(samples):
+                    found[info.role].append((name, samples))
+        return found
+
+    def _wants(self, key: str) -> bool:
+        return key in self.keys or "/".join(key.split("/")[:2]) in self.keys
+
+    @cached_property
+    def _taught(self) -> TaughtPoints:
+        return TaughtPoints.of(self.part, [samples for tables in self._tables.values() for _, samples in tables])
 
     def _open(self, role: str) -> Generator[Progress, None, list[DataSet]]:
         opened: list[DataSet] = []
-        for name, info in self.project.datasets().items():
-            if name in self.data and info.role == role:
-                samples = self.project.samples(name, PART)
-                if self.keys:
-                    samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
-                crops = yield from self._crops(samples, name)
-                taught = supervision.lessons(samples, self.recipe, auxiliary=role == AUXILIARY)
-                opened.append(DataSet(name, samples, crops, taught))
+        for name, samples in self._tables[role]:
+            crops = yield from ranks.leader_first(partial(self._crops, samples, name))
+            body = self.bodies[samples.part]
+            taught = supervision.lessons(
+                samples, self.recipe, auxiliary=role == AUXILIARY, points=self._taught, body=body
+            )
+            share = self.recipe.held_out if role == AUXILIARY else 0.0
+            held = held_out(samples.keys, crops.usable, share=share, seed=self.recipe.seed)
+            opened.append(DataSet(name, samples, crops, taught, held))
         return opened
 
     def _crops(self, samples: Samples, name: str) -> Generator[Progress, None, Crops]:
@@ -115,132 +211,231 @@ class Procedure:
             return (yield from cached_crops(self.project, samples, name, self.recipe.input_px, some=bool(self.keys)))
         return (yield from decoded_crops(self.project, samples, self.recipe.input_px))
 
-    def _fits_of(self, name: str) -> Fits:
-        fits = (self.chain or self.run).fits(name, PART)
+    def _fits_of(self, data: DataSet) -> Fits:
+        fits = (self.chain or self.run).fits(data.name, data.samples.part)
         assert fits is not None, "auxiliary fits are written before they are read"
         return fits
 
     def _with_fits(self, data: DataSet) -> DataSet:
-        taught = supervision.with_fits(data.lessons, data.samples, self._fits_of(data.name), self.recipe)
-        return DataSet(data.name, data.samples, data.crops, taught)
+        body = self.bodies[data.samples.part]
+        taught = supervision.with_fits(
+            data.lessons, data.samples, self._fits_of(data), self.recipe, points=self._taught, body=body
+        )
+        return replace(data, lessons=taught)
 
     def _with_verdicts(self, data: DataSet) -> DataSet:
-        fits = self.before.fits(data.name, PART) if self.before is not None else None
+        part = data.samples.part
+        fits = self.before.fits(data.name, part) if self.before is not None else None
         if fits is None:
             return data
-        taught = supervision.with_verdicts(
-            data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.body
-        )
-        return DataSet(data.name, data.samples, data.crops, taught)
+        given = (data.lessons, data.samples, fits, self.verdicts or {}, self.recipe, self.bodies[part])
+        return replace(data, lessons=supervision.with_verdicts(*given, points=self._taught))
 
     # -- networks --------------------------------------------------------------------------------------------------------
 
-    def _backbone(self) -> Backbone:
+    @property
+    def _body(self) -> BodyModelData:
+        """The model behind the networks; hands are right hands there."""
+        return self.bodies[self.part.tables[0]]
+
+    def _backbone(self, seen: str) -> Backbone | None:
+        """A fresh one, or None where networks see a pose alone."""
         torch.manual_seed(self.recipe.seed)
+        if seen == "pose":
+            return None
         backbone = Backbone(self.recipe.backbone)
         weights = starting_weights(self.recipe.backbone, self.recipe.weights)
         if weights is not None:
             backbone.network.load_state_dict(weights)
         return backbone
 
-    def _auxiliary_network(self) -> AuxiliaryNetwork:
-        return AuxiliaryNetwork(self._backbone(), JOINTS).to(memory_format=torch.channels_last).to(self.device)
+    def _auxiliary_network(self, tables: list[DataSet]) -> AuxiliaryNetwork:
+        columns, rest = self._joints_of(tables), rest_sixd(self.part, self._body)
+        backbone = self._backbone(self.recipe.auxiliary_input)
+        network = AuxiliaryNetwork(backbone, columns.stop - columns.start, self.part, rest=rest)
+        return network.to(memory_format=torch.channels_last).to(self.device)
 
-    def _target_network(self, prior: PosePrior) -> TargetNetwork:
-        return TargetNetwork(self._backbone(), prior).to(memory_format=torch.channels_last).to(self.device)
+    def _target_network(self, prior: PosePrior | HandDecoder | None) -> TargetNetwork:
+        seen, rest = self.recipe.input, rest_sixd(self.part, self._body)
+        slots = None if seen == "image" else self._taught.slots
+        network = TargetNetwork(self._backbone(seen), prior, self.part, rest=rest, slots=slots)
+        return network.to(memory_format=torch.channels_last).to(self.device)
 
-    def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, PosePrior]:
+    def _joints_of(self, tables: list[DataSet]) -> slice:
+        """Where the 3D pose of an auxiliary set is among all that are taught."""
+        skeleton = tables[0].samples.joint_skeleton
+        assert skeleton is not None, "auxiliary sets have GT 3D"
+        return self._taught.joint_columns(taught_as(skeleton))
+
+    def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, PosePrior | HandDecoder | None]:
+        """The pose space of the target network: MANO's for hands, a VPoser for bodies, none for faces or if it is off."""
+        if isinstance(self.recipe, HandRecipe) and self.recipe.latent:
+            return hand_decoder(self._body, self.recipe.hand_pca)
+        if not (isinstance(self.recipe, BodyRecipe) and self.recipe.latent):
+            return None
+        return (yield from self._vposer(self.recipe, auxiliary))
+
+    def _vposer(self, recipe: BodyRecipe, auxiliary: list[DataSet]) -> Generator[Progress, None, PosePrior]:
         """The prior that the recipe names, that of this run or of the chain's first one, or a new one."""
-        if self.recipe.prior != LEARNT:
-            yield Progress("Training", message=f"The pose prior is VPoser from {self.recipe.prior}.")
-            return load_vposer(Path(self.recipe.prior))
+        if recipe.prior != LEARNT:
+            yield Progress("Training", message=f"The pose prior is VPoser from {recipe.prior}.")
+            return load_vposer(Path(recipe.prior))
         for run in filter(None, (self.run, self.chain)):
-            if (run.network_folder(PART, "prior") / "last.safetensors").exists():
+            if (run.network_folder(self.part.name, "prior") / "last.safetensors").exists():
                 prior = VPoser()
-                load_weights(prior, run.network_folder(PART, "prior"))
+                load_weights(prior, run.network_folder(self.part.name, "prior"))
                 return prior.eval()
-        fits = [self._fits_of(data.name) for data in auxiliary]
+        fits = [self._fits_of(data) for data in auxiliary]
         poses = [f.column("body_pose")[f.ok] for f in fits]
         count = sum(len(p) for p in poses)
         source = f"{count:,} auxiliary fits"
         if count < _ENOUGH_FITS:
-            rng = np.random.default_rng([self.recipe.seed, 31])
+            rng = np.random.default_rng([recipe.seed, 31])
             poses.append(sample_body_poses(rng, _ARCHETYPE_POSES))
             source += f" and {_ARCHETYPE_POSES:,} poses from the shipped archetypes"
         yield Progress(
             "Training the pose prior", message=f"No VPoser checkpoint: the pose prior is learnt from {source}."
         )
-        prior = yield from train_prior(np.concatenate(poses), steps=self.recipe.prior_steps, seed=self.recipe.seed)
-        save_weights(prior, self.run.network_folder(PART, "prior"))
+        prior = yield from train_prior(np.concatenate(poses), steps=recipe.prior_steps, seed=recipe.seed)
+        save_weights(prior, self.run.network_folder(self.part.name, "prior"))
         return prior
 
-    def _train(self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, name: str) -> Work:
+    def _train(
+        self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, measured: HeldOut | None, name: str
+    ) -> Work:
         steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
         words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
-        training = Training(network, loss, self.recipe, steps, self.run.network_folder(PART, name), f"Training {words}")
-        yield from training.run()
+        stage = f"Training {words}{'' if self.part is BODY else f' ({self.part.word})'}"
+        folder = self.run.network_folder(self.part.name, name)
+        yield from Training(network, loss, self.recipe, steps, folder, stage, measured).run()
 
     # -- losses ----------------------------------------------------------------------------------------------------------
 
-    def _auxiliary_loss(self, network: AuxiliaryNetwork, data: DataSet) -> Loss:
-        points = self._points()
-        draws = Draws(data.crops.usable, seed=self.recipe.seed, stream=0)
+    def _auxiliary_loss(self, network: AuxiliaryNetwork, tables: list[DataSet]) -> tuple[Loss, HeldOut | None]:
+        points, columns = self._points(), self._joints_of(tables)
+        pool = self._pool(tables, 0)
 
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            rows = draws.take(step, self.recipe.batch)
-            targets = self._targets([(data, rows)])
-            prediction = network(crops_tensor(data.crops, rows, self.device), targets.joints)
-            joints = _pose(points, prediction)[1]
+        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
+            targets = self._targets(drawn)
+            targets = replace(targets, joints=targets.joints[:, columns])
+            prediction = network(self._images(drawn), targets.joints)
+            joints = self._posed(points, prediction)[1][:, columns]
             return auxiliary_loss(self.recipe, prediction, joints, targets)
 
-        return loss
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            return of([(tables[number], rows) for number, rows in pool.take(step, self.recipe.batch)])
 
-    def _target_loss(self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]) -> Loss:
+        return loss, self._measured(of, tables)
+
+    def _target_loss(
+        self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]
+    ) -> tuple[Loss, HeldOut | None]:
         points = self._points()
-        halves = [_Pool(auxiliary, self.recipe.seed, 1), _Pool(target, self.recipe.seed, 2)]
-        halves = [half for half in halves if half.size]
+        halves = [(auxiliary, self._pool(auxiliary, 1)), (target, self._pool(target, 2))]
+        halves = [(tables, pool) for tables, pool in halves if pool.size]
         share = self.recipe.batch // len(halves)
 
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            drawn = [pair for half in halves for pair in half.take(step, share)]
+        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
             targets = self._targets(drawn)
-            images = torch.cat([crops_tensor(data.crops, rows, self.device) for data, rows in drawn])
-            prediction = network(images)
+            prediction = network(self._images(drawn), targets.pixels)
             assert prediction.transl is not None
-            projected, joints = _pose(points, prediction)
+            projected, joints = self._posed(points, prediction)
             return target_loss(self.recipe, prediction, joints, project_to_crop(projected, prediction.transl), targets)
 
-        return loss
+        def loss(step: int) -> Mapping[str, torch.Tensor]:
+            return of([(tables[n], rows) for tables, pool in halves for n, rows in pool.take(step, share)])
+
+        return loss, self._measured(of, auxiliary)
+
+    def _measured(self, of: Callable[[Drawn], Mapping[str, torch.Tensor]], tables: list[DataSet]) -> HeldOut | None:
+        """Mean terms of a loss over the people held out, each as heavy as any other; None where there are none."""
+        held = [(data, rows) for data in tables for rows in _pieces(data.held, self.recipe.batch)]
+        if not held:
+            return None
+
+        def measure() -> Mapping[str, float]:
+            sums: dict[str, float] = {}
+            for data, rows in held:
+                for name, term in of([(data, rows)]).items():
+                    sums[name] = sums.get(name, 0.0) + float(term) * len(rows)
+            people = sum(len(rows) for _, rows in held)
+            return {name: value / people for name, value in sums.items()}
+
+        return measure
+
+    def _pool(self, tables: list[DataSet], stream: int) -> Pool:
+        return Pool([data.taught for data in tables], seed=self.recipe.seed, stream=stream)
+
+    def _images(self, drawn: Drawn) -> torch.Tensor:
+        images = [crops_tensor(data.crops, rows, self.device, data.samples.part) for data, rows in drawn]
+        return torch.cat(images) if len(images) > 1 else images[0]
 
     def _points(self) -> BodyModel:
-        return BodyModel(self.body, supervision.loss_maps(self.body)).to(self.device)
+        landmarks = self._body.landmarks
+        contour = self.part.family == "flame" and landmarks is not None and len(landmarks.contour_faces) > 0
+        return BodyModel(self._body, self._taught.maps(self._body), contour=contour).to(self.device)
 
-    def _targets(self, drawn: list[tuple[DataSet, np.ndarray]]) -> Targets:
+    def _targets(self, drawn: Drawn) -> Targets:
         names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
-        columns = {name: np.concatenate([getattr(data.lessons, name)[rows] for data, rows in drawn]) for name in names}
+        parts = [lesson_rows(data.lessons, rows, names, data.samples.part) for data, rows in drawn]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return Targets(**{name: torch.as_tensor(v, dtype=torch.float32).to(self.device) for name, v in columns.items()})
+
+    def _posed(self, points: BodyModel, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+        """All 2D points `(B, K, 3)` and the root-relative 3D pose `(B, J, 3)`, metres in the crop frame."""
+        out = points.turned(_all_joints(self.part, prediction.rotations), prediction.betas)
+        placed = out.points
+        if out.contour is not None:
+            placed = placed.clone()
+            for skeleton in self._taught.skeletons:
+                first = self._taught.columns(skeleton).start + CONTOUR_START[skeleton.name]
+                placed[:, first : first + 17] = out.contour
+        poses = [placed[:, columns] for columns, _ in self._taught.poses]
+        roots = [root for _, root in self._taught.poses]
+        relative = [pose - pose[:, root : root + 1] for pose, root in zip(poses, roots, strict=True)]
+        return placed, torch.cat(relative, dim=1) if len(relative) > 1 else relative[0]
 
     # -- annotating ------------------------------------------------------------------------------------------------------
 
     def _annotate_auxiliary(self, network: AuxiliaryNetwork, data: DataSet) -> Work:
-        to_fits = auxiliary_fits(data.samples, data.lessons, data.crops, self.body)
-        yield from self._annotate(network, data, to_fits)
+        to_fits = auxiliary_fits(data.samples, data.lessons, data.crops, self.bodies[data.samples.part], self.part)
+        yield from self._annotate(network, data, to_fits, self._joints_of([data]))
 
     def _annotate_target(self, network: TargetNetwork, data: DataSet) -> Work:
-        to_fits = target_fits(data.samples, data.lessons, data.crops, self.body)
+        to_fits = target_fits(data.samples, data.lessons, data.crops, self.bodies[data.samples.part], self.part)
         yield from self._annotate(network, data, to_fits)
 
-    def _annotate(self, network: AuxiliaryNetwork | TargetNetwork, data: DataSet, to_fits: ToFits) -> Work:
+    def _annotate(
+        self,
+        network: AuxiliaryNetwork | TargetNetwork,
+        data: DataSet,
+        to_fits: ToFits,
+        joints: slice = slice(None),
+    ) -> Work:
         network.eval()
-        predict = predictor(network, data.crops, data.lessons, self.device)
-        yield from annotate(
-            f"Annotating {data.name}",
+        predict = predictor(
+            network,
+            data.crops,
+            data.lessons,
+            self.device,
+            part=data.samples.part,
+            joints=joints,
+            precision=self.recipe.annotate_precision,
+        )
+        yield from self._write(data, predict, to_fits, "Annotating")
+
+    def _write(self, data: DataSet, predict: Predict, to_fits: ToFits, doing: str, *, timed: bool = True) -> Work:
+        part = data.samples.part
+        work = annotate(
+            f"{doing} {data.name}" + ("" if self.part is BODY else f" ({part})"),
             predict,
             to_fits,
-            lambda number: self.run.shard_path(data.name, PART, number),
+            lambda number: self.run.shard_path(data.name, part, number),
             data.crops,
+            timed=timed,
         )
-        yield from write_2d_errors(self.run, data.name, data.samples, self.body)
+        yield from ranks.apart(work)
+        yield from ranks.leader_only(write_2d_errors(self.run, data.name, data.samples, self.bodies[part]))
 
     def _count_failures(self, data: list[DataSet]) -> Work:
         failed = sum(bool(reason) for one in data for reason in one.crops.reasons)
@@ -250,28 +445,13 @@ class Procedure:
             )
 
 
-class _Pool:
-    """Data sets drawn from in proportion to their size, as one stream."""
-
-    def __init__(self, sets: list[DataSet], seed: int, stream: int) -> None:
-        self._sets = sets
-        self._ends = np.cumsum([len(data.crops.usable) for data in sets])
-        self.size = int(self._ends[-1]) if sets else 0
-        self._draws = Draws(np.arange(self.size), seed=seed, stream=stream)
-
-    def take(self, step: int, count: int) -> list[tuple[DataSet, np.ndarray]]:
-        places = self._draws.take(step, count)
-        which = np.searchsorted(self._ends, places, side="right")
-        starts = np.concatenate([[0], self._ends[:-1]])
-        return [
-            (data, data.crops.usable[places[which == number] - starts[number]])
-            for number, data in enumerate(self._sets)
-            if (which == number).any()
-        ]
+def _pieces(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _pose(points: BodyModel, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
-    """All 2D points `(B, K, 3)` and the root-relative 3D pose `(B, J, 3)`, metres in the crop frame."""
-    placed = points.turned(prediction.rotations, prediction.betas).points
-    pose = placed[:, -JOINTS:]
-    return placed, pose - pose[:, :1]
+def _all_joints(part: Part, rotations: torch.Tensor) -> torch.Tensor:
+    """`(B, R, 3, 3)` -> rotations of all joints up to the last predicted one; those between stay at rest."""
+    if part.joints == tuple(range(1, part.rotations)):
+        return rotations
+    whole = torch.eye(3, device=rotations.device).repeat(len(rotations), part.joints[-1] + 1, 1, 1)
+    return whole.index_copy(1, torch.tensor([0, *part.joints], device=rotations.device), rotations)

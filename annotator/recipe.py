@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import tomli_w
 
@@ -14,12 +14,21 @@ from annotator.errors import RecipeError
 from annotator.outside import exists, parse_toml, short
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "method": ("smplifyx", "network"),
+    "input": ("image", "pose", "image+pose"),
+    "auxiliary_input": ("image+pose", "pose"),
     "backbone": ("resnet18", "resnet34", "resnet50"),
     "schedule": ("plateau", "cosine"),
     "frame": ("crop", "camera"),
     "unseen": ("imitate", "2d"),
+    "train_precision": ("auto", "fp32", "tf32", "bf16"),
+    "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
+_TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+ALL, NONE = "all", "none"
+"""Values of `auxiliary`; anything else is names of data sets."""
+HAND_COMPONENTS = 45
 _ROBUST = ("geman_mcclure", "l1")
 _POSITIVE_OF_FITTING = ("orientations", "focal", "weight_3d", "rho_3d", "shard")
 _MOST_ORIENTATIONS = 8
@@ -33,8 +42,8 @@ PROJECT_PRIOR, NO_PRIOR = "project", "l2"
 
 
 @dataclass(frozen=True)
-class BodyRecipe:
-    """Settings of the body's networks. The defaults are the paper's where it states them.
+class PartRecipe:
+    """Settings of the networks of any part. The defaults are the paper's where it states them.
 
     Attributes:
         backbone: resnet18, resnet34 or resnet50.
@@ -46,8 +55,6 @@ class BodyRecipe:
         plateau_window: steps that are averaged to see whether the loss still falls.
         plateau_gain: relative fall of that average below which it counts as a plateau.
         auxiliary_steps, target_steps: steps of each network; with "plateau" the most there may be.
-        prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
-        prior_steps: steps of the pose prior, where it is learnt.
         weight_2d: of the 2D loss, per px of the 256 crop.
         weight_3d: of the 3D loss, per metre.
         weight_pose: of the rotation-matrix distance to an earlier fit.
@@ -55,8 +62,18 @@ class BodyRecipe:
         regulariser: of mean z^2 + mean beta^2 on target samples, relative to weight_2d (the author's lambda, 1).
         regulariser_auxiliary: of mean (6D - identity)^2 + mean beta^2 in L_ax.
         frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
+        auxiliary: the auxiliary sets that are used: "all", "none", or their names with commas.
+        latent: whether the target network predicts a low-dimensional pose (the supplement's Table 11) or 6D rotations.
+        input: what the target network sees: "image", "pose" (the labelled 2D alone, Table 2), or "image+pose".
+        auxiliary_input: what auxiliary networks see: "image+pose", or "pose" (GT 3D alone, Figure 4).
         unseen: later rounds: a fit nobody judged is imitated ("imitate", the paper's second round) or teaches 2D only.
         crop_cache: whether crops are cut once and kept in the project, or photos are decoded each time.
+        train_precision: "auto" (bf16 backbone where the processor has bf16 instructions; TF32 on an older GPU), "fp32",
+            "tf32" or "bf16".
+        annotate_precision: of annotating; likewise.
+        compile: whether the backbone is compiled for training (torch.compile); the first steps then take minutes.
+        held_out: share of every auxiliary set that no network is taught, on which its loss is measured; 0 is none.
+        tensorboard: whether the loss curves are also written for TensorBoard, where that is installed.
         seed: of every random draw.
     """
 
@@ -70,8 +87,6 @@ class BodyRecipe:
     plateau_gain: float = 0.01
     auxiliary_steps: int = 40_000
     target_steps: int = 80_000
-    prior: str = LEARNT
-    prior_steps: int = 8000
     weight_2d: float = 1 / 32
     weight_3d: float = 3.0
     weight_pose: float = 1.0
@@ -79,21 +94,96 @@ class BodyRecipe:
     regulariser: float = 1.0
     regulariser_auxiliary: float = 0.001
     frame: str = "crop"
+    auxiliary: str = ALL
+    latent: bool = True
+    input: str = "image"
+    auxiliary_input: str = "image+pose"
     unseen: str = "imitate"
     crop_cache: bool = True
+    train_precision: str = "auto"
+    annotate_precision: str = "fp32"
+    compile: bool = False
+    held_out: float = 0.0
+    tensorboard: bool = False
     seed: int = 1
+
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Fields that mean nothing for this part and may not be set."""
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+            if getattr(self, name, choices[0]) not in choices:
                 raise RecipeError(f"{name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
         for name in _POSITIVE:
-            if getattr(self, name) <= 0:
+            if getattr(self, name, 1) <= 0:
                 raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        if not 0 <= self.held_out <= 0.5:
+            raise RecipeError(f"held_out = {self.held_out} must be a share from 0 to 0.5.")
         if self.batch % 2:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
             raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32.")
+
+    def uses(self, dataset: str) -> bool:
+        """Whether an auxiliary set of that name is used."""
+        return self.auxiliary == ALL or (self.auxiliary != NONE and dataset in self.named)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The auxiliary sets that are named; none where it is all of them or none."""
+        words = "" if self.auxiliary in (ALL, NONE) else self.auxiliary
+        return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+@dataclass(frozen=True)
+class BodyRecipe(PartRecipe):
+    """Settings of the body's networks.
+
+    Attributes:
+        prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
+        prior_steps: steps of the pose prior, where it is learnt.
+    """
+
+    prior: str = LEARNT
+    prior_steps: int = 8000
+
+
+@dataclass(frozen=True)
+class HandRecipe(PartRecipe):
+    """Settings of the hands' networks; one network serves both sides.
+
+    A hand's crop spans at most 0.4 m and a body's 2.5 m, so the same distance in the picture weighs the same in 3D.
+
+    Attributes:
+        hand_pca: components of MANO's hand poses that the target network predicts, at most 45.
+    """
+
+    weight_3d: float = 18.75
+    hand_pca: int = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.hand_pca <= HAND_COMPONENTS:
+            raise RecipeError(f"hand_pca = {self.hand_pca} must be 1 to {HAND_COMPONENTS}.")
+
+
+@dataclass(frozen=True)
+class FaceRecipe(PartRecipe):
+    """How faces are fitted. The network has no auxiliary set and no latent space; its fields count with that method alone.
+
+    Attributes:
+        method: "smplifyx" leaves faces to SMPLify-X, as the paper does; "network" trains one (the supplement's Table 7).
+    """
+
+    weight_3d: float = 18.75
+    method: str = "smplifyx"
+
+    unused: ClassVar[tuple[str, ...]] = (
+        *("auxiliary_steps", "regulariser_auxiliary", "auxiliary", "auxiliary_input", "latent"),
+    )
+
+
+PART_TABLES: dict[str, type[PartRecipe]] = {"body": BodyRecipe, "hand": HandRecipe, "face": FaceRecipe}
 
 
 @dataclass(frozen=True)
@@ -139,6 +229,37 @@ class FittingRecipe:
 
 FITTING_TABLES = ("smplifyx", "smplify")
 """Annotators whose table is a `FittingRecipe`."""
+EFT_TABLE = "eft"
+"""The annotator whose table is an `EftRecipe`."""
+
+
+@dataclass(frozen=True)
+class EftRecipe:
+    """Settings of EFT; the defaults are the published ones.
+
+    Attributes:
+        tune: "all", the whole network, one person after the other; "head", its last layer, for many people at once.
+        learning_rate: of Adam. iterations: the most there may be.
+        threshold: of the 2D loss (mean square, in half crops), at which a person is done; COCO's authors took 2e-5.
+        weight_2d: of that loss. weight_legs: of the direction of the legs.
+    """
+
+    tune: str = "all"
+    learning_rate: float = 5e-6
+    iterations: int = 20
+    threshold: float = 1e-4
+    weight_2d: float = 60.0
+    weight_legs: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.tune not in _TUNED:
+            raise RecipeError(f"tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
+        for name in ("learning_rate", "iterations", "weight_2d"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        for name in ("threshold", "weight_legs"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise RecipeError(f"{name} = {getattr(self, name)} must be 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -150,24 +271,35 @@ class Recipe:
     """
 
     name: str
-    body: BodyRecipe
+    body: BodyRecipe = field(default_factory=BodyRecipe)
+    hand: HandRecipe = field(default_factory=HandRecipe)
+    face: FaceRecipe = field(default_factory=FaceRecipe)
     smplifyx: FittingRecipe = field(default_factory=FittingRecipe)
     smplify: FittingRecipe = field(default_factory=FittingRecipe)
     tables: tuple[str, ...] = ("body",)
+    eft: EftRecipe = field(default_factory=EftRecipe)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts that this recipe trains."""
-        return ("body",)
+    def part(self, name: str) -> PartRecipe:
+        """The table of a part by its name."""
+        return {"body": self.body, "hand": self.hand, "face": self.face}[name]
 
-    def table(self, annotator: str) -> BodyRecipe | FittingRecipe:
-        """What an annotator reads of it."""
-        return {"smplifyx": self.smplifyx, "smplify": self.smplify}.get(annotator, self.body)
+    def table(self, annotator: str) -> FittingRecipe:
+        """What an annotator that optimises reads of it."""
+        return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
 
     def text(self, annotator: str = "neuralannot") -> str:
-        """As TOML, every field that an annotator reads written out."""
-        name = annotator if annotator in FITTING_TABLES else "body"
-        return tomli_w.dumps({"name": self.name, name: asdict(self.table(annotator))})
+        """As TOML, every field that an annotator reads written out; for eft also those of the network that it tunes."""
+        if annotator in FITTING_TABLES:
+            tables = {annotator: asdict(self.table(annotator))}
+        else:
+            tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+        if annotator == EFT_TABLE:
+            tables[EFT_TABLE] = asdict(self.eft)
+        return tomli_w.dumps({"name": self.name, **tables})
+
+
+def _written(recipe: PartRecipe) -> dict[str, Any]:
+    return {name: value for name, value in asdict(recipe).items() if name not in recipe.unused}
 
 
 def shipped_recipes() -> tuple[str, ...]:
@@ -206,8 +338,8 @@ def read_recipe(path: Path, name: str) -> Recipe:
 
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
-    """A recipe from the tables of its TOML."""
-    known = ("body", *FITTING_TABLES)
+    """A recipe from the tables of its TOML; `name` counts where it gives none."""
+    known = (*PART_TABLES, *FITTING_TABLES, EFT_TABLE)
     if unknown := set(values) - {"name", *known}:
         may = ", ".join(f"[{table}]" for table in known)
         raise RecipeError(f"The recipe has a table or field '{min(unknown)}' that is unknown; it may have {may}.")
@@ -219,9 +351,12 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     return Recipe(
         str(values.get("name", name)),
         _made(BodyRecipe, values, "body"),
+        _made(HandRecipe, values, "hand"),
+        _made(FaceRecipe, values, "face"),
         _made(FittingRecipe, values, "smplifyx"),
         _made(FittingRecipe, values, "smplify"),
         tables,
+        _made(EftRecipe, values, EFT_TABLE),
     )
 
 
@@ -234,7 +369,8 @@ def _made(kind: type[_T], values: dict[str, Any], table: str) -> _T:
 
 
 def _checked(kind: type[Any], given: dict[str, Any], table: str) -> dict[str, Any]:
-    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(kind)}
+    unused = getattr(kind, "unused", ())
+    kinds: dict[str, type] = {one.name: type(one.default) for one in fields(kind) if one.name not in unused}
     out: dict[str, Any] = {}
     for name, value in given.items():
         if name not in kinds:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from annotator.columns import read_shards, write_shard
 from annotator.errors import ReviewError, storage
 from annotator.outside import parse_json
-from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, Verdict, in_force, undone_ids
+from annotator.verdict import EventKind, FitKey, Judgement, Preferred, ReviewEvent, Verdict, in_force, undone_ids
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -26,6 +26,9 @@ _FIELDS = (
     *("id", "kind", "run", "sample", "part", "other_run", "other_sample", "other_part"),
     *("value", "reasons", "note", "reviewer", "time", "undone"),
 )
+
+_VALUES = {EventKind.VERDICT: Verdict, EventKind.PREFERENCE: Preferred}
+"""The words that these kinds of events may say."""
 
 
 class ReviewLog:
@@ -176,7 +179,7 @@ def _of_row(row: dict[str, Any]) -> ReviewEvent:
         kind,
         fit,
         other,
-        Verdict(row["value"]).value if kind is EventKind.VERDICT else row["value"],
+        _VALUES[kind](row["value"]).value if kind in _VALUES else row["value"],
         tuple(map(str, parse_json(row["reasons"]))),
         row["note"],
         row["reviewer"],

@@ -1,6 +1,7 @@
 """Synthetic people before synthetic cameras: everything needed to draw a photo and to write its truth. No drawing.
 
-"Wild" shots vary light, clutter, occluders, framing; "lab" shots share one room, four cameras and few clothes.
+"Wild" shots vary light, clutter, occluders, framing; shots in a room share its cameras and few people: the lab's four
+are alike, the studio's eight look from several heights.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ _OCCLUDED_SHARE = 0.3
 _UPRIGHT = Rotation.from_rotvec([np.pi, 0, 0])
 _WORLD_FROM_BODY = Rotation.from_rotvec([np.pi / 2, 0, 0])
 """y up -> z up, as Human3.6M's world."""
-LAB_SUBJECTS = (1, 5, 6, 7, 8)
-LAB_SIZE = (320, 320)
 _CHUNK = 64
 
 
@@ -52,9 +51,60 @@ class Occluder:
 
 
 @dataclass(frozen=True)
-class LabPlace:
-    """Which frame of which sequence a lab shot is, and its camera: `X_camera = R X_world + t` in metres."""
+class Room:
+    """Where people are filmed for an auxiliary set.
 
+    Attributes:
+        subjects, actions, cameras: their numbers in the data set.
+        heights: of the cameras in metres, in turn round the room.
+        frame_step: every how-manieth frame the data set's loaders read.
+        size: of the photos in px; focal and princpt: as shares of its sides.
+        stream: what its random draws start from, so that rooms share none.
+    """
+
+    name: str
+    subjects: tuple[int, ...]
+    actions: tuple[int, ...]
+    cameras: tuple[int, ...]
+    heights: tuple[float, ...]
+    frame_step: int
+    size: tuple[int, int]
+    focal: tuple[float, float]
+    princpt: tuple[float, float]
+    stream: int
+
+
+LAB_ROOM = Room(
+    "lab",
+    subjects=(1, 5, 6, 7, 8),
+    actions=tuple(range(2, 17)),
+    cameras=(1, 2, 3, 4),
+    heights=(1.5,),
+    frame_step=5,
+    size=(320, 320),
+    focal=(1.5, 1.497),
+    princpt=(0.512, 0.515),
+    stream=0,
+)
+STUDIO_ROOM = Room(
+    "studio",
+    subjects=tuple(range(1, 9)),
+    actions=(1, 2),
+    cameras=(0, 1, 2, 4, 5, 6, 7, 8),
+    heights=(1.5, 0.9, 2.4),
+    frame_step=3,
+    size=(320, 320),
+    focal=(1.36, 1.361),
+    princpt=(0.497, 0.506),
+    stream=10,
+)
+
+
+@dataclass(frozen=True)
+class LabPlace:
+    """Which frame of which sequence in which room a shot is, and its camera: `X_camera = R X_world + t` in metres, z up."""
+
+    room: str
     subject: int
     action: int
     camera: int
@@ -106,14 +156,16 @@ def wild_shots(body: BodyModelData, seed: int, count: int, *, start: int = 0, sc
                 yield _wild_shot(first + row, people, posed, row, draws, scale)
 
 
-def lab_shots(body: BodyModelData, seed: int, count: int, *, start: int = 0, scale: float = 1.0) -> Iterator[Shot]:
-    """Like `wild_shots`, in one room with four cameras per subject."""
-    poser = Poser(body)
-    cameras = {subject: _lab_cameras(np.random.default_rng([seed, 3, subject])) for subject in LAB_SUBJECTS}
+def lab_shots(
+    body: BodyModelData, seed: int, count: int, *, start: int = 0, scale: float = 1.0, room: Room = LAB_ROOM
+) -> Iterator[Shot]:
+    """Like `wild_shots`, in one room with the same cameras for all people of one subject."""
+    poser, stream = Poser(body), room.stream
+    cameras = {subject: _ring(np.random.default_rng([seed, stream + 3, subject]), room) for subject in room.subjects}
     for first in range(start - start % _CHUNK, count, _CHUNK):
-        rng = np.random.default_rng([seed, 4, first])
+        rng = np.random.default_rng([seed, stream + 4, first])
         people, tilt = _people(rng, _CHUNK, body)
-        places = [_lab_place(first + row, cameras) for row in range(_CHUNK)]
+        places = [_place(first + row, room, cameras) for row in range(_CHUNK)]
         towards = np.array([np.arctan2(*(-place.rotation.T @ place.translation)[[1, 0]]) for place in places])
         heading = towards + np.pi / 2 + _yaws(rng, _CHUNK)
         in_world = (
@@ -127,7 +179,7 @@ def lab_shots(body: BodyModelData, seed: int, count: int, *, start: int = 0, sca
         spots = rng.uniform(-0.7, 0.7, (_CHUNK, 2))
         for row in range(_CHUNK):
             if start <= first + row < count:
-                yield _lab_shot(first + row, people, posed, row, places[row], spots[row], seed, scale)
+                yield _lab_shot(first + row, people, posed, row, places[row], spots[row], seed, scale, room)
 
 
 def _people(rng: np.random.Generator, count: int, body: BodyModelData) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -182,7 +234,7 @@ def _wild_shot(
         np.array([focal, focal]),
         princpt,
         (width, height),
-        looks=_wild_looks(rng),
+        looks=wild_looks(rng),
         occluders=_occluders(rng, vertices + transl) if rng.random() < _OCCLUDED_SHARE else (),
         seed=int(rng.integers(2**31)),
     )
@@ -197,25 +249,27 @@ def _lab_shot(
     spot: np.ndarray,
     seed: int,
     scale: float,
+    room: Room,
 ) -> Shot:
     vertices = posed.vertices[row]
     pelvis = posed.joints[row, 0]
     lowest = ((vertices - pelvis) @ place.rotation)[:, 2].min()
     in_world = np.array([*spot, -lowest])
     transl = place.rotation @ in_world + place.translation - pelvis
-    size = (round(LAB_SIZE[0] * scale), round(LAB_SIZE[1] * scale))
-    focal = np.array([1.5, 1.497]) * size[0]
-    princpt = np.array([size[0] * 0.512, size[1] * 0.515])
-    looks = _lab_looks(np.random.default_rng([seed, 5, place.subject]))
+    size = (round(room.size[0] * scale), round(room.size[1] * scale))
+    if room is LAB_ROOM:
+        looks = _lab_looks(np.random.default_rng([seed, 5, place.subject]))
+    else:
+        looks = wild_looks(np.random.default_rng([seed, room.stream + 5, place.subject, place.action]))
     return _shot(
         number,
         people,
         posed,
         row,
         transl,
-        focal,
-        princpt,
-        size,
+        np.array(room.focal) * size[0],
+        princpt=np.array(room.princpt) * size,
+        size=size,
         looks=looks,
         occluders=(),
         seed=place.camera,
@@ -271,7 +325,8 @@ _SKINS = ((241, 205, 180), (224, 172, 140), (198, 134, 96), (150, 98, 66), (96, 
 _HAIR = ((30, 24, 20), (70, 46, 28), (120, 84, 48), (186, 152, 96), (150, 150, 150))
 
 
-def _wild_looks(rng: np.random.Generator) -> Looks:
+def wild_looks(rng: np.random.Generator) -> Looks:
+    """Anybody, in any clothes and light."""
     shirt, trousers, shoes = (_color(rng, 25, 240) for _ in range(3))
     direction = np.array([rng.uniform(-1, 1), rng.uniform(-1.2, -0.2), rng.uniform(-1.2, -0.3)])
     return Looks(
@@ -307,13 +362,14 @@ def _lab_looks(rng: np.random.Generator) -> Looks:
     )
 
 
-def _lab_cameras(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Four cameras in a ring around the room, 1.5 m up, looking at its middle: `(R, t)` in metres."""
+def _ring(rng: np.random.Generator, room: Room) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The cameras in a ring around the room, looking at its middle: `(R, t)` in metres, the world z up."""
     cameras: list[tuple[np.ndarray, np.ndarray]] = []
-    for corner in range(4):
-        angle = np.pi / 4 + corner * np.pi / 2 + rng.normal(0, 0.08)
+    for corner in range(len(room.cameras)):
+        angle = np.pi / 4 + corner * 2 * np.pi / len(room.cameras) + rng.normal(0, 0.08)
         radius = 4.2 + rng.normal(0, 0.15)
-        place = np.array([radius * np.cos(angle), radius * np.sin(angle), 1.5 + rng.normal(0, 0.08)])
+        height = room.heights[corner % len(room.heights)] + rng.normal(0, 0.08)
+        place = np.array([radius * np.cos(angle), radius * np.sin(angle), height])
         forward = np.array([0.0, 0.0, 0.85]) - place
         forward /= np.linalg.norm(forward)
         right = np.cross(forward, [0, 0, 1.0])
@@ -323,11 +379,12 @@ def _lab_cameras(rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]
     return cameras
 
 
-def _lab_place(number: int, cameras: dict[int, list[tuple[np.ndarray, np.ndarray]]]) -> LabPlace:
-    subject = LAB_SUBJECTS[number % len(LAB_SUBJECTS)]
-    of_subject = number // len(LAB_SUBJECTS)
-    camera = of_subject % 4
-    action = 2 + (of_subject // 4) % 15
-    frame = 5 * (of_subject // 60) * 4 + 5 * camera
+def _place(number: int, room: Room, cameras: dict[int, list[tuple[np.ndarray, np.ndarray]]]) -> LabPlace:
+    """Shot `number`: subjects in turn, then cameras, then actions; no two cameras share a frame."""
+    subject = room.subjects[number % len(room.subjects)]
+    of_subject = number // len(room.subjects)
+    camera = of_subject % len(room.cameras)
+    round_, action = divmod(of_subject // len(room.cameras), len(room.actions))
+    frame = room.frame_step * (round_ * len(room.cameras) + camera)
     rotation, translation = cameras[subject][camera]
-    return LabPlace(subject, action, camera + 1, frame, rotation, translation)
+    return LabPlace(room.name, subject, room.actions[action], room.cameras[camera], frame, rotation, translation)

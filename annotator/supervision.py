@@ -1,6 +1,8 @@
 """Who teaches what: GT, earlier fits and verdicts -> targets and weights per sample, in the crop frame, as plain arrays.
 
-Legend: N samples, K 2D points of the loss, J 3D joints.
+Left hands stay left here; they are mirrored where batches are made (`batches.py`).
+
+Legend: N samples, K 2D points of the loss, J 3D joints, R rotations (root first).
 """
 
 from __future__ import annotations
@@ -11,18 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.points import PointMap
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import Camera, Crop, crop_from_camera, crop_of_box
 from annotator.fit import Fits
-from annotator.recipe import BodyRecipe
+from annotator.part import Part, parameters_of, pose_vectors, root_of, shape_numbers
+from annotator.recipe import PartRecipe
 from annotator.sample import Samples
-from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, Skeleton, loss_points
+from annotator.taught import BODY_POINTS, TaughtPoints, relabelled
 from annotator.verdict import Verdict
 
-POINT_SETS: tuple[Skeleton, ...] = (COCO_WHOLEBODY, HUMAN36M)
-"""Skeletons whose 2D points the body's networks may be taught, in the order of the loss's points."""
-JOINTS = len(HUMAN36M)
 _CHUNK = 256
 
 
@@ -46,43 +45,62 @@ class Lessons:
     regularise: np.ndarray
 
 
-def loss_maps(body: BodyModelData) -> list[PointMap]:
-    """Point maps of the 2D loss, one per skeleton of `POINT_SETS`; the last is also the 3D pose's."""
-    from annotator.bodies.body_model import select_points
+def lessons(
+    samples: Samples,
+    recipe: PartRecipe,
+    *,
+    auxiliary: bool,
+    points: TaughtPoints = BODY_POINTS,
+    body: BodyModelData | None = None,
+) -> Lessons:
+    """What a table of samples teaches before there are any fits: its 2D, and its GT 3D turned into the crop frame.
 
-    return [select_points(body.points[skeleton.name], loss_points(skeleton, "body")) for skeleton in POINT_SETS]
-
-
-def lessons(samples: Samples, recipe: BodyRecipe, *, auxiliary: bool) -> Lessons:
-    """What a table of samples teaches before there are any fits: its 2D, and its GT 3D turned into the crop frame."""
-    count = len(samples)
+    Args:
+        points: that are taught. body: the model, which may lack some of them; None has them all.
+    """
+    count, part = len(samples), points.part
     crop = crop_of_box(samples.boxes, samples.sizes, drawn=samples.box_drawn)
     turn = np.tile(np.eye(3), (count, 1, 1))
-    roots, joints = np.zeros((count, 3)), np.zeros((count, JOINTS, 4), np.float32)
-    if auxiliary and samples.joints is not None:
+    roots, joints = np.zeros((count, 3)), np.zeros((count, points.joint_count, 4), np.float32)
+    if auxiliary and samples.joints is not None and samples.joint_skeleton is not None:
         if recipe.frame == "crop":
             turn = crop_from_camera(_camera(samples, crop), crop)
-        roots = samples.joints[:, 0, :3].astype(np.float64)
-        relative = samples.joints[..., :3] - roots[:, None]
-        joints[..., :3] = relative @ np.swapaxes(turn, -1, -2)
-        joints[..., 3] = samples.joints[..., 3] * samples.joints[:, :1, 3]
+        given, skeleton = relabelled(samples.joints, samples.joint_skeleton)
+        root, columns = root_of(skeleton), points.joint_columns(skeleton)
+        roots = given[:, root, :3].astype(np.float64)
+        relative = given[..., :3] - roots[:, None]
+        joints[:, columns, :3] = relative @ np.swapaxes(turn, -1, -2)
+        joints[:, columns, 3] = given[..., 3] * given[:, root : root + 1, 3]
+    pixels = _pixels(samples, crop, points)
+    if body is not None:
+        of_points, of_joints = points.present(body)
+        pixels[..., 2] *= of_points
+        joints[..., 3] *= of_joints
     return Lessons(
         crop=crop,
         turn=turn,
         roots=roots,
-        pixels=_pixels(samples, crop),
+        pixels=pixels,
         joints=joints,
-        rotations=np.tile(np.eye(3, dtype=np.float32), (count, 22, 1, 1)),
-        betas=np.zeros((count, 10), np.float32),
+        rotations=np.tile(np.eye(3, dtype=np.float32), (count, part.rotations, 1, 1)),
+        betas=np.zeros((count, part.shape_width), np.float32),
         imitate=np.zeros(count, np.float32),
         regularise=np.full(count, float(not auxiliary), np.float32),
     )
 
 
-def with_fits(taught: Lessons, samples: Samples, fits: Fits, recipe: BodyRecipe) -> Lessons:
-    """`taught` plus the auxiliary fits of its samples as targets (Theta* of the paper)."""
-    rotations, betas, found = _fitted(taught, samples, fits, recipe)
-    return _replace(taught, rotations, betas, imitate=found.astype(np.float32))
+def with_fits(
+    taught: Lessons,
+    samples: Samples,
+    fits: Fits,
+    recipe: PartRecipe,
+    *,
+    points: TaughtPoints = BODY_POINTS,
+    body: BodyModelData | None = None,
+) -> Lessons:
+    """`taught` plus the auxiliary fits of its samples as targets (Theta* of the paper); hands need their `body`."""
+    rotations, betas, found = _fitted(taught, samples, fits, recipe, points.part, body)
+    return replace(taught, rotations=rotations, betas=betas, imitate=found.astype(np.float32))
 
 
 def with_verdicts(
@@ -90,8 +108,10 @@ def with_verdicts(
     samples: Samples,
     fits: Fits,
     verdicts: Mapping[str, Verdict],
-    recipe: BodyRecipe,
+    recipe: PartRecipe,
     body: BodyModelData,
+    *,
+    points: TaughtPoints = BODY_POINTS,
 ) -> Lessons:
     """What a target set teaches in a later round.
 
@@ -101,51 +121,51 @@ def with_verdicts(
     Args:
         verdicts: in force, by sample key.
     """
-    rotations, betas, found = _fitted(taught, samples, fits, recipe)
+    rotations, betas, found = _fitted(taught, samples, fits, recipe, points.part, body)
     unseen = recipe.unseen == "imitate"
     wanted = [_imitated(verdicts.get(key), unseen) for key in samples.keys]
     imitate = (found & np.array(wanted, bool)).astype(np.float32)
     joints = taught.joints.copy()
     rows = np.flatnonzero(imitate)
-    joints[rows] = _joints_of(rotations[rows], betas[rows], body)
-    learnt = _replace(taught, rotations, betas, imitate=imitate)
-    return replace(learnt, joints=joints, regularise=1 - imitate)
+    joints[rows, points.joint_columns(points.part.pose_skeleton)] = _joints_of(
+        rotations[rows], betas[rows], body, points.part
+    )
+    return replace(taught, rotations=rotations, betas=betas, imitate=imitate, joints=joints, regularise=1 - imitate)
 
 
 def _imitated(verdict: Verdict | None, unseen: bool) -> bool:
     return unseen if verdict in (None, Verdict.UNSURE) else verdict is Verdict.ACCEPT
 
 
-def _replace(taught: Lessons, rotations: np.ndarray, betas: np.ndarray, *, imitate: np.ndarray) -> Lessons:
-    return replace(taught, rotations=rotations, betas=betas, imitate=imitate)
-
-
 def _fitted(
-    taught: Lessons, samples: Samples, fits: Fits, recipe: BodyRecipe
+    taught: Lessons, samples: Samples, fits: Fits, recipe: PartRecipe, part: Part, body: BodyModelData | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotations in the crop frame, betas, and which samples have a fit that did not fail."""
+    """Rotations in the crop frame, shape numbers, and which samples have a fit that did not fail."""
     rows = np.array([fits.index_of.get(key, -1) for key in samples.keys])
     found = (rows >= 0) & fits.ok[rows]
-    pose = np.concatenate([fits.column("global_orient"), fits.column("body_pose")], axis=1)[rows].reshape(-1, 22, 3)
-    rotations = axis_angle_to_matrix(pose)
+    given = {name: fits.column(name)[rows] for name in part.parameters}
+    rotations = axis_angle_to_matrix(pose_vectors(part, given, body))
     if recipe.frame == "crop":
         camera = Camera(fits.column("focal")[rows].astype(np.float64), fits.column("princpt")[rows].astype(np.float64))
         safe = Camera(np.where(found[:, None], camera.focal, 1.0), camera.princpt)
         rotations[:, 0] = crop_from_camera(safe, taught.crop) @ rotations[:, 0]
-    return rotations.astype(np.float32), fits.column("betas")[rows], found
+    return rotations.astype(np.float32), shape_numbers(part, given), found
 
 
-def _joints_of(rotations: np.ndarray, betas: np.ndarray, body: BodyModelData) -> np.ndarray:
+def _joints_of(rotations: np.ndarray, shapes: np.ndarray, body: BodyModelData, part: Part) -> np.ndarray:
+    """`(N, J, 4)` root-relative 3D pose of the part's own skeleton, all of it valid that the model has."""
     from scipy.spatial.transform import Rotation
 
-    poser = Poser(body)
-    out = np.ones((len(rotations), JOINTS, 4), np.float32)
+    poser, skeleton = Poser(body), part.pose_skeleton
+    out = np.ones((len(rotations), len(skeleton), 4), np.float32)
+    out[..., 3] = body.points[skeleton.name].present
+    root = root_of(skeleton)
     for start in range(0, len(rotations), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        vectors = Rotation.from_matrix(rotations[rows].reshape(-1, 3, 3)).as_rotvec().reshape(-1, 66)
-        posed = poser.pose({"global_orient": vectors[:, :3], "body_pose": vectors[:, 3:], "betas": betas[rows]})
-        points = posed.points(HUMAN36M.name)
-        out[rows, :, :3] = points - points[:, :1]
+        vectors = Rotation.from_matrix(rotations[rows].reshape(-1, 3, 3)).as_rotvec().reshape(-1, part.rotations, 3)
+        posed = poser.pose(parameters_of(part, vectors, shapes[rows], body))
+        points = posed.points(skeleton.name)
+        out[rows, :, :3] = points - points[:, root : root + 1]
     return out
 
 
@@ -158,14 +178,11 @@ def _camera(samples: Samples, crop: Crop) -> Camera:
     )
 
 
-def _pixels(samples: Samples, crop: Crop) -> np.ndarray:
+def _pixels(samples: Samples, crop: Crop, points: TaughtPoints) -> np.ndarray:
     """`(N, K, 3)` px of the 256 crop and confidence; points of other skeletons have confidence 0."""
-    parts: list[np.ndarray] = []
-    for skeleton in POINT_SETS:
-        rows = loss_points(skeleton, "body")
-        points = np.zeros((len(samples), len(rows), 3), np.float32)
-        if skeleton is samples.skeleton:
-            points[..., :2] = crop.to_crop_px(samples.keypoints[:, rows, :2].astype(np.float64))
-            points[..., 2] = samples.keypoints[:, rows, 2]
-        parts.append(points)
-    return np.concatenate(parts, axis=1)
+    out = np.zeros((len(samples), points.count, 3), np.float32)
+    keypoints, skeleton = relabelled(samples.keypoints, samples.skeleton)
+    rows, columns = points.rows(skeleton), points.columns(skeleton)
+    out[:, columns, :2] = crop.to_crop_px(keypoints[:, rows, :2].astype(np.float64))
+    out[:, columns, 2] = keypoints[:, rows, 2]
+    return out

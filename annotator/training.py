@@ -1,7 +1,8 @@
-"""The training loop: Adam, two learning-rate schedules, a finite check before the weights are touched, exact resume.
+"""The training loop: Adam, two schedules, a finite check before weights are touched, held-out losses, exact resume.
 
 On CPU a resumed run gives the same weights to the bit: every draw depends on the step alone, and the state holds
-everything else.
+everything else. Under torchrun every process takes its share of each batch; all take the same steps and the leader
+writes (`ranks.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from annotator import ranks
+from annotator.backbone import prepare
 from annotator.errors import RunError, storage
+from annotator.losslog import LossLog
 from annotator.progress import Progress, Stopped, Work
-from annotator.recipe import BodyRecipe
+from annotator.recipe import PartRecipe
 
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
@@ -30,6 +34,8 @@ _WARM_UP = 0.03
 _BEST_WINDOW = 100
 Loss = Callable[[int], Mapping[str, Tensor]]
 """The terms of the loss at a step, by name; their sum is minimised."""
+HeldOut = Callable[[], Mapping[str, float]]
+"""The terms of the loss on people whom the network is not taught."""
 
 
 @dataclass
@@ -70,25 +76,30 @@ class Plateau:
 
 @dataclass
 class Best:
-    """The lowest mean training loss of `_BEST_WINDOW` steps in a row, counted from the first step.
+    """The lowest loss over windows of `_BEST_WINDOW` steps in a row, counted from the first step.
 
-    It says where training went well, not how good the weights are on people that they were not taught: nothing is held
-    out. Its weights are those at the window's end, kept on the CPU: a copy of the network in memory.
+    It is the held-out loss at the window's end where people are held out. Else it is the window's mean training loss,
+    which says where training went well, not how good the weights are on people that they were not taught. Its weights
+    are those at the window's end, kept on the CPU: a copy of the network in memory.
     """
 
     loss: float = math.inf
     total: float = 0.0
     count: int = 0
 
-    def add(self, loss: float) -> bool:
-        """Takes the loss of one step in; whether it ends a window that is better than all before."""
+    def add(self, loss: float) -> float | None:
+        """Takes the loss of one step in; the mean of the window that ends with it, else None."""
         self.total += loss
         self.count += 1
         if self.count < _BEST_WINDOW:
-            return False
+            return None
         mean, self.total, self.count = self.total / self.count, 0.0, 0
-        better = mean < self.loss
-        self.loss = min(self.loss, mean)
+        return mean
+
+    def better(self, loss: float) -> bool:
+        """Whether the loss of a window is lower than that of all before."""
+        better = loss < self.loss
+        self.loss = min(self.loss, loss)
         return better
 
 
@@ -99,15 +110,17 @@ class Training:
     Attributes:
         stage: words for the progress display.
         folder: gets `last.safetensors` (the weights that annotate), `best.safetensors` (those of `Best`; the last ones
-            where training ends before its first window) and `state.pt` (all that a resume needs).
+            where training ends before its first window), `state.pt` (all that a resume needs) and `losses.jsonl`.
+        held_out: gives the terms of the loss on people held out; None where there are none.
     """
 
     network: nn.Module
     loss: Loss
-    recipe: BodyRecipe
+    recipe: PartRecipe
     steps: int
     folder: Path
     stage: str
+    held_out: HeldOut | None = None
     plateau: Plateau = field(init=False)
     best: Best = field(default_factory=Best)
     step: int = 0
@@ -134,22 +147,33 @@ class Training:
             RunError: the loss or a gradient is not finite; the last checkpoint is still good.
         """
         self._restore()
+        prepare(self.network, self.recipe.train_precision, compiled=self.recipe.compile)
         self.network.train()
+        log = LossLog(self.folder, tensorboard=self.recipe.tensorboard, writes=ranks.leads())
+        log.begin(self.step)
+        if log.lack:
+            yield Progress(self.stage, message=log.lack)
         saved = time.monotonic()
         try:
             while not self._ended:
-                terms = self._advance()
+                ranks.agree()
+                terms, held_out = self._advance()
                 if self.step % _REPORT_EVERY == 0 or self._ended:
-                    values = {name: float(term.detach()) for name, term in terms.items()}
-                    yield Progress(
-                        self.stage, self.step, self.steps, "steps", values={"loss": sum(values.values()), **values}
-                    )
+                    values = {name: float(term) for name, term in terms.items()}
+                    values = {"loss": sum(values.values()), **values}
+                    log.add(self.step, self._rate, values, held_out)
+                    if held_out is not None:
+                        values["held_out"] = held_out["loss"]
+                    yield Progress(self.stage, self.step, self.steps, "steps", values=values)
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
                     self.save()
                     saved = time.monotonic()
         except (Stopped, GeneratorExit):
             self.save()
             raise
+        finally:
+            log.end()
+        ranks.as_leader(self.network)
         if not self._best_path.exists() and self._best_weights is None:
             self._best_weights = _weights(self.network)
         self.save()
@@ -159,21 +183,40 @@ class Training:
     def _ended(self) -> bool:
         return self.step >= self.steps or (self.recipe.schedule == "plateau" and self.plateau.ended)
 
-    def _advance(self) -> Mapping[str, Tensor]:
+    @property
+    def _rate(self) -> float:
+        return self.optimiser.param_groups[0]["lr"]
+
+    def _advance(self) -> tuple[Mapping[str, Tensor], Mapping[str, float] | None]:
+        """One step: its terms, and those on the people held out where a window ends."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * self._factor()
-        terms = self.loss(self.step)
-        total = torch.stack(list(terms.values())).sum()
-        self.optimiser.zero_grad()
-        total.backward()
+        with ranks.together():
+            terms = self.loss(self.step)
+            total = torch.stack(list(terms.values())).sum()
+            self.optimiser.zero_grad()
+            total.backward()
         self._check_finite(total)
         self.optimiser.step()
         self.step += 1
-        loss = float(total.detach())
+        shown = ranks.mean(torch.stack([term.detach() for term in terms.values()]))
+        terms = dict(zip(terms, shown, strict=True))
+        loss = float(total.detach() if ranks.count() == 1 else shown.sum())
         self.plateau.add(loss)
-        if self.best.add(loss):
+        mean = self.best.add(loss)
+        held_out = self._validate() if mean is not None else None
+        if mean is not None and self.best.better(mean if held_out is None else held_out["loss"]):
             self._best_weights = {name: value.clone() for name, value in _weights(self.network).items()}
-        return terms
+        return terms, held_out
+
+    def _validate(self) -> Mapping[str, float] | None:
+        if self.held_out is None:
+            return None
+        self.network.eval()
+        with torch.no_grad():
+            terms = self.held_out()
+        self.network.train()
+        return {"loss": sum(terms.values()), **terms}
 
     def _factor(self) -> float:
         if self.recipe.schedule == "plateau":
@@ -191,7 +234,9 @@ class Training:
             )
 
     def save(self) -> None:
-        """Writes the checkpoint; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
+        """Writes the checkpoint, where this process leads; each file appears whole or not at all, and `state.pt` alone suffices to resume."""
+        if not ranks.leads():
+            return
         weights = _weights(self.network)
         state = {
             "step": self.step,

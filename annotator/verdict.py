@@ -16,6 +16,19 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
+class Preferred(StrEnum):
+    """Which of two fits of one person a reviewer finds better."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    TIE = "tie"
+
+    @property
+    def mirrored(self) -> Preferred:
+        """The same said with the two sides exchanged."""
+        return {Preferred.LEFT: Preferred.RIGHT, Preferred.RIGHT: Preferred.LEFT}.get(self, self)
+
+
 class EventKind(StrEnum):
     """What a line of the review log records."""
 
@@ -64,7 +77,7 @@ class ReviewEvent:
     Attributes:
         fit: the fit judged; for a preference the left one. None for an undo.
         other: the right fit of a preference.
-        value: a `Verdict`, or `left|right|tie` for a preference; empty otherwise.
+        value: a `Verdict`, or a `Preferred` for a preference; empty otherwise.
         reasons: ids of `REASONS` or words of an imported list.
         undone: id of the event that an undo takes back.
     """
@@ -94,6 +107,30 @@ class Judgement:
     event: str
 
 
+@dataclass(frozen=True)
+class Preference:
+    """Which of two fits of one person is better, as it is in force."""
+
+    left: FitKey
+    right: FitKey
+    value: Preferred
+    reviewer: str
+    time: datetime
+    event: str
+
+    def seen_from(self, left: FitKey) -> Preferred:
+        """The value with `left` on the left."""
+        return self.value if left == self.left else self.value.mirrored
+
+
+Pair = tuple[FitKey, FitKey]
+
+
+def pair_of(one: FitKey, other: FitKey) -> Pair:
+    """Names two fits, whichever of them was shown on the left."""
+    return (one, other) if one <= other else (other, one)
+
+
 def in_force(events: list[ReviewEvent]) -> dict[FitKey, Judgement]:
     """The newest verdict of each fit that was not undone, whoever gave it.
 
@@ -111,6 +148,19 @@ def in_force(events: list[ReviewEvent]) -> dict[FitKey, Judgement]:
                 event.fit, Verdict(event.value), event.reasons, event.note, event.reviewer, event.time, event.id
             )
     return judgements
+
+
+def preferences_in_force(events: list[ReviewEvent]) -> dict[Pair, Preference]:
+    """The newest preference of each two fits that was not undone, whoever gave it and whichever was on the left."""
+    undone = undone_ids(events)
+    found: dict[Pair, Preference] = {}
+    for event in sorted(events, key=lambda event: event.time):
+        if event.kind is not EventKind.PREFERENCE or event.id in undone or event.fit is None or event.other is None:
+            continue
+        found[pair_of(event.fit, event.other)] = Preference(
+            event.fit, event.other, Preferred(event.value), event.reviewer, event.time, event.id
+        )
+    return found
 
 
 def undone_ids(events: list[ReviewEvent]) -> set[str]:

@@ -37,10 +37,10 @@ class Action:
 
 
 PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
-DATASETS, RUNS, OTHER_RUN = "data sets", "runs", "another run"
-_LOOK, _JUDGE = (PEOPLE,), (PEOPLE, JUDGING)
+DATASETS, RUNS, OTHER_RUN, COMPARING = "data sets", "runs", "another run", "comparing"
+_LOOK, _JUDGE, _COMPARE = (PEOPLE,), (PEOPLE, JUDGING), (PEOPLE, OTHER_RUN, COMPARING)
 
-MENUS = ("File", "View", "Review", "Run", "Help")
+MENUS = ("File", "View", "Review", "Compare", "Run", "Help")
 
 ACTIONS: tuple[Action, ...] = (
     Action("new_project", "New project…", ("Ctrl+N",), "File", "plus"),
@@ -81,6 +81,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("last_judged", "Back to the last judged", ("Backspace",), "Review", "arrow-u-up-left", needs=_LOOK),
     Action("go_to", "Go to an id…", ("G",), "Review", "hash", needs=_LOOK),
     Action("find_in_list", "Find in the list", ("Ctrl+F",), "Review", "funnel", needs=_LOOK),
+    Action("compare", "Compare two runs", ("C",), "Compare", "columns", checkable=True, needs=(PEOPLE, OTHER_RUN)),
+    Action("left_better", "Left better", ("[",), "Compare", "caret-left", needs=(*_COMPARE, JUDGING)),
+    Action("tie", "Tie", ("=",), "Compare", "equals", needs=(*_COMPARE, JUDGING)),
+    Action("right_better", "Right better", ("]",), "Compare", "caret-right", needs=(*_COMPARE, JUDGING)),
+    Action("judge_other_side", "Judge the other side", ("W",), "Compare", "arrows-left-right", needs=_COMPARE),
+    Action("swap_runs", "Swap the two runs", ("X",), "Compare", "swap", needs=_COMPARE),
+    Action("toggle_wipe", "Wipe on one photo", ("V",), "Compare", "square-half", checkable=True, needs=_COMPARE),
+    Action("wipe_left", "Wipe to the left", (",",), "Compare", repeats=True, needs=_COMPARE),
+    Action("wipe_right", "Wipe to the right", (".",), "Compare", repeats=True, needs=_COMPARE),
+    Action("toggle_distance", "Distance as colours", ("D",), "Compare", "palette", checkable=True, needs=_COMPARE),
+    Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
+    Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
     Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
     Action("stop_job", "Stop the running job", (), "Run", "stop", needs=(PROJECT, WRITING)),

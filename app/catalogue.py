@@ -7,6 +7,7 @@ from annotator.project import TARGET, Project
 from annotator.runs import Run
 
 PART = "body"
+_WHOLE = "whole"
 
 
 def dataset_names(project: Project | None) -> tuple[list[str], NeuralAnnotError | None]:
@@ -21,4 +22,9 @@ def dataset_names(project: Project | None) -> tuple[list[str], NeuralAnnotError 
 
 def runs_of(project: Project, dataset: str) -> list[Run]:
     """Runs with fits of a data set, newest first."""
-    return [run for run in reversed(project.runs()) if run.shards(dataset, PART)]
+    return [run for run in reversed(project.runs()) if fits_part(run, dataset)]
+
+
+def fits_part(run: Run, dataset: str) -> str:
+    """The part of which a run has fits of a data set's people: bodies, else whole people; empty for none."""
+    return next((part for part in (PART, _WHOLE) if run.shards(dataset, part)), "")

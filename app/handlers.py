@@ -6,12 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from annotator.verdict import REASONS, Verdict
+from annotator.verdict import REASONS, Preferred, Verdict
 from app.session import Session
+from app.shelf import Order
 from app.tasks import Tasks
 
 if TYPE_CHECKING:
     from app.main_window import MainWindow
+
+_WIPE_STEP = 0.05
+"""Share of the photo's width by which a key moves the wipe."""
 
 
 class Handlers:
@@ -45,6 +49,44 @@ class Handlers:
 
     def _reject_for(self, reason: str, _checked: bool = False) -> None:
         self._session.judge(Verdict.REJECT, (reason,))
+
+    # -- two runs ----------------------------------------------------------------------------------------------------
+
+    def compare(self) -> None:
+        self._session.compare(on=self._window.actions_by_id["compare"].isChecked())
+
+    def left_better(self) -> None:
+        self._session.prefer(Preferred.LEFT)
+
+    def tie(self) -> None:
+        self._session.prefer(Preferred.TIE)
+
+    def right_better(self) -> None:
+        self._session.prefer(Preferred.RIGHT)
+
+    def judge_other_side(self) -> None:
+        self._session.comparison.arm(self._session.comparison.armed.other)
+
+    def swap_runs(self) -> None:
+        self._session.swap()
+
+    def toggle_wipe(self) -> None:
+        self._session.comparison.show(wipe=self._window.actions_by_id["toggle_wipe"].isChecked())
+
+    def wipe_left(self) -> None:
+        self._window.photo.move_wipe(-_WIPE_STEP)
+
+    def wipe_right(self) -> None:
+        self._window.photo.move_wipe(_WIPE_STEP)
+
+    def toggle_distance(self) -> None:
+        self._session.comparison.show(colored=self._window.actions_by_id["toggle_distance"].isChecked())
+
+    def next_range(self) -> None:
+        self._session.comparison.next_range()
+
+    def most_apart(self) -> None:
+        self._session.arrange(order=Order.DISAGREEMENT)
 
     # -- whom to look at ---------------------------------------------------------------------------------------------
 

@@ -17,13 +17,16 @@ from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
 from app.availability import lacks
+from app.disagreements import Disagreements
 from app.handlers import Handlers
 from app.jobs import Job, Jobs
 from app.keyboard import Keyboard
 from app.panels.banner import Banner
+from app.panels.comparison import ComparisonPanel
 from app.panels.details import DetailsPanel
 from app.panels.jobs import JobsPanel
 from app.panels.photo import PhotoPanel
+from app.panels.preference import PreferenceBar
 from app.panels.review import ReviewBar
 from app.panels.sample_list import SampleList
 from app.panels.solid import SolidPanel
@@ -31,6 +34,7 @@ from app.panels.status import StatusPanel
 from app.panels.welcome import Damaged, NoPeople, Welcome
 from app.scenes import Bodies, Photos, fit_mesh
 from app.session import Session
+from app.side_by_side import run_title, side_by_side
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
 
@@ -55,10 +59,13 @@ class MainWindow(QMainWindow):
         self.actions_by_id = table.build(self, self.handlers)
         self._dressed = False
         self.people = SampleList(session)
-        self.photo = PhotoPanel(session, self._photos, self._bodies)
+        self.photo = PhotoPanel(session, self._photos, self._bodies, self.actions_by_id)
+        self.preference = PreferenceBar(session, self.actions_by_id)
         self.review = ReviewBar(session, self.actions_by_id)
         self.solid = SolidPanel(self.actions_by_id)
-        self.details = DetailsPanel(session)
+        self.details, self.numbers = DetailsPanel(session), ComparisonPanel(session)
+        self.disagreements = Disagreements(session, self._bodies, self)
+        self._sizes_alone: list[int] = []
         self.jobs_panel = JobsPanel(jobs)
         self.status = StatusPanel(session, jobs)
         self.welcome = Welcome(self.actions_by_id)
@@ -75,10 +82,13 @@ class MainWindow(QMainWindow):
     def _place(self) -> None:
         self.setWindowTitle("NeuralAnnot Desk")
         self.setMinimumSize(960, 600)
-        middle = _column(self.photo, self.review)
+        middle = _column(self.photo, self.preference, self.review)
+        self._below = QStackedWidget()
+        self._below.addWidget(self.details)
+        self._below.addWidget(self.numbers)
         right = QSplitter(Qt.Orientation.Vertical)
         right.addWidget(self.solid)
-        right.addWidget(self.details)
+        right.addWidget(self._below)
         right.setStretchFactor(0, 3)
         right.setStretchFactor(1, 2)
         right.setSizes([460, 300])
@@ -98,7 +108,6 @@ class MainWindow(QMainWindow):
         for page in (self.welcome, self.no_people, self.damaged, self._drawer):
             self._pages.addWidget(page)
         self.setCentralWidget(_column(self.banner, self._pages, self.status))
-        self.photo.use_keypoint_action(self.actions_by_id["toggle_keypoints"])
         self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)
 
     def _menus(self) -> None:
@@ -117,6 +126,10 @@ class MainWindow(QMainWindow):
         session.project_changed.connect(self._project_changed)
         session.shelf_changed.connect(self._show_state)
         session.shelf_changed.connect(self._show_solid)
+        session.shelf_changed.connect(self._show_comparison)
+        session.comparison.changed.connect(self._show_comparison)
+        session.comparison.changed.connect(self._show_solid)
+        session.comparison.look_changed.connect(self._show_look)
         session.problems_changed.connect(self._switch)
         session.current_changed.connect(self._show_solid)
         session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
@@ -136,7 +149,7 @@ class MainWindow(QMainWindow):
         self.solid.view.painted.connect(self.solid_painted)
         self.tasks.body_loaded.connect(self._body_came)
         self.tasks.body_failed.connect(self._body_failed)
-        self._keyboard = Keyboard(lambda held: self.photo.view.set_mesh_visible(not held), self)
+        self._keyboard = Keyboard(lambda held: self.photo.set_mesh_visible(not held), self)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
@@ -175,14 +188,45 @@ class MainWindow(QMainWindow):
         table.switch(self.actions_by_id, lacks(self.session))
         self.jobs_panel.forbid(self.session.read_only)
         self.review.refresh()
+        self.preference.refresh()
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf
+        pair = side_by_side(self.session, self._bodies)
+        self.numbers.show_pair(pair)
+        self.disagreements.refresh()
+        if pair is not None:
+            if "" not in (pair.left, pair.right):
+                titles = run_title(shelf), run_title(self.session.comparison.right)
+                self.solid.show_pair(pair, self.session.comparison, titles)
+            return
         mesh = self._no_fits if shelf is None or shelf.run is None else fit_mesh(shelf, self.session.fit, self._bodies)
         if mesh != "":
             self.solid.show_meshes(
                 (mesh,) if isinstance(mesh, SceneMesh) else (), mesh if isinstance(mesh, str) else ""
             )
+
+    def _show_comparison(self) -> None:
+        """One run or two: what is seen below the 3D view, how wide that is, and what the actions say."""
+        comparison, before = self.session.comparison, self._below.currentWidget() is self.numbers
+        for name, on in (("compare", comparison.on), ("toggle_wipe", comparison.wipe)):
+            self.actions_by_id[name].setChecked(on)
+        self.actions_by_id["toggle_distance"].setChecked(comparison.colored)
+        self._below.setCurrentWidget(self.numbers if comparison.on else self.details)
+        if comparison.on and not before:
+            self._sizes_alone = self._columns.sizes()
+            people, width = self._sizes_alone[0], sum(self._sizes_alone)
+            third = max(self._sizes_alone[2], round(0.36 * width))
+            self._columns.setSizes([people, width - people - third, third])
+        elif before and not comparison.on:
+            self._columns.setSizes(self._sizes_alone)
+        self._switch()
+
+    def _show_look(self) -> None:
+        comparison = self.session.comparison
+        self.actions_by_id["toggle_wipe"].setChecked(comparison.wipe)
+        self.actions_by_id["toggle_distance"].setChecked(comparison.colored)
+        self._show_solid()
 
     @property
     def _no_fits(self) -> str:
@@ -224,7 +268,7 @@ class MainWindow(QMainWindow):
     @property
     def settled(self) -> bool:
         """Whether everything that belongs to the current person is on the screen."""
-        parts = (self.tasks, self.people, self.photo.view, self.solid.view)
+        parts = (self.tasks, self.people, self.photo, self.solid.view, self.disagreements)
         return all(part.settled for part in parts)
 
     def show_jobs(self, shown: bool) -> None:
@@ -244,6 +288,8 @@ class MainWindow(QMainWindow):
             if self._dressed:
                 self.dress()
             self.review.refresh()
+            self.preference.refresh()
+            self.photo.bar.refresh()
 
     def _job_ended(self, job: Job) -> None:
         session = self.session
@@ -277,13 +323,15 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         kept = QSettings("NeuralAnnot", "Desk")
         kept.setValue("geometry", self.saveGeometry())
+        self.session.compare(on=False)  # the columns are kept as they are without it
         kept.setValue("columns", self._columns.saveState())
         self._keyboard.close()
         self.jobs.watch(None)
         self.people.close_threads()
         self.tasks.close_threads()
         self._photos.close()
-        self.photo.view.close_renderer()
+        self.disagreements.close()
+        self.photo.close_renderers()
         self.solid.view.close_renderer()
         self.session.change_preferences(self.session.preferences)
         self.session.close()

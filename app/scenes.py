@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +18,11 @@ from app.shelf import Shelf
 from app.theme import annotator_color
 from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
 
-_KEPT_PHOTOS = 12
+if TYPE_CHECKING:
+    from annotator.bodies.files import BodyModelData
+    from annotator.bodies.posing import Posed
+
+_KEPT_PHOTOS, _KEPT_FITS = 12, 4
 
 
 class Photos:
@@ -64,14 +69,14 @@ class Bodies:
 
     Attributes:
         problem: why it could not be loaded, as a sentence.
-        posed: the run's folder and sample key of the fit that was posed last, and what came of it.
     """
 
     def __init__(self) -> None:
         self._posers: dict[str, object] = {}
         self._project: Project | None = None
         self.problem = ""
-        self.posed: tuple[tuple[Path, str], SceneMesh | str] | None = None
+        self._drawn: OrderedDict[tuple[Path, str, str], SceneMesh] = OrderedDict()
+        self._posed: OrderedDict[tuple[Path, str, str], Posed] = OrderedDict()
 
     def load(self, project: Project, family: str = "smplx") -> None:
         """Reads the body model; may be called from a thread.
@@ -98,7 +103,61 @@ class Bodies:
         """Forgets the models of a project that was closed."""
         self._posers.clear()
         self._project = None
-        self.problem, self.posed = "", None
+        self.problem = ""
+        self._drawn.clear()
+        self._posed.clear()
+
+    def model(self, family: str) -> BodyModelData | None:
+        """The body model of a family; None before the first one is loaded, or if it cannot be."""
+        from annotator.bodies.posing import Poser
+
+        if not self.loaded or self._lack(family):
+            return None
+        poser = self._posers.get(family)
+        return poser.body if isinstance(poser, Poser) else None
+
+    def _lack(self, family: str) -> str:
+        """Loads a family when a fit of it is first looked at; the sentence that says why it cannot be."""
+        if family in self._posers or self._project is None:
+            return ""
+        try:
+            self.load(self._project, family)
+        except NeuralAnnotError as error:
+            return str(error)
+        return ""
+
+    def drawn(self, shelf: Shelf, fit: Fit) -> SceneMesh | str:
+        """The mesh of a run's fit as `mesh` gives it; the last few are kept, because several views ask for each."""
+        assert shelf.run is not None
+        assert shelf.fits is not None
+        key = (shelf.run.path, shelf.part, fit.key)
+        found: SceneMesh | str | None = self._drawn.get(key)
+        if found is None:
+            header = shelf.fits.header
+            found = self.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+            if isinstance(found, SceneMesh):
+                self._drawn[key] = found
+                _drop_old(self._drawn)
+        return found
+
+    def posed(self, shelf: Shelf, fit: Fit) -> Posed | None:
+        """One person as a run's fit poses him, without batch axes; None where `drawn` says why not."""
+        assert shelf.run is not None
+        assert shelf.fits is not None
+        if isinstance(self.drawn(shelf, fit), str):
+            return None
+        key = (shelf.run.path, shelf.part, fit.key)
+        if key not in self._posed:
+            self._posed[key] = self._pose(fit, shelf.fits.header.family)
+            _drop_old(self._posed)
+        return self._posed[key]
+
+    def _pose(self, fit: Fit, family: str) -> Posed:
+        from annotator.bodies.posing import Poser
+
+        poser = self._posers[family]
+        assert isinstance(poser, Poser)
+        return poser.pose({**fit.parameters, "transl": fit.transl})
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
@@ -106,11 +165,8 @@ class Bodies:
 
         if fit.status != OK:
             return f"No mesh: {fit.reason or 'the fit failed'}."
-        if family not in self._posers and self._project is not None:  # of the first fit of SMPL that is looked at
-            try:
-                self.load(self._project, family)
-            except NeuralAnnotError as error:
-                return str(error)
+        if lack := self._lack(family):
+            return lack
         poser = self._posers.get(family)
         if not isinstance(poser, Poser):
             return f"The project's {family} body model is not loaded, so this fit cannot be drawn."
@@ -119,12 +175,16 @@ class Bodies:
                 f"This fit belongs to another body model ({body_hash}, the project has {poser.body.hash}); "
                 "relink the right files to see it."
             )
-        parameters = {name: values[None] for name, values in fit.parameters.items()}
-        posed = poser.pose({**parameters, "transl": fit.transl[None]})
+        posed = self._pose(fit, family)
         camera = Intrinsics(*map(float, (*fit.focal, *fit.princpt)))
         color = annotator_color(annotator)
         rgb = (color.redF(), color.greenF(), color.blueF())
-        return SceneMesh(posed.vertices[0].astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
+        return SceneMesh(posed.vertices.astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
+
+
+def _drop_old(kept: OrderedDict[tuple[Path, str, str], Any]) -> None:
+    while len(kept) > _KEPT_FITS:
+        kept.popitem(last=False)
 
 
 def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh | str:
@@ -136,11 +196,7 @@ def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh 
         return f"This run has no fit of this person{damaged}."
     if not bodies.loaded or shelf.fits is None:
         return bodies.problem
-    key = (shelf.run.path, fit.key)
-    if bodies.posed is None or bodies.posed[0] != key:  # the photo and the 3D view ask one after the other
-        header = shelf.fits.header
-        bodies.posed = key, bodies.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
-    return bodies.posed[1]
+    return bodies.drawn(shelf, fit)
 
 
 def photo_scene(project: Project, shelf: Shelf, row: int, photos: Photos) -> Scene:

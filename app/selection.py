@@ -14,12 +14,14 @@ class Selection:
         show, order, text: filter, order and search of the list.
         rows: `(M,)` int64, rows of the shelf that pass them, in that order.
         row: the current person; -1 for nobody. He stays current while the list does not have him.
+        disagreement: `(N,)` mm of two runs that are compared, as far as it is known; None for nothing.
     """
 
     def __init__(self) -> None:
         self.show, self.order, self.text = Show.ALL, Order.WORST, ""
         self.rows = np.zeros(0, np.int64)
         self.row = -1
+        self.disagreement: np.ndarray | None = None
 
     def clear(self) -> None:
         """Nobody; filter, order and search stay."""
@@ -27,7 +29,7 @@ class Selection:
 
     def arrange(self, shelf: Shelf) -> None:
         """Applies filter, order and search anew."""
-        self.rows = shelf.rows(self.show, self.order, self.text)
+        self.rows = shelf.rows(self.show, self.order, self.text, self.disagreement)
 
     @property
     def first(self) -> int:
@@ -46,11 +48,15 @@ class Selection:
         target = min(max(place + by, 0), len(self.rows) - 1)
         return int(self.rows[target]) if len(self.rows) and target != place else -1
 
-    def next_unreviewed(self, shelf: Shelf) -> int:
-        """The next row whose fit nobody judged, from here round to the start; -1 if all are judged."""
+    def next_open(self, still: np.ndarray) -> int:
+        """The next row that is still to be judged, from here round to the start; -1 if there is none.
+
+        Args:
+            still: `(N,)` bool.
+        """
         turned = np.roll(self.rows, -(self.place + 1))
-        unjudged = turned[(shelf.verdicts[turned] == 0) & (shelf.status[turned] == 1)]
-        return int(unjudged[0]) if len(unjudged) else -1
+        found = turned[still[turned]]
+        return int(found[0]) if len(found) else -1
 
     def ahead(self, count: int) -> list[int]:
         """Rows of the next people."""

@@ -1,224 +1,181 @@
-"""The state that the panels share: project, data set, run, the current person, filter, verdicts. They ask it and listen.
+"""The state that the panels share: where the desk is, what was judged, and what it is compared with. They ask and listen.
 
 It holds no widget and draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from annotator.errors import NeuralAnnotError
 from annotator.fit import Fit
-from annotator.project import Project
-from annotator.runs import Run
-from annotator.sample import Sample
-from annotator.verdict import REASONS, EventKind, FitKey, Judgement, ReviewEvent, Verdict
-from app import damage
-from app.access import Access
-from app.catalogue import PART, dataset_names, runs_of
+from annotator.verdict import REASONS, EventKind, FitKey, Judgement, Preferred, ReviewEvent, Verdict, pair_of
+from app.comparison import Comparison, Side, comparable, default_pair
 from app.messages import Messages
-from app.selection import Selection
-from app.settings import Preferences, load_preferences, save_preferences
-from app.shelf import Order, Shelf, Show
-from app.verdicts import Verdicts
+from app.place import Place
+from app.shelf import FITTED, Order, Shelf
+
+_NO_PAIR = "Both runs need a fit of this person that did not fail; judge the one that is there."
 
 
-class Session(QObject):
-    """What the desk is looking at.
+class Session(Place):
+    """What the desk is looking at, and what is said of it.
 
     Signals:
-        project_changed: another project is open, or none.
-        shelf_changed: another data set or run, or new data of them.
-        rows_changed: the list's filter or order was applied anew.
-        current_changed: another person.
-        verdicts_changed: a verdict, an undo, or armed reasons.
-        problems_changed: something that the project lacks was found, or is there again.
-        preferences_changed: the theme or another preference.
+        verdicts_changed: a verdict, a preference, an undo, or armed reasons.
     """
 
-    project_changed = Signal()
-    shelf_changed = Signal()
-    rows_changed = Signal()
-    current_changed = Signal()
     verdicts_changed = Signal()
-    problems_changed = Signal()
-    preferences_changed = Signal()
 
     def __init__(self, messages: Messages, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.messages = messages
-        self.preferences: Preferences = load_preferences()
-        self.project: Project | None = None
-        self.access: Access | None = None
-        self.shelf: Shelf | None = None
-        self.selection = Selection()
+        super().__init__(messages, parent)
         self.armed: tuple[str, ...] = ()
-        self.verdicts: Verdicts | None = None
-        self.lost_people, self.lost_dataset = "", ""
+        self.comparison = Comparison(self)
+        self.comparison.look_changed.connect(self._arm_anew)
 
-    # -- project -----------------------------------------------------------------------------------------------------
+    # -- two runs ----------------------------------------------------------------------------------------------------
 
-    def open(self, path: Path) -> bool:
-        """Opens a project; False (and a message) if it cannot be."""
-        try:
-            project = Project.open(path.resolve())  # workers have another current folder
-            if self.project is not None and self.project.path.resolve() == path.resolve():
-                self.close()  # else this window would find the project held by itself
-        except (NeuralAnnotError, OSError) as error:
-            self.messages.error(str(error))
-            return False
-        access = Access(project)
-        self.close()
-        self.project, self.access = project, access
-        self.verdicts = Verdicts(project.reviews_path)
-        self.change_preferences(self.preferences.with_recent(path))
-        self.project_changed.emit()
-        self._show_first()
-        return True
+    def compare(self, *, on: bool) -> None:
+        """Puts another run beside the one that is shown, or takes it away."""
+        if not on:
+            self._put_right(None)
+        elif self.shelf is not None and self.shelf.run is not None and not self.comparison.on:
+            pair = default_pair(self.runs(), self.shelf.run)
+            if pair is None:
+                self.messages.note("There is no other run of this data set to compare with.")
+                self.comparison.changed.emit()
+            else:
+                self._show_pair(*(run.id for run in pair))
 
-    def close(self) -> None:
-        """Lets go of the project, its log and its lock."""
-        if self.verdicts is not None:
-            self.verdicts.close()
-        if self.access is not None:
-            self.access.close()
-        self.project, self.verdicts, self.access = None, None, None
-        self.shelf, self.lost_people = None, ""
-        self.selection.clear()
-
-    @property
-    def read_only(self) -> str:
-        """Why nothing may be written to the project, as a sentence; empty if this window may."""
-        return f"Read-only: {self.access.why_not}." if self.access is not None and self.access.why_not else ""
-
-    @property
-    def no_verdicts(self) -> str:
-        """Why no verdict may be given, as a sentence; empty if it may."""
-        return self.read_only or (self.verdicts.problem if self.verdicts is not None else "")
-
-    def datasets(self) -> list[str]:
-        """Names of the data sets that have bodies to look at, target sets first."""
-        return dataset_names(self.project)[0]
-
-    def runs(self) -> list[Run]:
-        """Runs with fits of the data set that is shown, newest first."""
-        return runs_of(self.project, self.shelf.dataset) if self.project is not None and self.shelf is not None else []
-
-    def change_preferences(self, preferences: Preferences) -> None:
-        """Takes over and keeps preferences."""
-        self.preferences = preferences
-        save_preferences(preferences)
-        self.preferences_changed.emit()
-
-    # -- what is shown -----------------------------------------------------------------------------------------------
-
-    def show_dataset(self, name: str | None, run_id: str | None = None) -> None:
-        """Shows a data set with one of its runs: the named one, or the newest."""
-        if self.project is None or name is None:
-            self._show_nobody("", "")
-            return
-        before = self.shelf if self.shelf is not None and self.shelf.dataset == name else None
-        try:
-            samples = before.samples if before is not None else self.project.samples(name, PART)
-        except NeuralAnnotError as error:
-            self._show_nobody(damage.of_people(name, error), name)
-            return
-        runs = runs_of(self.project, name)
-        run = next((run for run in runs if run.id == run_id), runs[0] if runs else None)
-        self.shelf, self.lost_people = Shelf.of(name, samples, run), ""
-        self.shelf.take_verdicts(self.judgements)
-        self.selection.arrange(self.shelf)
-        if before is None or self.row < 0:
-            self.selection.row = self.selection.first
-        self._take_reasons()
-        self.shelf_changed.emit()
-        self.rows_changed.emit()
-        self.current_changed.emit()
-
-    def _show_first(self) -> None:
-        """Shows the first data set."""
-        names, error = dataset_names(self.project)
-        if error is not None:
-            self._show_nobody(damage.of_people("", error), "")
-        else:
-            self.show_dataset(names[0] if names else None)
-
-    def _show_nobody(self, lost: str, dataset: str) -> None:
-        self.shelf, self.lost_people, self.lost_dataset = None, lost, dataset
-        self.selection.clear()
-        self.shelf_changed.emit()
-        self.current_changed.emit()
-
-    def reload(self) -> None:
-        """Reads the data set that is shown anew, because it was imported again."""
-        if self.shelf is None or self.project is None:
-            self._show_first()
-            return
-        key, name, run = self.key, self.shelf.dataset, self.shelf.run
-        self.shelf = None
-        self.show_dataset(name, run.id if run is not None else None)
-        if key is not None and self.shelf is not None:
-            self.go_to_row(self.shelf.samples.index_of.get(key, self.row))
+    def show_right(self, run_id: str) -> None:
+        """Shows another run on the right; if it is the one on the left, the two change sides."""
+        if self.shelf is not None and self.shelf.run is not None:
+            if run_id == self.shelf.run.id:
+                self.swap()
+            else:
+                self._put_right(self._shelf_of(run_id))
 
     def show_run(self, run_id: str) -> None:
         """Shows another run of the same data set, at the same person."""
-        if self.shelf is not None:
-            self.show_dataset(self.shelf.dataset, run_id)
+        right = self.comparison.right
+        if right is not None and right.run is not None and right.run.id == run_id:
+            self.swap()
+        else:
+            super().show_run(run_id)
+
+    def swap(self) -> None:
+        """The two runs change sides."""
+        left, right = self.shelf, self.comparison.right
+        if left is not None and left.run is not None and right is not None and right.run is not None:
+            self._show_pair(right.run.id, left.run.id)
 
     def next_run(self) -> None:
-        """Goes round the runs of this data set."""
-        ids = [run.id for run in self.runs()]
+        """Goes round the runs of this data set but the one on the right."""
+        right = self.comparison.right
+        beside = right.run.id if right is not None and right.run is not None else ""
+        ids = [run.id for run in self.runs() if run.id != beside]
         if len(ids) > 1 and self.shelf is not None and self.shelf.run is not None:
             self.show_run(ids[(ids.index(self.shelf.run.id) + 1) % len(ids)])
 
-    def arrange(self, *, show: Show | None = None, order: Order | None = None, text: str | None = None) -> None:
-        """Applies a filter, an order or a search; the current person stays current where the list has him."""
-        chosen = self.selection
-        chosen.show = chosen.show if show is None else show
-        chosen.order = chosen.order if order is None else order
-        chosen.text = chosen.text if text is None else text
-        if self.shelf is None:
+    @property
+    def right_fit(self) -> Fit | None:
+        """The current person's fit on the right."""
+        right = self.comparison.right
+        return right.fit(self.row) if right is not None and self.row >= 0 else None
+
+    @property
+    def pair(self) -> tuple[FitKey, FitKey] | None:
+        """The current person's two fits, left and right, where there are two to compare."""
+        left, right = self.shelf, self.comparison.right
+        if left is None or right is None or self.row < 0 or not comparable(left, right, self.row):
+            return None
+        one, other = left.key(self.row), right.key(self.row)
+        return (one, other) if one is not None and other is not None else None
+
+    def preference_of(self, row: int) -> Preferred | None:
+        """Which of the two fits of a person was found better, as the sides are now."""
+        left, right = self.shelf, self.comparison.right
+        one = left.key(row) if left is not None else None
+        other = right.key(row) if right is not None else None
+        if one is None or other is None or self.verdicts is None:
+            return None
+        found = self.verdicts.preferences.get(pair_of(one, other))
+        return found.seen_from(one) if found is not None else None
+
+    def take_disagreement(self, values: np.ndarray, measured: int) -> None:
+        """More people are measured; the list is sorted anew when all are, not before, so that nothing jumps."""
+        self.comparison.take_disagreement(values, measured)
+        self.selection.disagreement = values
+        if self.selection.order is Order.DISAGREEMENT and not self.comparison.unfinished:
+            self.arrange()
+
+    def _show_pair(self, left: str, right: str) -> None:
+        if self.shelf is None or self.shelf.run is None:
             return
-        chosen.arrange(self.shelf)
-        self.rows_changed.emit()
-        if len(chosen.rows) and chosen.place < 0:
-            self.go_to_row(chosen.first)
+        shelf = self._shelf_of(right)
+        if self.shelf.run.id == left:
+            self._put_right(shelf)
+            return
+        self.comparison.put_right(shelf)
+        self.show_dataset(self.shelf.dataset, left)
+        self.comparison.changed.emit()
 
-    # -- the current person ------------------------------------------------------------------------------------------
+    def _put_right(self, shelf: Shelf | None) -> None:
+        self.comparison.put_right(shelf)
+        if self._sort_as_known():
+            self.arrange()
+        self._person_came()
+        self.comparison.changed.emit()
+        self.verdicts_changed.emit()
+
+    def _shelf_of(self, run_id: str) -> Shelf | None:
+        """Another run's fits of the people who are shown."""
+        run = next((run for run in self.runs() if run.id == run_id), None)
+        if self.shelf is None or run is None:
+            return None
+        shelf = Shelf.of(self.shelf.dataset, self.shelf.samples, run)
+        shelf.take_verdicts(self.judgements)
+        return shelf
+
+    def _shelf_came(self) -> None:
+        """The run on the right goes on with the new one, as far as there is one for it."""
+        shelf, right = self.shelf, self.comparison.right
+        if right is None or right.run is None:
+            return
+        if shelf is None or shelf.run is None:
+            self.comparison.put_right(None)
+        elif right.samples is not shelf.samples:
+            pair = default_pair(self.runs(), shelf.run)
+            wanted = {run.id for run in self.runs()} - {shelf.run.id}
+            others = [right.run.id] if right.run.id in wanted else [run.id for run in pair or () if run.id in wanted]
+            self.comparison.put_right(self._shelf_of(others[0]) if others else None)
+        else:
+            right.take_verdicts(self.judgements)
+            self.comparison.forget_disagreement()
+        self._sort_as_known()
+
+    def _sort_as_known(self) -> bool:
+        """By disagreement as far as it is known, by 2D error where nothing is compared; whether the order is another."""
+        chosen = self.selection
+        chosen.disagreement = self.comparison.disagreement
+        stale = chosen.order is Order.DISAGREEMENT and not self.comparison.on
+        chosen.order = Order.WORST if stale else chosen.order
+        return stale
+
+    # -- the fit that is judged --------------------------------------------------------------------------------------
 
     @property
-    def rows(self) -> np.ndarray:
-        """Rows of the shelf that the list shows, in its order."""
-        return self.selection.rows
-
-    @property
-    def row(self) -> int:
-        """Row of the current person; -1 for nobody."""
-        return self.selection.row
-
-    @property
-    def key(self) -> str | None:
-        """Key of the current sample."""
-        return self.shelf.sample_key(self.row) if self.shelf is not None and self.row >= 0 else None
-
-    @property
-    def sample(self) -> Sample | None:
-        """The current person."""
-        return self.shelf.sample(self.row) if self.shelf is not None and self.row >= 0 else None
-
-    @property
-    def fit(self) -> Fit | None:
-        """His fit in the run that is shown."""
-        return self.shelf.fit(self.row) if self.shelf is not None and self.row >= 0 else None
+    def judged_shelf(self) -> Shelf | None:
+        """The run whose fits A, R and U judge."""
+        right = self.comparison.right
+        return right if right is not None and self.comparison.armed is Side.RIGHT else self.shelf
 
     @property
     def fit_key(self) -> FitKey | None:
-        """Names that fit."""
-        return self.shelf.key(self.row) if self.shelf is not None and self.row >= 0 else None
+        """Names the current person's fit in that run."""
+        shelf = self.judged_shelf
+        return shelf.key(self.row) if shelf is not None and self.row >= 0 else None
 
     @property
     def judgement(self) -> Judgement | None:
@@ -226,58 +183,46 @@ class Session(QObject):
         key = self.fit_key
         return self.judgements.get(key) if key is not None else None
 
-    def go_to_row(self, row: int) -> None:
-        """Makes a person current."""
-        if self.shelf is None or row == self.row or not 0 <= row < len(self.shelf.samples):
-            return
-        self.selection.row = row
-        self._take_reasons()
-        self.current_changed.emit()
-
-    def step(self, by: int) -> bool:
-        """Goes `by` places down the list; False at its end."""
-        row = self.selection.beside(by)
-        if row >= 0:
-            self.go_to_row(row)
-        return row >= 0
-
     def next_unreviewed(self) -> bool:
-        """The next person in the list whose fit nobody judged, from here round to the start."""
+        """The next person in the list whose fit nobody judged, or whose two nobody compared, round to the start."""
         if self.shelf is None or not len(self.rows):
             return False
-        row = self.selection.next_unreviewed(self.shelf)
+        row = self.selection.next_open(self._open_rows())
         if row < 0:
-            self.messages.note("Everybody in this list is judged.")
+            done = "compared" if self.comparison.on else "judged"
+            self.messages.note(f"Everybody in this list is {done}.")
             return False
         self.go_to_row(row)
         return True
 
-    def ahead(self, count: int) -> list[int]:
-        """Rows of the next people in the list."""
-        return self.selection.ahead(count)
+    def _open_rows(self) -> np.ndarray:
+        """`(N,)` bool: who is still to be judged."""
+        left, right = self.shelf, self.comparison.right
+        assert left is not None
+        if right is None:
+            return (left.status == FITTED) & (left.verdicts == 0)
+        still = (left.status == FITTED) & (right.status == FITTED)
+        still[list(self.compared_rows())] = False
+        return still
 
-    def go_to_id(self, text: str) -> bool:
-        """Goes to the person whose key or annotation id is `text`."""
-        if self.shelf is None:
-            return False
-        index = self.shelf.samples.index_of
-        row = index.get(text, index.get(f"{self.shelf.dataset}/{text}", -1))
-        if row < 0:
-            self.messages.warn(f"There is nobody called '{text}' in {self.shelf.dataset}; give an annotation id.")
-            return False
-        self.go_to_row(row)
-        return True
+    def compared_rows(self) -> set[int]:
+        """Rows of the people whose two fits were compared."""
+        left, right = self.shelf, self.comparison.right
+        if left is None or right is None or left.run is None or right.run is None or self.verdicts is None:
+            return set()
+        runs, index = {left.run.id, right.run.id}, left.samples.index_of
+        found = (fit.sample for fit, other in self.verdicts.preferences if {fit.run, other.run} == runs)
+        return {index[sample] for sample in found if sample in index}
 
-    def _take_reasons(self) -> None:
+    def _person_came(self) -> None:
         judgement = self.judgement
         self.armed = judgement.reasons if judgement is not None else ()
 
-    # -- verdicts ----------------------------------------------------------------------------------------------------
+    def _arm_anew(self) -> None:
+        self._person_came()
+        self.verdicts_changed.emit()
 
-    @property
-    def judgements(self) -> Mapping[FitKey, Judgement]:
-        """The verdict in force of every judged fit."""
-        return self.verdicts.in_force if self.verdicts is not None else {}
+    # -- verdicts ----------------------------------------------------------------------------------------------------
 
     def load_reviews(self) -> None:
         """Reads the review log; done after the first photo is on the screen, because the database costs time."""
@@ -286,16 +231,30 @@ class Session(QObject):
         self.verdicts.load()
         if self.verdicts.problem:
             self.problems_changed.emit()
-        self._take_verdicts()
+        for shelf in self.shelves:
+            shelf.take_verdicts(self.judgements)
+        if self.judgement is not None:
+            self._person_came()
+        self.verdicts_changed.emit()
 
     def judge(self, verdict: Verdict, reasons: tuple[str, ...] | None = None) -> bool:
         """Stores a verdict with the armed reasons, at once and durably, and goes on; False if nothing was stored."""
         if not self._store(verdict, self.armed if reasons is None else reasons):
             return False
-        assert self.verdicts is not None
-        self.verdicts.count()
-        if self.preferences.auto_advance:
-            self.step(1)
+        self._go_on()
+        return True
+
+    def prefer(self, value: Preferred) -> bool:
+        """Stores which of the two fits is better, at once and durably, and goes on; False if nothing was stored."""
+        pair = self.pair
+        if pair is None:
+            self.messages.warn(_NO_PAIR)
+            return False
+        said = ReviewEvent(EventKind.PREFERENCE, *pair, value=value.value, reviewer=self.preferences.name)
+        if not self._may_judge() or not self._append(said):
+            return False
+        self.verdicts_changed.emit()
+        self._go_on()
         return True
 
     def toggle_reason(self, digit: int) -> None:
@@ -312,7 +271,7 @@ class Session(QObject):
             self.verdicts_changed.emit()
 
     def undo(self) -> None:
-        """Takes back this reviewer's newest verdict, wherever it was, and goes there."""
+        """Takes back this reviewer's newest verdict or preference, wherever it was, and goes there."""
         self._take_back(undo=True)
 
     def redo(self) -> None:
@@ -321,10 +280,10 @@ class Session(QObject):
 
     def back_to_last_judged(self) -> bool:
         """Goes to the person who was judged last."""
-        if self.shelf is None or self.shelf.run is None:
+        shelf = self.judged_shelf
+        if shelf is None or shelf.run is None or self.verdicts is None:
             return False
-        index = self.shelf.samples.index_of
-        row = self.verdicts.newest(self.shelf.run.id, index, but=self.key) if self.verdicts is not None else -1
+        row = self.verdicts.newest(shelf.run.id, shelf.samples.index_of, but=self.key)
         self.go_to_row(row)
         return row >= 0
 
@@ -333,43 +292,49 @@ class Session(QObject):
         """Verdicts a minute over the last five minutes."""
         return self.verdicts.pace if self.verdicts is not None else 0.0
 
+    @property
+    def shelves(self) -> list[Shelf]:
+        """The runs that are shown, from left to right."""
+        return [shelf for shelf in (self.shelf, self.comparison.right) if shelf is not None]
+
+    def _go_on(self) -> None:
+        assert self.verdicts is not None
+        self.verdicts.count()
+        if self.preferences.auto_advance:
+            self.step(1)
+
     def _may_judge(self) -> bool:
-        if not self.read_only:
-            self._need_reviews()
+        if not self.read_only and self.verdicts is not None and not self.verdicts.loaded:
+            self.load_reviews()
         if self.no_verdicts:
             self.messages.warn(self.no_verdicts)
         return not self.no_verdicts
 
-    def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:
-        key = self.fit_key
-        if key is None or self.verdicts is None:
-            self.messages.warn("This person has no fit to judge in the run that is shown.")
+    def _append(self, event: ReviewEvent) -> bool:
+        if self.verdicts is None:
             return False
-        if not self._may_judge():
-            return False
-        event = ReviewEvent(
-            EventKind.VERDICT, key, value=verdict.value, reasons=reasons, reviewer=self.preferences.name
-        )
         try:
             self.verdicts.append(event)
         except NeuralAnnotError as error:
             self.messages.error(str(error))
             return False
-        if self.shelf is not None:
-            self.shelf.take_verdict(key, self.judgements.get(key))
+        return True
+
+    def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:
+        key = self.fit_key
+        if key is None:
+            self.messages.warn("This person has no fit to judge in the run that is shown.")
+            return False
+        said = ReviewEvent(EventKind.VERDICT, key, value=verdict.value, reasons=reasons, reviewer=self.preferences.name)
+        if not self._may_judge() or not self._append(said):
+            return False
+        self._mark(key)
         self.verdicts_changed.emit()
         return True
 
-    def _need_reviews(self) -> None:
-        if self.verdicts is not None and not self.verdicts.loaded:
-            self.load_reviews()
-
-    def _take_verdicts(self) -> None:
-        if self.shelf is not None:
-            self.shelf.take_verdicts(self.judgements)
-        if self.judgement is not None:
-            self._take_reasons()
-        self.verdicts_changed.emit()
+    def _mark(self, fit: FitKey) -> None:
+        for shelf in self.shelves:
+            shelf.take_verdict(fit, self.judgements.get(fit))
 
     def _take_back(self, *, undo: bool) -> None:
         if self.verdicts is None or not self._may_judge():
@@ -385,17 +350,25 @@ class Session(QObject):
             self.messages.note(f"There is nothing to {'undo' if undo else 'redo'}.")
             return
         if concerned.fit is not None:
-            if self.shelf is not None:
-                self.shelf.take_verdict(concerned.fit, self.judgements.get(concerned.fit))
-            self._go_to_fit(concerned.fit)
+            self._mark(concerned.fit)
+            self._go_to_fit(concerned.fit, concerned.other)
         self.verdicts_changed.emit()
 
-    def _go_to_fit(self, fit: FitKey) -> None:
+    def _go_to_fit(self, fit: FitKey, other: FitKey | None) -> None:
+        """Shows a fit, on the side where its run is already; for a preference, its two fits."""
         if self.shelf is None:
             return
         dataset = fit.sample.split("/", 1)[0]
-        if dataset != self.shelf.dataset or (self.shelf.run is not None and self.shelf.run.id != fit.run):
+        shown = [shelf.run.id for shelf in self.shelves if shelf.run is not None]
+        if dataset != self.shelf.dataset or fit.run not in shown:
             self.show_dataset(dataset, fit.run)
-        row = self.shelf.samples.index_of.get(fit.sample, -1)
-        self.go_to_row(row)
-        self._take_reasons()
+            shown = [fit.run]
+        if other is not None and other.run not in shown:
+            self.show_right(other.run)
+        elif other is None and len(shown) == 2:
+            self.comparison.arm(Side.LEFT if shown[0] == fit.run else Side.RIGHT)
+        self.go_to_row(self._row_of(fit.sample))
+        self._person_came()
+
+    def _row_of(self, sample: str) -> int:
+        return self.shelf.samples.index_of.get(sample, -1) if self.shelf is not None else -1

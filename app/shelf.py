@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from annotator.columns import read_shards
+from annotator.columns import read_shards, rows_of
 from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit, Fits
 from annotator.runs import Run
 from annotator.sample import Sample, Samples
 from annotator.verdict import FitKey, Judgement, Verdict
+from app.catalogue import PART, fits_part
 
 ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
-_NOT_FITTED, _OK, _FAILED = 0, 1, 2
+NOT_FITTED, FITTED, FITTING_FAILED = 0, 1, 2
 _CODES = {Verdict.ACCEPT: 1, Verdict.REJECT: 2, Verdict.UNSURE: 3}
 
 
@@ -45,6 +45,7 @@ class Order(StrEnum):
     WORST = "worst first"
     BEST = "best first"
     FILE = "file order"
+    DISAGREEMENT = "most apart"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Shelf:
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
         verdicts: `(N,)` int8, 0 none, 1 accepted, 2 rejected, 3 unsure; changed in place.
         damaged_fits, damaged_scores: files that could not be read; what they held is missing above.
+        part: of the fits: bodies, or whole people where the run has no bodies.
     """
 
     dataset: str
@@ -69,25 +71,28 @@ class Shelf:
     verdicts: np.ndarray
     damaged_fits: tuple[Path, ...] = ()
     damaged_scores: tuple[Path, ...] = ()
+    part: str = PART
 
     @classmethod
     def of(cls, dataset: str, samples: Samples, run: Run | None) -> Shelf:
         """Reads a run's fits and scores of a data set."""
-        count = len(samples)
+        count, part = len(samples), (fits_part(run, dataset) if run is not None else "") or samples.part
         status, errors = np.zeros(count, np.int8), np.full((2, count), np.nan, np.float32)
-        fits, damaged = _whole_fits(run, dataset, samples.part) if run is not None else (None, ())
+        fits, damaged = _whole_fits(run, dataset, part) if run is not None else (None, ())
         rows, lost = np.full(count, -1), list[Path]()
         if run is not None and fits is not None:
-            rows = _rows_by_key(samples, fits.table)
+            rows = rows_of(samples.table["key"], fits.table["key"])
             ok = _column("equal", fits.table["status"], OK)
-            status[rows >= 0] = np.where(ok[rows[rows >= 0]], _OK, _FAILED)
+            status[rows >= 0] = np.where(ok[rows[rows >= 0]], FITTED, FITTING_FAILED)
             for place, name in enumerate((ERROR_CROP, ERROR_IMAGE)):
-                path = run.score_path(dataset, samples.part, name)
+                path = run.score_path(dataset, part, name)
                 try:
                     errors[place] = _scores(samples, path) if path.exists() else np.nan
                 except (NeuralAnnotError, KeyError):
                     lost.append(path)
-        return cls(dataset, samples, run, fits, errors, rows, status, np.zeros(count, np.int8), damaged, tuple(lost))
+        return cls(
+            dataset, samples, run, fits, errors, rows, status, np.zeros(count, np.int8), damaged, tuple(lost), part
+        )
 
     def sample_key(self, row: int) -> str:
         """Key of the sample of a row."""
@@ -95,9 +100,9 @@ class Shelf:
 
     def key(self, row: int) -> FitKey | None:
         """The fit of a row, or None where there is none."""
-        if self.run is None or self.status[row] == _NOT_FITTED:
+        if self.run is None or self.status[row] == NOT_FITTED:
             return None
-        return FitKey(self.run.id, self.sample_key(row), self.samples.part)
+        return FitKey(self.run.id, self.sample_key(row), self.part)
 
     def sample(self, row: int) -> Sample:
         """The person of a row."""
@@ -121,20 +126,27 @@ class Shelf:
 
     def take_verdict(self, fit: FitKey, judgement: Judgement | None) -> None:
         """Marks one row, if the fit is of this run and data set."""
-        if self.run is None or fit.run != self.run.id or fit.part != self.samples.part:
+        if self.run is None or fit.run != self.run.id or fit.part != self.part:
             return
         row = self.samples.index_of.get(fit.sample)
         if row is not None:
             self.verdicts[row] = _CODES[judgement.verdict] if judgement is not None else 0
 
-    def rows(self, show: Show, order: Order, text: str) -> np.ndarray:
-        """Rows that the list shows, in its order."""
+    def rows(self, show: Show, order: Order, text: str, disagreement: np.ndarray | None = None) -> np.ndarray:
+        """Rows that the list shows, in its order.
+
+        Args:
+            disagreement: `(N,)` mm, NaN where unknown; without it most apart means worst.
+        """
         kept = self._mask(show)
         if text:
             kept &= self._has("key", text) | self._has("image", text)
         if order is Order.FILE:
             return np.flatnonzero(kept)
-        ranked = self._worst_first if order is Order.WORST else self._best_first
+        if order is Order.DISAGREEMENT and disagreement is not None:
+            ranked = _ranked(-disagreement)
+        else:
+            ranked = self._best_first if order is Order.BEST else self._worst_first
         return ranked[kept[ranked]]
 
     def counts(self) -> dict[Show, int]:
@@ -145,9 +157,9 @@ class Shelf:
         if show is Show.ALL:
             return np.ones(len(self.status), bool)
         if show is Show.FAILED:
-            return self.status == _FAILED
+            return self.status == FITTING_FAILED
         if show is Show.TO_REVIEW:
-            return (self.status == _OK) & (self.verdicts == 0)
+            return (self.status == FITTED) & (self.verdicts == 0)
         return self.verdicts == {Show.ACCEPTED: 1, Show.REJECTED: 2, Show.UNSURE: 3}[show]
 
     def _has(self, column: str, text: str) -> np.ndarray:
@@ -179,19 +191,10 @@ def _column(function: str, *arguments: object, options: object = None) -> np.nda
     return made.to_numpy()
 
 
-def _rows_by_key(samples: Samples, table: pa.Table) -> np.ndarray:
-    """`(N,)` the row of `table` that has each sample's key; -1 where none has."""
-    keys = samples.table["key"]
-    if keys.equals(table["key"]):  # the common case: in the order of the samples
-        return np.arange(len(keys))
-    found: Any = pc.call_function("index_in", [keys], options=pc.SetLookupOptions(table["key"]))
-    return found.fill_null(-1).to_numpy().astype(np.int64)
-
-
 def _scores(samples: Samples, path: Path) -> np.ndarray:
     """`(N,)` float32 of a score's table; NaN where it has no row."""
     table = read_shards([path])
-    rows, values = _rows_by_key(samples, table), table["value"].to_numpy().astype(np.float32)
+    rows, values = rows_of(samples.table["key"], table["key"]), table["value"].to_numpy().astype(np.float32)
     return np.where(rows >= 0, np.append(values, np.float32(np.nan))[rows], np.float32(np.nan))
 
 

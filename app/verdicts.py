@@ -10,7 +10,17 @@ from pathlib import Path
 
 from annotator.errors import NeuralAnnotError
 from annotator.reviews import ReviewLog, redo_event, undo_event
-from annotator.verdict import EventKind, FitKey, Judgement, ReviewEvent, in_force
+from annotator.verdict import (
+    EventKind,
+    FitKey,
+    Judgement,
+    Pair,
+    Preference,
+    ReviewEvent,
+    in_force,
+    pair_of,
+    preferences_in_force,
+)
 from app import damage
 
 _PACE_SECONDS = 300.0
@@ -21,6 +31,7 @@ class Verdicts:
 
     Attributes:
         in_force: the verdict in force of every judged fit.
+        preferences: the preference in force of every two fits that were compared.
         problem: why the log cannot be read, as a sentence; then nothing is written to it either.
     """
 
@@ -31,6 +42,7 @@ class Verdicts:
         self._events: list[ReviewEvent] = []
         self._seen = (0, 0)
         self.in_force: dict[FitKey, Judgement] = {}
+        self.preferences: dict[Pair, Preference] = {}
         self.problem = ""
 
     @property
@@ -49,8 +61,10 @@ class Verdicts:
         try:
             self._events = self._opened().events()
             self.in_force = in_force(self._events)
+            self.preferences = preferences_in_force(self._events)
         except (NeuralAnnotError, ValueError, TypeError):  # no database, or one with words that nobody here wrote
-            self._events, self.in_force, self.problem = [], {}, damage.of_log(self._path)
+            self._events, self.in_force, self.preferences = [], {}, {}
+            self.problem = damage.of_log(self._path)
         self._seen = stamp
 
     def append(self, event: ReviewEvent) -> None:
@@ -59,7 +73,7 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
-        earlier = max((known.time for known in self._events if known.fit == event.fit), default=event.time)
+        earlier = max((known.time for known in self._events if _concerns(known, event)), default=event.time)
         if earlier >= event.time:  # a clock was set back, or a list came from a machine whose clock is ahead
             event = replace(event, time=earlier + timedelta(microseconds=1))
         stale = self.stale
@@ -67,8 +81,7 @@ class Verdicts:
         self._events.append(event)
         if not stale:
             self._seen = _stamp(self._path)
-        if event.fit is not None:
-            self._find_in_force(event.fit)
+        self._find_again(event)
 
     def take_back(self, reviewer: str, *, undo: bool) -> ReviewEvent | None:
         """Stores what takes back the reviewer's newest verdict, or his newest undo.
@@ -86,8 +99,7 @@ class Verdicts:
         by_id = {known.id: known for known in self._events}
         concerned = by_id[event.undone]
         concerned = by_id.get(concerned.undone, concerned)
-        if concerned.fit is not None:
-            self._find_in_force(concerned.fit)
+        self._find_again(concerned)
         return concerned
 
     def newest(self, run: str, rows: Mapping[str, int], *, but: str | None) -> int:
@@ -95,6 +107,21 @@ class Verdicts:
         mine = (j for j in self.in_force.values() if j.fit.run == run and j.fit.sample != but and j.fit.sample in rows)
         newest = max(mine, key=lambda judgement: judgement.time, default=None)
         return rows[newest.fit.sample] if newest is not None else -1
+
+    def _find_again(self, event: ReviewEvent) -> None:
+        """What is in force of that which an event speaks of."""
+        if event.fit is not None and event.other is not None:
+            self._find_preference(pair_of(event.fit, event.other))
+        elif event.fit is not None:
+            self._find_in_force(event.fit)
+
+    def _find_preference(self, pair: Pair) -> None:
+        about = [e for e in self._events if e.kind is EventKind.UNDO or _pair(e) == pair]
+        preference = preferences_in_force(about).get(pair)
+        if preference is None:
+            self.preferences.pop(pair, None)
+        else:
+            self.preferences[pair] = preference
 
     def _find_in_force(self, fit: FitKey) -> None:
         """The verdict in force for one fit, from the events that bear on it."""
@@ -125,6 +152,15 @@ class Verdicts:
         if self._log is None:
             self._log = ReviewLog(self._path)
         return self._log
+
+
+def _pair(event: ReviewEvent) -> Pair | None:
+    return pair_of(event.fit, event.other) if event.fit is not None and event.other is not None else None
+
+
+def _concerns(known: ReviewEvent, event: ReviewEvent) -> bool:
+    """Whether an event speaks of the fit that another one judges, or that was on the other side of its two."""
+    return known.fit == event.fit or (event.fit is not None and known.other == event.fit)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from annotator.fitting.problem import Problem
 from annotator.fitting.stages import SCHEDULES
 
 NOISE_PX = 1.5
+AT_ONCE = 16
+"""People posed at once; another number would change the last bits of their points, and what is kept would not be found."""
 _REFERENCE = 1
 """Raised when the reference mode's optimiser changes; a change of the objective is noticed by itself."""
 
@@ -76,7 +78,6 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
     """
     from annotator.bodies.posing import Poser
 
-    posed = Poser(body).pose({name: values.astype(np.float32) for name, values in truth.parameters.items()})
     count, size = len(truth.keys), truth.size.astype(np.float64)
     problem = Problem(
         model=model_of(body),
@@ -92,15 +93,20 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
         anchors=anchor_rows(WHOLE_POINTS, body.family),
         edges=edge_rows(WHOLE_POINTS, body.family),
     )
-    points = problem.point_map(body).apply(posed.joints, posed.vertices) + truth.parameters["transl"][:, None]
+    poser, places = Poser(body), problem.point_map(body)
+    points = np.zeros((count, len(WHOLE_POINTS), 3))
+    for chunk in (slice(at, at + AT_ONCE) for at in range(0, count, AT_ONCE)):
+        given = {name: values[chunk].astype(np.float32) for name, values in truth.parameters.items()}
+        posed = poser.pose({name: values for name, values in given.items() if name != "transl"})
+        points[chunk] = places.apply(posed.joints, posed.vertices) + given["transl"][:, None]
     pixels = points[..., :2] / points[..., 2:] * truth.focal[:, None] + truth.princpt[:, None]
     noise = [np.random.default_rng([7, first + n]).normal(0, NOISE_PX, pixels.shape[1:]) for n in range(count)]
     problem = replace(problem, pixels=pixels + np.array(noise))
     return replace(problem, side_view=side_views(problem))
 
 
-def warm_start(path: Path, truth: Truth, problem: Problem, body: BodyModelData, prior: Any) -> Parameters:
-    """Where the neural annotator's newest finished run puts the people of `truth`."""
+def warm_start(path: Path, keys: Sequence[str], problem: Problem, body: BodyModelData, prior: Any) -> Parameters:
+    """Where the neural annotator's newest finished run puts some people."""
     from annotator.annotators.starts import Starts
     from annotator.project import Project
 
@@ -108,7 +114,7 @@ def warm_start(path: Path, truth: Truth, problem: Problem, body: BodyModelData, 
     samples, run = project.samples("wild", "body"), project.newest_run("neuralannot")
     fits = run.fits("wild", "body") if run is not None else None
     assert fits is not None, f"{path} has no finished neuralannot run of its target; make it with `main.py demo`"
-    rows = np.array([samples.index_of[key] for key in truth.keys])
+    rows = np.array([samples.index_of[key] for key in keys])
     begin, known = Starts(fits, body, prior).of(problem, samples.take(rows))
     assert known.all(), "some people have no fit to start from"
     return begin

@@ -35,8 +35,8 @@ def photo(rng: np.random.Generator) -> np.ndarray:
     return np.clip(coarse + rng.normal(0, 11, coarse.shape), 0, 255).astype(np.uint8)
 
 
-def build(folder: Path) -> Project:
-    """A project of `PEOPLE` people, each with a photo of its own."""
+def build(folder: Path, people: int = PEOPLE) -> Project:
+    """A project of `people` people, each with a photo of its own."""
     from annotator.bodies.files import default_root, load_body_model
     from annotator.shots import wild_shots
     from app.demo.writing import WildFile, wild_photo
@@ -44,7 +44,7 @@ def build(folder: Path) -> Project:
     rng = np.random.default_rng(1)
     file = WildFile()
     (folder / "images").mkdir()
-    for shot in wild_shots(load_body_model(default_root(), "smplx"), 1, PEOPLE):
+    for shot in wild_shots(load_body_model(default_root(), "smplx"), 1, people):
         file.add(shot)
         cv2.imwrite(str(folder / "images" / wild_photo(shot)), photo(rng), [cv2.IMWRITE_JPEG_QUALITY, 90])
     file.write(folder / "people.json")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from annotator.bodies.files import BodyModelData
+from tests.support.small_data import quick_recipe, write_crowd, write_lab
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"annotator", "viewers", "app", "resources", "main"}
@@ -133,6 +137,37 @@ def test_a_project_is_made_and_filled_without_window_and_torch(tmp_path: Path, d
     for words in (["runs", "list"], ["jobs"], ["reviews", "summary"], ["evaluate"]):
         done = run_blocked(blocked, [*words, str(desk_project)])
         assert done.returncode == 0, (words, done.stderr)
+
+
+def test_a_run_needs_no_window_no_smplx_no_anny_no_database_and_no_photos(tmp_path: Path, body: BodyModelData) -> None:
+    """What a GPU machine has: torch and a project folder with its crops."""
+    project, recipe = tmp_path / "project", quick_recipe(tmp_path, auxiliary=2, target=2)
+    crowd, lab = write_crowd(tmp_path / "wild", body, 6), write_lab(tmp_path / "lab", body, 4)
+    blocked = (*WINDOW, "pyvistaqt", "smplx", "anny", "sqlalchemy", "numba")
+    words = ["run", str(project), "--recipe", str(recipe), "--device", "cpu", "--progress", "none"]
+    for command in (
+        ["new", str(project)],
+        [
+            "import",
+            str(project),
+            "coco-wholebody",
+            str(crowd),
+            "--images",
+            str(tmp_path / "wild/images"),
+            "--name",
+            "wild",
+        ],
+        ["import", str(project), "human36m", str(lab), "--images", str(tmp_path / "lab/images"), "--name", "lab"],
+        words,
+    ):
+        done = run_blocked(blocked, command)
+        assert done.returncode == 0, (command, done.stderr)
+    shutil.rmtree(tmp_path / "wild")
+    shutil.rmtree(tmp_path / "lab")
+    done = run_blocked(blocked, words)
+    assert done.returncode == 0, done.stderr
+    shards = [project / "runs" / run / "fits/wild/body/00000.arrow" for run in ("neuralannot-r1", "neuralannot-r1-2")]
+    assert shards[0].read_bytes() == shards[1].read_bytes()
 
 
 HOSTS = re.compile(r"https?://(?!www\.apache\.org|creativecommons\.org|www\.w3\.org|arxiv\.org|github\.com)")

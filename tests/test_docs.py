@@ -16,7 +16,15 @@ from rich.console import Console
 import main
 from annotator.datasets import READERS
 from annotator.exports import WRITERS
-from annotator.recipe import BodyRecipe, FittingRecipe, load_recipe, shipped_recipes
+from annotator.recipe import (
+    PART_TABLES,
+    BodyRecipe,
+    EftRecipe,
+    FittingRecipe,
+    PartRecipe,
+    load_recipe,
+    shipped_recipes,
+)
 from annotator.runs import Run
 from annotator.verdict import REASONS
 from app.actions import ACTIONS, HELD
@@ -25,7 +33,7 @@ from app.demo.data import SIZES
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
-PICTURES = {"desk-demo.png", "desk-empty.png", "desk-running.png", "desk-bad-fit.png"}
+PICTURES = {"desk-demo.png", "desk-empty.png", "desk-running.png", "desk-bad-fit.png", "desk-compare.png"}
 WORDS = (
     *("sample", "target", "auxiliary", "annotator", "fit", "run", "round", "verdict", "reviewer", "part", "recipe"),
     *("body model", "open body", "crop frame"),
@@ -78,7 +86,7 @@ def test_every_link_leads_to_a_file(page: Path, tracked: set[str]) -> None:
     assert set(links(page)) - tracked - pictures == set()
 
 
-def test_the_read_me_shows_four_pictures_and_they_are_there() -> None:
+def test_the_read_me_shows_its_pictures_and_they_are_there() -> None:
     shown = {Path(link).name for link in links(ROOT / "README.md") if link.endswith(".png")}
     assert shown == PICTURES
     assert PICTURES - {file.name for file in (DOCS / "pictures").glob("*.png")} == set()
@@ -224,10 +232,30 @@ def test_every_recipe_field_is_documented_with_its_default() -> None:
     assert all(len(row[2]) > 10 for row in rows)
 
 
+def test_what_hands_and_faces_have_otherwise_is_documented() -> None:
+    """Fields of one table alone, those with another default there, and those that it lacks."""
+    rows = table(DOCS / "guide.md", "#### Hands and faces")
+    documented = {(unquoted(row[0]), unquoted(row[1])): unquoted(row[2]).strip('"') for row in rows}
+    common = {field.name: field.default for field in fields(PartRecipe)}
+    wanted: dict[tuple[str, str], str] = {}
+    for name in ("hand", "face"):
+        kind = PART_TABLES[name]
+        own = {field.name: field.default for field in fields(kind) if common.get(field.name) != field.default}
+        wanted |= {(name, field): str(default).lower() for field, default in own.items()}
+        wanted |= {(name, field): "-" for field in kind.unused}
+    assert documented == wanted
+
+
 def test_every_field_of_the_tables_of_fitting_is_documented_with_its_default() -> None:
     rows = table(DOCS / "guide.md", "### The tables of SMPLify-X and SMPLify")
     documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in rows}
     assert documented == {field.name: str(field.default).lower() for field in fields(FittingRecipe)}
+
+
+def test_every_field_of_eft_is_documented_with_its_default() -> None:
+    documented = {unquoted(row[0]): unquoted(row[1]).strip('"') for row in table(DOCS / "guide.md", "### EFT")}
+    defaults = {field.name: field.default for field in fields(EftRecipe)}
+    assert {name: type(defaults[name])(value) for name, value in documented.items()} == defaults
 
 
 def test_the_recipes_that_ship_are_named() -> None:

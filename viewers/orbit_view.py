@@ -7,7 +7,7 @@ any platform plugin and does not turn the window to GL composition. Half resolut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
@@ -55,9 +55,11 @@ class OrbitView(QWidget):
         self.setMinimumSize(160, 160)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setAccessibleName("3D view")
-        self._panes: list[SceneMesh] = []
+        self._panes: list[SceneMesh | str] = []
+        self._titles: tuple[str, ...] = ()
+        self._shared = False
         self._camera = OrbitCamera()
-        self._pictures: list[QPixmap] = []
+        self._pictures: list[QPixmap | None] = []
         self._renderer: MeshRenderer | None = None
         self._grabbed: QPointF | None = None
         self._announced, self._fine = True, False
@@ -66,10 +68,24 @@ class OrbitView(QWidget):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._render)
 
-    def set_panes(self, panes: Sequence[SceneMesh], message: str = "") -> None:
-        """Shows one mesh per pane; each is centred at the middle of its own extent."""
-        self._panes = [_centred(mesh) for mesh in panes]
-        self._message = message
+    def set_panes(
+        self,
+        panes: Sequence[SceneMesh | str],
+        message: str = "",
+        *,
+        titles: Sequence[str] = (),
+        together: bool = False,
+    ) -> None:
+        """Shows one mesh per pane, or the sentence that says why there is none.
+
+        Args:
+            message: what is said where there is no pane.
+            titles: of the panes, from left to right.
+            together: the panes share one frame, so that a place in one is the same place in the other; else each mesh
+                is centred at the middle of its own extent.
+        """
+        self._panes = _together(panes) if together else [_centred(pane) for pane in panes]
+        self._message, self._titles, self._shared = message, tuple(titles), together
         self._announced = False
         self._soon(0)
 
@@ -147,16 +163,23 @@ class OrbitView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.fillRect(self.rect(), self.palette().base())
         if not self._panes:
-            painter.setPen(self.palette().placeholderText().color())
-            area = self.rect().adjusted(24, 24, -24, -24)
-            painter.drawText(area, int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap), self._message)
+            self._paint_words(painter, self._message, QRectF(self.rect()))
             return
         width = self.width() / len(self._panes)
-        for number, mesh in enumerate(self._panes):
+        for number, pane in enumerate(self._panes):
             area = QRectF(number * width, 0, width, self.height())
-            self._paint_ground(painter, mesh, area)
-            if number < len(self._pictures):
-                painter.drawPixmap(area, self._pictures[number], QRectF(self._pictures[number].rect()))
+            if isinstance(pane, str):
+                self._paint_words(painter, pane, area)
+            else:
+                self._paint_ground(painter, self._floor(pane), area)
+                picture = self._pictures[number] if number < len(self._pictures) else None
+                if picture is not None:
+                    painter.drawPixmap(area, picture, QRectF(picture.rect()))
+            if number < len(self._titles):
+                self._paint_title(painter, self._titles[number], area)
+            if number:
+                painter.setPen(QPen(self.palette().window().color(), 2.0))
+                painter.drawLine(area.topLeft(), area.bottomLeft())
         if not self._announced and len(self._pictures) == len(self._panes):
             self._announced = True
             QTimer.singleShot(0, self, self.painted.emit)  # not if the view is gone by then
@@ -164,13 +187,16 @@ class OrbitView(QWidget):
     # -- drawing ---------------------------------------------------------------------------------------------------------
 
     def _render(self) -> None:
-        if self._panes and self._renderer is None:
+        if any(isinstance(pane, SceneMesh) for pane in self._panes) and self._renderer is None:
             self._renderer = MeshRenderer()
         scale = self.devicePixelRatioF() * (0.5 if self._grabbed is not None else 1.0)
         width, height = self.width() / max(len(self._panes), 1), self.height()
         size = (max(round(width * scale), 16), max(round(height * scale), 16))
-        pictures: list[QPixmap] = []
+        pictures: list[QPixmap | None] = []
         for mesh in self._panes:
+            if isinstance(mesh, str):
+                pictures.append(None)
+                continue
             assert self._renderer is not None
             intrinsics = self._intrinsics(width, height)
             seen = SceneMesh(
@@ -188,15 +214,30 @@ class OrbitView(QWidget):
         return points @ self._camera.turn().T + [0, 0, _DISTANCE]
 
     def _intrinsics(self, width: float, height: float) -> Intrinsics:
-        focal = 1.35 * min(width, height) * self._camera.zoom
+        focal = 1.35 * min(1.4 * width, height) * self._camera.zoom  # people are taller than wide
         return Intrinsics(focal, focal, width / 2 - 0.5, height / 2 - 0.5)
 
-    def _paint_ground(self, painter: QPainter, mesh: SceneMesh, area: QRectF) -> None:
+    def _floor(self, mesh: SceneMesh) -> float:
+        """Height of the ground, y down: at the lowest feet where the panes share a frame, else at the mesh's own."""
+        stand = [pane for pane in self._panes if isinstance(pane, SceneMesh)] if self._shared else [mesh]
+        return max(float(pane.vertices[:, 1].max()) for pane in stand)
+
+    def _paint_words(self, painter: QPainter, sentence: str, area: QRectF) -> None:
+        painter.setPen(self.palette().placeholderText().color())
+        words = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
+        painter.drawText(area.adjusted(12, 24, -12, -24), words, sentence)
+
+    def _paint_title(self, painter: QPainter, title: str, area: QRectF) -> None:
+        painter.setPen(self.palette().text().color())
+        room = area.adjusted(12, 8, -12, 0)
+        words = painter.fontMetrics().elidedText(title, Qt.TextElideMode.ElideMiddle, int(room.width()))
+        painter.drawText(room, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop), words)
+
+    def _paint_ground(self, painter: QPainter, floor: float, area: QRectF) -> None:
         color = QColor(self.palette().mid().color())
         painter.setPen(QPen(color, 1.0))
         painter.save()
         painter.setClipRect(area)
-        floor = float(mesh.vertices[:, 1].max())
         k = self._intrinsics(area.width(), area.height())
         ticks = np.arange(-_GRID_HALF, _GRID_HALF + 1e-6, _GRID_STEP)
         for tick in ticks:
@@ -209,6 +250,20 @@ class OrbitView(QWidget):
         painter.restore()
 
 
-def _centred(mesh: SceneMesh) -> SceneMesh:
-    middle = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
-    return SceneMesh(mesh.vertices - middle, mesh.faces, mesh.intrinsics, mesh.color, mesh.vertex_colors, mesh.name)
+def _centred(pane: SceneMesh | str) -> SceneMesh | str:
+    return pane if isinstance(pane, str) else replace(pane, vertices=pane.vertices - _middle([pane]))
+
+
+def _together(panes: Sequence[SceneMesh | str]) -> list[SceneMesh | str]:
+    """Moved as one, so that the middle of all of them is in the middle."""
+    meshes = [pane for pane in panes if isinstance(pane, SceneMesh)]
+    if not meshes:
+        return list(panes)
+    middle = _middle(meshes)
+    return [pane if isinstance(pane, str) else replace(pane, vertices=pane.vertices - middle) for pane in panes]
+
+
+def _middle(meshes: Sequence[SceneMesh]) -> np.ndarray:
+    low = np.min([mesh.vertices.min(axis=0) for mesh in meshes], axis=0)
+    high = np.max([mesh.vertices.max(axis=0) for mesh in meshes], axis=0)
+    return (low + high) / 2

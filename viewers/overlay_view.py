@@ -1,7 +1,7 @@
-"""The photo with the projected mesh and the keypoints: pan, zoom, fade, flicker.
+"""The photo with the projected mesh and the keypoints: pan, zoom, fade, flicker, and a wipe between two meshes.
 
 The mesh is rendered opaque, off-screen, for the visible part of the person only and at the zoom's own resolution, so its
-silhouette stays crisp; opacity and flicker are then free. Scene coordinates are the photo's, with the origin at its
+silhouette stays crisp; opacity, wipe and flicker are then free. Scene coordinates are the photo's, with the origin at its
 corner: pixel (u, v) lies at (u + 0.5, v + 0.5), and `to_scene` is the only place that knows.
 """
 
@@ -11,9 +11,8 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from PySide6.QtCore import QPointF, QRectF, Qt, QTimer, Signal
+from PySide6.QtCore import QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import (
-    QBrush,
     QColor,
     QImage,
     QMouseEvent,
@@ -26,17 +25,17 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QFrame,
-    QGraphicsItem,
     QGraphicsPixmapItem,
     QGraphicsRectItem,
     QGraphicsScene,
     QGraphicsView,
-    QStyleOptionGraphicsItem,
     QWidget,
 )
 
+from viewers.points_item import PointsItem
 from viewers.renderer import MeshRenderer, Region
-from viewers.scene import Points2D, Scene, SceneMesh
+from viewers.scene import Scene, SceneMesh, projected_bounds, to_scene
+from viewers.wipe import ClippedPixmap, Wipe
 
 _STEP = 1.2
 _MIN_ZOOM, _MAX_ZOOM = 0.05, 32.0
@@ -44,13 +43,6 @@ _BUCKETS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 _DIMMED = 0.35
 _RERENDER_MS = 60
 _REFINE_MS = 90
-_LEFT, _MIDDLE, _RIGHT = QColor("#56b4e9"), QColor("#f0e442"), QColor("#d55e00")
-"""The person's left, middle and right; told apart by colour-blind people too."""
-
-
-def to_scene(xy: np.ndarray) -> np.ndarray:
-    """`(..., 2)` image px (integer = pixel centre) -> scene coordinates (origin at the photo's corner)."""
-    return xy + 0.5
 
 
 def rgba_pixmap(pixels: np.ndarray) -> QPixmap:
@@ -69,14 +61,21 @@ class OverlayView(QGraphicsView):
         photo_painted: the photo and keypoints of the current scene are on the screen.
         mesh_painted: so is its mesh.
         zoomed: the zoom in screen px per image px.
+        moved: the photo was moved or zoomed by a person; a view that is linked follows.
+        wiped: the wipe's line was moved.
     """
 
     photo_painted = Signal()
     mesh_painted = Signal()
     zoomed = Signal(float)
+    moved = Signal()
+    wiped = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._leads = True
+        self.wipe = Wipe()
+        self._wiping, self._dragging = False, False
         self._canvas = QGraphicsScene(self)
         self.setScene(self._canvas)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -88,9 +87,11 @@ class OverlayView(QGraphicsView):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Photo with projected mesh")
         self._photo = self._pixmap_item()
-        self._overlay = self._pixmap_item()
+        self._overlay, self._beyond = self._pixmap_item(), self._pixmap_item()
+        self._meshes_beyond: tuple[SceneMesh, ...] = ()
+        self.viewport().setMouseTracking(True)
         self._boxes: list[QGraphicsRectItem] = []
-        self._points = _PointsItem()
+        self._points = PointsItem()
         self._canvas.addItem(self._points)
         self._shown = Scene((1, 1))
         self._note = ""
@@ -109,7 +110,8 @@ class OverlayView(QGraphicsView):
         self._shown = scene
         self._photo.setPixmap(QPixmap() if scene.photo is None else rgba_pixmap(scene.photo))
         self._canvas.setSceneRect(QRectF(0, 0, *scene.size))
-        self._overlay.setPixmap(QPixmap())
+        for item in self._layers:
+            item.setPixmap(QPixmap())
         self._show_boxes(scene)
         self._points.show_points(scene.points, scene.size)
         if not keep_view:
@@ -123,9 +125,30 @@ class OverlayView(QGraphicsView):
     def set_meshes(self, meshes: tuple[SceneMesh, ...]) -> None:
         """Exchanges the meshes of the scene; the old picture stays, dimmed, until the new one is there."""
         self._shown = replace(self._shown, meshes=meshes)
-        self._overlay.setOpacity(self._opacity * _DIMMED)
+        for item in self._layers:
+            item.setOpacity(self._opacity * _DIMMED)
         self._announced = False
         self._soon(0)
+
+    def set_wipe(self, beyond: tuple[SceneMesh, ...] | None, titles: tuple[str, str] = ("", "")) -> None:
+        """Other meshes right of a line that is dragged; None takes the line away."""
+        if beyond is None and not self._wiping:
+            return
+        self._wiping, self._meshes_beyond = beyond is not None, beyond or ()
+        self.wipe.titles = titles
+        self._part()
+        self._announced = False
+        self._soon(0)
+
+    def move_wipe(self, by: float) -> None:
+        """Moves the wipe's line by a share of the view's width."""
+        self.wipe.move_to(self.wipe.at + by)
+        self._part()
+        self.wiped.emit()
+
+    @property
+    def _layers(self) -> tuple[ClippedPixmap, ClippedPixmap]:
+        return self._overlay, self._beyond
 
     @property
     def settled(self) -> bool:
@@ -140,12 +163,14 @@ class OverlayView(QGraphicsView):
     def set_opacity(self, opacity: float) -> None:
         """Opacity of the mesh, 0 to 1."""
         self._opacity = opacity
-        self._overlay.setOpacity(opacity)
+        for item in self._layers:
+            item.setOpacity(opacity)
 
     def set_mesh_visible(self, visible: bool) -> None:
         """Hides or shows the mesh (flicker)."""
         self._mesh_visible = visible
-        self._overlay.setVisible(visible)
+        for item in self._layers:
+            item.setVisible(visible)
 
     def set_points_visible(self, visible: bool) -> None:
         """Hides or shows the keypoints."""
@@ -186,11 +211,37 @@ class OverlayView(QGraphicsView):
         x, y = (width / 2, height / 2) if box is None else (box[0] + box[2] / 2, box[1] + box[3] / 2)
         self.centerOn(float(x), float(y))
 
+    def follow(self, other: OverlayView) -> None:
+        """Shows the same part of the photo as another view, at the same zoom."""
+        self._leads = False
+        if other._fitted:  # a view of the same kind
+            self.fit()
+        else:
+            self._fitted = False
+            self._set_zoom(other.zoom)
+            self.centerOn(other.mapToScene(other.viewport().rect().center()))
+        self._leads = True
+
     def _set_zoom(self, zoom: float) -> None:
         zoom = min(max(zoom, _MIN_ZOOM), _MAX_ZOOM)
         self.setTransform(QTransform.fromScale(zoom, zoom))
         self.zoomed.emit(zoom)
+        self._lead()
         self._soon(_RERENDER_MS)
+
+    def _lead(self) -> None:
+        """Linked views follow, and the wipe's line stays where it is on the screen."""
+        self._part()
+        if self._leads:
+            self.moved.emit()
+
+    def _part(self) -> None:
+        """Shows of each of two meshes what lies on its side of the line."""
+        visible = self.mapToScene(self.viewport().rect()).boundingRect()
+        parts = self.wipe.parts(visible) if self._wiping else (None, None)
+        for item, part in zip(self._layers, parts, strict=True):
+            item.part = part
+        self.viewport().update()
 
     # -- Qt --------------------------------------------------------------------------------------------------------------
 
@@ -200,11 +251,35 @@ class OverlayView(QGraphicsView):
         zoom = min(max(self.zoom * factor, _MIN_ZOOM), _MAX_ZOOM)
         self.scale(zoom / self.zoom, zoom / self.zoom)
         self.zoomed.emit(zoom)
+        self._lead()
         self._soon(_RERENDER_MS)
 
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
+        super().scrollContentsBy(dx, dy)
+        self._lead()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self._dragging = self._at_line(event) and event.button() == Qt.MouseButton.LeftButton
+        if not self._dragging:
+            super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._dragging:
+            self.move_wipe(event.position().x() / max(self.viewport().width(), 1) - self.wipe.at)
+            return
+        super().mouseMoveEvent(event)
+        if not event.buttons():
+            shape = Qt.CursorShape.SplitHCursor if self._at_line(event) else Qt.CursorShape.OpenHandCursor
+            self.viewport().setCursor(shape)
+
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        super().mouseReleaseEvent(event)
+        if not self._dragging:
+            super().mouseReleaseEvent(event)
+        self._dragging = False
         self._soon(0)
+
+    def _at_line(self, event: QMouseEvent) -> bool:
+        return self._wiping and self.wipe.grabs(event.position().x(), self.viewport().rect())
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.toggle_zoom()
@@ -216,6 +291,11 @@ class OverlayView(QGraphicsView):
         self._soon(_RERENDER_MS)
 
     def drawForeground(self, painter: QPainter, rect: QRectF | object) -> None:
+        if self._wiping:
+            painter.save()
+            painter.resetTransform()
+            self.wipe.paint(painter, self.viewport().rect())
+            painter.restore()
         lines = (self._shown.message if self._shown.photo is None else "", self._note)
         sentence = "\n".join(line for line in lines if line)
         if sentence:
@@ -245,8 +325,8 @@ class OverlayView(QGraphicsView):
 
     # -- parts -----------------------------------------------------------------------------------------------------------
 
-    def _pixmap_item(self) -> QGraphicsPixmapItem:
-        item = QGraphicsPixmapItem()
+    def _pixmap_item(self) -> ClippedPixmap:
+        item = ClippedPixmap()
         item.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
         item.setShapeMode(QGraphicsPixmapItem.ShapeMode.BoundingRectShape)
         self._canvas.addItem(item)
@@ -271,7 +351,8 @@ class OverlayView(QGraphicsView):
     def _render_mesh(self) -> None:
         plan = self._plan()
         if plan is None:
-            self._overlay.setPixmap(QPixmap())
+            for item in self._layers:
+                item.setPixmap(QPixmap())
             self._announced = True
             return
         region, scale = plan
@@ -279,11 +360,14 @@ class OverlayView(QGraphicsView):
             self._renderer = MeshRenderer()
         size = (round(region[2] * scale), round(region[3] * scale))
         fine, self._fine = self._fine, False
-        pixels = self._renderer.render(self._shown.meshes, region=region, size=size, fine=fine)
-        self._overlay.setPixmap(rgba_pixmap(pixels))
-        self._overlay.setTransform(QTransform(1 / scale, 0, 0, 1 / scale, region[0], region[1]))
-        self._overlay.setOpacity(self._opacity)
-        self._overlay.setVisible(self._mesh_visible)
+        for item, meshes in zip(self._layers, (self._shown.meshes, self._meshes_beyond), strict=True):
+            if not meshes:
+                item.setPixmap(QPixmap())
+                continue
+            item.setPixmap(rgba_pixmap(self._renderer.render(meshes, region=region, size=size, fine=fine)))
+            item.setTransform(QTransform(1 / scale, 0, 0, 1 / scale, region[0], region[1]))
+            item.setOpacity(self._opacity)
+            item.setVisible(self._mesh_visible)
         if not self._announced:
             self._announced = True
             self.mesh_painted.emit()
@@ -293,7 +377,7 @@ class OverlayView(QGraphicsView):
 
     def _plan(self) -> tuple[Region, float] | None:
         """The part of the photo to render and its resolution in px per image px; None if no mesh can be seen."""
-        bounds = [_projected_bounds(mesh) for mesh in self._shown.meshes]
+        bounds = [projected_bounds(mesh) for mesh in (*self._shown.meshes, *self._meshes_beyond)]
         if not bounds:
             return None
         low = np.min([b[0] for b in bounds], axis=0)
@@ -308,67 +392,6 @@ class OverlayView(QGraphicsView):
         corner = np.floor(low / 4) * 4  # whole output pixels at every bucket
         extent = np.ceil((high - corner) / 4) * 4
         return (*corner.tolist(), *extent.tolist()), scale
-
-
-class _PointsItem(QGraphicsItem):
-    """All labelled points of a scene as one item; dots keep their size on the screen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._sets: tuple[Points2D, ...] = ()
-        self._bounds = QRectF()
-        self.setZValue(10)
-
-    def show_points(self, sets: tuple[Points2D, ...], size: tuple[int, int]) -> None:
-        """Exchanges the points."""
-        self.prepareGeometryChange()
-        self._sets = sets
-        self._bounds = QRectF(-size[0], -size[1], 3 * size[0], 3 * size[1])
-        self.update()
-
-    def boundingRect(self) -> QRectF:
-        return self._bounds
-
-    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
-        scale = option.levelOfDetailFromTransform(painter.worldTransform())
-        for points in self._sets:
-            self._paint_edges(painter, points)
-            self._paint_dots(painter, points, scale)
-
-    def _paint_edges(self, painter: QPainter, points: Points2D) -> None:
-        places = to_scene(points.xy)
-        for a, b in points.edges:
-            if points.confidence[a] > 0 and points.confidence[b] > 0:
-                color = QColor(_color_of(int(points.sides[a] or points.sides[b])))
-                color.setAlpha(170)
-                pen = QPen(color, 1.6)
-                pen.setCosmetic(True)
-                painter.setPen(pen)
-                painter.drawLine(QPointF(*places[a].tolist()), QPointF(*places[b].tolist()))
-
-    def _paint_dots(self, painter: QPainter, points: Points2D, scale: float) -> None:
-        outline = QPen(QColor(20, 20, 20, 220), 1.0)
-        outline.setCosmetic(True)
-        painter.setPen(outline)
-        places = to_scene(points.xy)
-        body, small = 3.4 / scale, 1.6 / scale
-        for i in np.flatnonzero(points.confidence > 0):
-            painter.setBrush(QBrush(_color_of(int(points.sides[i]))))
-            radius = body if i < 23 else small
-            painter.drawEllipse(QPointF(*places[i].tolist()), radius, radius)
-
-
-def _color_of(side: int) -> QColor:
-    return _MIDDLE if side == 0 else _LEFT if side < 0 else _RIGHT
-
-
-def _projected_bounds(mesh: SceneMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest scene coordinates of a mesh's vertices."""
-    k = mesh.intrinsics
-    depth = np.maximum(mesh.vertices[:, 2], 1e-3)
-    pixels = np.stack([k.fx * mesh.vertices[:, 0] / depth + k.cx, k.fy * mesh.vertices[:, 1] / depth + k.cy], axis=1)
-    places = np.clip(to_scene(pixels), -1e5, 1e5)
-    return places.min(axis=0), places.max(axis=0)
 
 
 def zoom_text(zoom: float) -> str:

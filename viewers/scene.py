@@ -75,3 +75,17 @@ class Scene:
     points: tuple[Points2D, ...] = ()
     box: np.ndarray | None = None
     other_boxes: tuple[np.ndarray, ...] = ()
+
+
+def to_scene(xy: np.ndarray) -> np.ndarray:
+    """`(..., 2)` image px (integer = pixel centre) -> scene coordinates (origin at the photo's corner)."""
+    return xy + 0.5
+
+
+def projected_bounds(mesh: SceneMesh) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest scene coordinates of a mesh's vertices."""
+    k = mesh.intrinsics
+    depth = np.maximum(mesh.vertices[:, 2], 1e-3)
+    pixels = np.stack([k.fx * mesh.vertices[:, 0] / depth + k.cx, k.fy * mesh.vertices[:, 1] / depth + k.cy], axis=1)
+    places = np.clip(to_scene(pixels), -1e5, 1e5)
+    return places.min(axis=0), places.max(axis=0)

@@ -1,8 +1,13 @@
 """Methods that make fits, one file each."""
 
-ANNOTATORS = ("neuralannot", "smplifyx", "smplify")
+ANNOTATORS = ("neuralannot", "smplifyx", "smplify", "eft")
 """Names that `run --annotator` takes."""
-PARTS_OF = {"neuralannot": ("body",), "smplifyx": ("whole", "body"), "smplify": ("body",)}
+PARTS_OF = {
+    "neuralannot": ("body", "hands", "face", "whole"),
+    "smplifyx": ("whole", "body"),
+    "smplify": ("body",),
+    "eft": ("body",),
+}
 """Parts that each makes fits of. One that optimises takes the first by default, one that learns those of its recipe."""
 FAMILY_OF = {"smplifyx": "smplx", "smplify": "smpl"}
 """The body model of those that optimise; they learn nothing and have no rounds."""

@@ -33,8 +33,10 @@ _NEEDED = {
     ),
     "smpl": ("global_orient", "betas", "body_pose", "camera_translation"),
 }
-_WIDTHS = {"global_orient": 3, "betas": 10, "expression": 10, "camera_translation": 3}
-_WIDTHS |= {"jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "camera_rotation": 9}
+_WIDTHS = {
+    **{"global_orient": 3, "betas": 10, "expression": 10, "camera_translation": 3, "camera_rotation": 9},
+    **{"jaw_pose": 3, "leye_pose": 3, "reye_pose": 3},
+}
 _BODY_WIDTH = {"smplx": 63, "smpl": 69}
 NOT_FINITE = "its file holds numbers that are not finite"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from annotator import ranks
 from annotator.annotators import FAMILY_OF
 from annotator.annotators.starts import Starts, decoder_of, one_thread, whole_parameters
 from annotator.bodies.files import BodyModelData, load_body_model
@@ -94,8 +95,8 @@ class Optimisation:
             for part in self.parts:
                 fitter = Fitter(self.annotator, self.recipe, part, body, prior, in_3d=info.role == AUXILIARY)
                 starts = self._starts(fitter, name)
-                yield from self._walk(fitter, name, samples, starts)
-                yield from write_2d_errors(self.run, name, samples, body, part=part)
+                yield from ranks.apart(self._walk(fitter, name, samples, starts))
+                yield from ranks.leader_only(write_2d_errors(self.run, name, samples, body, part=part))
                 yield from self._count(name, part)
 
     def _starts(self, fitter: Fitter, dataset: str) -> Starts | None:
@@ -105,11 +106,13 @@ class Optimisation:
         return Starts(fits, fitter.body, fitter.prior) if fits is not None else None
 
     def _walk(self, fitter: Fitter, dataset: str, samples: Samples, starts: Starts | None) -> Work:
-        """Writes the shards of one data set and part that are not there yet."""
+        """Writes the shards of one data set and part that are not there yet; of several processes each writes its own."""
         stage, total = f"Annotating {dataset}", len(samples)
         fitted, began = 0, 0.0
         for number, first in enumerate(range(0, total, self.recipe.shard)):
             rows = range(first, min(first + self.recipe.shard, total))
+            if number % ranks.count() != ranks.number():
+                continue
             path = self.run.shard_path(dataset, fitter.part, number)
             if path.exists():
                 yield Progress(stage, rows[-1] + 1, total, "people")
@@ -235,7 +238,7 @@ def _solved(solver: Batched, problem: Problem, starts: Starts | None, samples: S
 def _finite(result: Result) -> np.ndarray:
     """`(N,)` bool: nothing of a person's fit is NaN or infinite."""
     columns = [*result.parameters.items().values(), result.objective[:, None]]
-    return np.isfinite(np.concatenate(columns, axis=1)).all(axis=1)
+    return np.asarray(np.isfinite(np.concatenate(columns, axis=1)).all(axis=1))
 
 
 def _in_parts(rows: range) -> Iterator[range]:

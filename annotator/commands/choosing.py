@@ -35,13 +35,19 @@ def chosen_samples(
     A data set of which no sample is named takes no part.
 
     Args:
-        need_target: whether one of them must be a target set: one that learns annotates nothing else.
+        need_target: whether one of them must be a target set: one that learns annotates nothing else. It learns hands and
+            faces too, where one that optimises is over bodies.
 
     Raises:
         RunError: a sample is unknown or not in `data`, or nothing is left to annotate.
     """
-    datasets = chosen_datasets(project, data)
+    datasets = chosen_datasets(project, data) if need_target else _with_bodies(project, data)
     keys = named_samples(project, samples) if samples else ()
+    part = next((key for key in keys if key.count("/") > 1), "")
+    if part and not need_target:
+        raise RunError(
+            f"--samples names {part}, and this run is over bodies; name its person, {part.rpartition('/')[0]}."
+        )
     of_keys = {key.split("/", 1)[0] for key in keys}
     if beside := sorted(of_keys - set(datasets)):
         raise RunError(
@@ -58,6 +64,16 @@ def chosen_samples(
             f"{project.path} has no target data set to annotate; import one with `import ... --role target`."
         )
     return chosen, keys
+
+
+def _with_bodies(project: Project, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The data sets named, or all that have bodies: a data set of hands takes no part where bodies are fitted."""
+    known = project.datasets()
+    chosen = chosen_datasets(project, names)
+    lacking = [name for name in chosen if "body" not in known[name].parts]
+    if names and lacking:
+        raise RunError(f"The data set {lacking[0]} has no bodies, and this run is over bodies; leave it out.")
+    return tuple(name for name in chosen if name not in lacking)
 
 
 def named_samples(project: Project, words: str) -> tuple[str, ...]:
@@ -98,7 +114,8 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
     Raises:
         RunError: there is none.
     """
-    targets = [n for n, info in project.datasets().items() if info.role == TARGET and (not data or n in set(data))]
+    known = {name: info for name, info in project.datasets().items() if "body" in info.parts}
+    targets = [n for n, info in known.items() if info.role == TARGET and (not data or n in set(data))]
     wanted = {name: project.samples(name, "body").index_of.keys() for name in targets}
     for run in reversed(project.runs()):
         if run.info.annotator != "neuralannot" or run.state != FINISHED:
@@ -111,9 +128,9 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
     )
 
 
-def covers(run: Run, dataset: str, keys: Collection[str]) -> bool:
-    """Whether a run has a fit of every sample."""
-    fits = best_fits(run, dataset)
+def covers(run: Run, dataset: str, keys: Collection[str], part: str = "body") -> bool:
+    """Whether a run has a fit of every sample of a part."""
+    fits = best_fits(run, dataset) if part == "body" else run.fits(dataset, part)
     return fits is not None and fits.index_of.keys() >= set(keys)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from annotator.commands.table import Table
 from annotator.jobfolder import JobFolder, as_event
 from annotator.progress import Lines, Progress, Stopped
+from annotator.ranks import following
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -69,6 +70,8 @@ def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = 
                 if asked:
                     steps.throw(Stopped())
         except Stopped:
+            if following():
+                return None
             print("Stopped. What is done is kept; the same command goes on from there.", file=sys.stderr)
             return None
     return result[0]
@@ -97,7 +100,9 @@ def _stop_signals() -> Generator[list[int], None, None]:
 
 @contextmanager
 def _display(show: Show) -> Generator[Display, None, None]:
-    if show is Show.JSON:
+    if following():  # one of several processes speaks for all
+        yield lambda _progress: None
+    elif show is Show.JSON:
         yield _print_json
     elif show is Show.NONE:
         yield lambda _progress: None

@@ -74,6 +74,8 @@ def evaluate(
     bodies = {"smplx": body, **_other_bodies(project, runs)}
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
+        if "body" not in info.parts:
+            continue
         samples = project.samples(dataset, "body")
         true = _truth(truth, dataset, body)
         floor = _auxiliary_fits(project, runs) if true is not None and info.role != AUXILIARY else []

@@ -1,4 +1,4 @@
-"""`fits`: another program's fits are added to a project as a run of their own."""
+"""`fits`: fits that were made elsewhere are added to a project as a run of their own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from annotator.commands.choosing import chosen_datasets
 from annotator.commands.table import Table, sentences
 from annotator.errors import RunError, UnknownNameError
 from annotator.fit import Fits
+from annotator.homecoming import bring_home
 from annotator.outside import resolved, short
 from annotator.progress import Progress, Work
 from annotator.project import TARGET, Project
@@ -21,7 +22,7 @@ from annotator.scores import write_2d_errors
 if TYPE_CHECKING:
     from annotator.prior import PosePrior
 
-FORMATS = ("smplifyx",)
+FORMATS = ("smplifyx", "run")
 _NAMED = 10
 _ANNOTATORS = {"smplx": "smplifyx", "smpl": "smplify"}
 
@@ -30,19 +31,41 @@ def add_fits(path: Path, format: str, folder: Path, *, data: tuple[str, ...] = (
     """Makes a run of what `folder` holds. All of it is read before anything is written.
 
     Args:
-        data: data sets whose people it is about; empty = all target sets.
+        data: data sets whose people it is about; empty = all target sets. A run names its own.
 
     Raises:
         RunError: it is no such folder, or none of its results lies on anybody.
     """
-    from annotator.annotators.imported import fits_of, give
-    from annotator.annotators.official_results import read_results, to_parameters
-
     if format not in FORMATS:
         raise UnknownNameError("format of fits", format, FORMATS)
     project = Project.open(path)
+    if format == "run":
+        return (yield from _brought_home(project, folder, data))
+    return (yield from _imported(project, folder, data))
+
+
+def _brought_home(project: Project, folder: Path, data: tuple[str, ...]) -> Generator[Progress, None, Table]:
+    if data:
+        raise RunError("A run is brought home with all its data sets; leave out --data.")
+    run = yield from bring_home(project, folder)
+    count = sum(len(fits) for dataset, part in run.fitted if (fits := run.fits(dataset, part)) is not None)
+    said = [f"Added {count:,} fits as the run {run.id}."]
+    source = run.info.source
+    if source and source not in {other.id for other in project.runs()}:
+        said.append(f"It learnt from {source}, which this project does not have; a next round needs that run as well.")
+    return sentences(*said)
+
+
+def _imported(project: Project, folder: Path, data: tuple[str, ...]) -> Generator[Progress, None, Table]:
+    from annotator.annotators.imported import fits_of, give
+    from annotator.annotators.official_results import read_results, to_parameters
+
     known = project.datasets()
-    names = [name for name in chosen_datasets(project, data) if data or known[name].role == TARGET]
+    names = [
+        name
+        for name in chosen_datasets(project, data)
+        if data or ("body" in known[name].parts and known[name].role == TARGET)
+    ]
     yield Progress("Reading results", message=f"Reading the results in {folder}.")
     results = read_results(folder)
     root = project.body_model_root(results.family)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 from annotator.commands.table import Table, sentences
@@ -15,6 +15,11 @@ from annotator.progress import Progress
 from annotator.project import AUXILIARY, TARGET, Project, file_hash
 
 _NAMED = 20
+_PARTS = {
+    "lhand": ("left hand", "left hands"),
+    "rhand": ("right hand", "right hands"),
+    "face": ("face", "faces"),
+}
 
 
 def import_dataset(
@@ -48,7 +53,8 @@ def import_dataset(
         raise DatasetError(f"There is no image folder {short(str(folder))}; say where the photos are with --images.")
     source = Source(annotations, folder, name or format, split)
     result = yield from read(source)
-    total = sum(len(samples) for samples in result.tables.values())
+    parts = {part: len(samples) for part, samples in result.tables.items()}
+    total = sum(parts.values())
     if not total:
         raise DatasetError(
             f"Nobody in {annotations} could be read ({_reasons(Counter(refusal.reason for refusal in result.refused))}); nothing was imported."
@@ -58,28 +64,47 @@ def import_dataset(
         raise DatasetError(
             f"{annotations} holds no 3D joints, so it cannot be an auxiliary set; import it with --role target."
         )
-    yield Progress("Writing samples", 0, total, "people")
+    yield Progress("Writing samples", 0, total, "samples")
     info = DatasetInfo(
         name=source.name,
         reader=format,
         role=role or (AUXILIARY if has_joints else TARGET),
         image_root=source.name,
         sources={str(resolved(file)): file_hash(file) for file in result.files},
-        parts={part: len(samples) for part, samples in result.tables.items()},
+        parts=parts,
         refused=result.refused,
     )
     project.add(info, result.tables, folder)
-    yield Progress("Writing samples", total, total, "people")
-    return _report(info, total, result.notes)
+    yield Progress("Writing samples", total, total, "samples")
+    return _report(info, result.notes)
 
 
-def _report(info: DatasetInfo, total: int, notes: tuple[str, ...]) -> Table:
-    lines = [f"Imported {total:,} of {total + len(info.refused):,} people as '{info.name}' ({info.role})."]
+def _report(info: DatasetInfo, notes: tuple[str, ...]) -> Table:
+    lines = [*_counted(info)]
     lines += [f"Left out {refusal.id}: {refusal.reason}." for refusal in info.refused[:_NAMED]]
     if len(info.refused) > _NAMED:
         rest = Counter(refusal.reason for refusal in info.refused[_NAMED:])
         lines += [f"... and {_reasons(rest)}; all of them are named in datasets/{info.name}/dataset.json."]
     return sentences(*lines, *notes)
+
+
+def _counted(info: DatasetInfo) -> Iterator[str]:
+    """How many people came in, or hands where the data set is of hands; what of a person's is a sample of its own."""
+    own = {part: count for part, count in info.parts.items() if part != "body"}
+    if "body" in info.parts:
+        came, lost, noun = info.parts["body"], sum("/" not in refusal.id for refusal in info.refused), "people"
+    else:
+        came, lost, noun = sum(own.values()), len(info.refused), "hands"
+    yield f"Imported {came:,} of {came + lost:,} {noun} as '{info.name}' ({info.role})."
+    if own and "body" in info.parts:
+        yield f"Of these, {_listed(own)} {'is a sample' if sum(own.values()) == 1 else 'are samples'} of their own."
+    elif len(own) > 1:
+        yield f"They are {_listed(own)}."
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    words = [f"{count:,} {_PARTS[part][count != 1]}" for part, count in counts.items()]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _reasons(counts: Counter[str]) -> str:

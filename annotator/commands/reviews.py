@@ -15,7 +15,7 @@ from annotator.errors import RunError
 from annotator.outside import short
 from annotator.project import Project
 from annotator.reviews import ReviewLog
-from annotator.verdict import EventKind, FitKey, ReviewEvent, Verdict
+from annotator.verdict import EventKind, FitKey, Preferred, ReviewEvent, Verdict, in_force, preferences_in_force
 
 _NAMED = 20
 
@@ -111,8 +111,9 @@ def _event(line: Line, fit: FitKey, file: Path) -> ReviewEvent:
 
 
 def summary(path: Path) -> Table:
-    """How many fits of each run were judged, how, and for which reasons."""
-    judgements = list(ReviewLog(Project.open(path).reviews_path).judgements().values())
+    """How many fits of each run were judged, how, and for which reasons; which of two runs was found better, how often."""
+    events = ReviewLog(Project.open(path).reviews_path).events()
+    judgements = list(in_force(events).values())
     counts: dict[tuple[str, str], Counter[str]] = {}
     for judgement in judgements:
         counts.setdefault((judgement.fit.run, judgement.fit.part), Counter())[judgement.verdict.value] += 1
@@ -123,9 +124,24 @@ def summary(path: Path) -> Table:
     reasons = Counter(
         reason for judgement in judgements if judgement.verdict is Verdict.REJECT for reason in judgement.reasons
     )
-    notes = ["No verdicts yet."] if not rows else []
+    compared = _comparisons(events)
+    notes = ["No verdicts yet."] if not rows and not compared else []
     if reasons:
         notes.append(
             "Reasons of rejection: " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common()) + "."
         )
+    notes += compared
     return Table("", ("run", "part", "accept", "reject", "unsure", "rejected"), rows, tuple(notes))
+
+
+def _comparisons(events: list[ReviewEvent]) -> list[str]:
+    """A sentence for every two runs that were compared."""
+    counts: dict[tuple[FitKey, FitKey], Counter[Preferred]] = {}
+    for (one, other), preference in preferences_in_force(events).items():
+        runs = replace(one, sample=""), replace(other, sample="")
+        counts.setdefault(runs, Counter())[preference.seen_from(one)] += 1
+    return [
+        f"{one.run} ({one.part}) against {other.run} ({other.part}): better {count[Preferred.LEFT]:,}, "
+        f"worse {count[Preferred.RIGHT]:,}, ties {count[Preferred.TIE]:,}."
+        for (one, other), count in sorted(counts.items())
+    ]

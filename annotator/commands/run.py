@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
+from annotator import ranks
 from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
+from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
+from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
 from annotator.commands.table import bytes_text
-from annotator.errors import AGAIN, RecipeError, RunError, StorageError, UnknownNameError
+from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
+from annotator.part import BODY, PARTS, Part
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, FittingRecipe, Recipe, load_recipe, read_recipe
+from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
 from annotator.reviews import ReviewLog, freeze, frozen
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
 from annotator.verdict import Verdict
@@ -62,9 +66,12 @@ def run(path: Path, options: RunOptions) -> Work:
     project = Project.open(path)
     if options.device.partition(":")[0] not in DEVICES:
         raise UnknownNameError("device", options.device, DEVICES)
-    current = _resumed(project, options) if options.resume else _new(project, options)
-    work = _resumable(_work(project, current, options.device), path, current)
-    yield from current.job.record(work, on_end=current.set_state)
+    with ranks.joined():
+        make = _resumed if options.resume else _new
+        current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
+        work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
+        work = _resumable(work, path, current)
+        yield from current.job.record(work, on_end=current.set_state) if ranks.leads() else work
 
 
 def _resumable(work: Work, path: Path, current: Run) -> Work:
@@ -85,40 +92,75 @@ def _new(project: Project, options: RunOptions) -> Run:
     optimises = annotator in FAMILY_OF
     if number > 1 and optimises:
         raise RunError(f"{annotator} learns nothing, so it has no round {number}; leave out --round.")
-    if options.source and number == 1 and not optimises:
+    if options.source and number == 1 and annotator == _DEFAULT:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
-    recipe = load_recipe(options.recipe or "paper")
-    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
-    before = None
-    if optimises:
-        before = _warm_start(project, annotator, options, datasets)
-        _check_optimiser(project, annotator, recipe, options.device)
-    else:
-        if number > 1:
-            before = _before(project, annotator, number, options.source, datasets, samples)
-            _check_chain(project, before, datasets)
-        _load_body(project)
-        _check_files(recipe)
+    begun = _beginning(project, annotator, number, options)
+    before, recipe = begun.before, begun.recipe
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
         recipe=recipe.name,
         round=number,
         source=before.id if before is not None else "",
-        datasets=datasets,
-        samples=samples,
-        parts=options.parts or (PARTS_OF[annotator][:1] if optimises else recipe.parts),
+        datasets=begun.datasets,
+        samples=begun.samples,
+        parts=begun.parts,
         versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
     made = project.new_run(info)
     write_text(made.recipe_path, recipe.text(annotator))
-    if before is not None and not optimises:
+    if before is not None and annotator == _DEFAULT:
         judgements = ReviewLog(project.reviews_path).judgements().values()
         freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
     return made
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a run begins with; `before` is the run that it learns from, starts from or tunes."""
+
+    recipe: Recipe
+    datasets: tuple[str, ...]
+    samples: tuple[str, ...]
+    parts: tuple[str, ...]
+    before: Run | None
+
+
+def _beginning(project: Project, annotator: str, number: int, options: RunOptions) -> _Beginning:
+    """Checks what each annotator needs."""
+    if annotator == EFT:
+        return _tuning(project, number, options)
+    recipe = load_recipe(options.recipe or "paper")
+    optimises = annotator in FAMILY_OF
+    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
+    before = None
+    if optimises:
+        parts = options.parts or PARTS_OF[annotator][:1]
+        before = _warm_start(project, annotator, options, datasets)
+        _check_optimiser(project, annotator, recipe, options.device)
+    else:
+        parts = chosen_parts(project, recipe, datasets, options.parts)
+        if number > 1:
+            before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
+            parts = parts_in_round(before, parts, options.parts)
+            _check_chain(project, before, datasets, recipe, parts)
+        for word in learnt(parts):
+            _load_bodies(project, PARTS[word])
+        _check_files(project, recipe, parts)
+    return _Beginning(recipe, datasets, samples, parts, before)
+
+
+def _tuning(project: Project, number: int, options: RunOptions) -> _Beginning:
+    if number > 1:
+        raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
+    before = network_run(project, options.source)
+    datasets, samples = chosen_samples(project, options.data, options.samples)
+    _load_bodies(project, BODY)
+    recipe = eft_recipe(options.recipe, before)
+    return _Beginning(recipe, targets_of(project, datasets), samples, PARTS_OF[EFT], before)
 
 
 def _resumed(project: Project, options: RunOptions) -> Run:
@@ -154,8 +196,7 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--parts {','.join(info.parts)}"
     if options.data and set(options.data) != set(info.datasets):
         yield f"--data {','.join(info.datasets)}"
-    table = info.annotator
-    if options.recipe is not None and load_recipe(options.recipe).table(table) != _stored_recipe(found).table(table):
+    if options.recipe is not None and not _same(load_recipe(options.recipe), _stored_recipe(found), info):
         yield f"the recipe {info.recipe} as it was then"
     if options.samples and set(named_samples(project, options.samples)) != set(info.samples):
         yield f"{len(info.samples):,} other --samples" if info.samples else "no --samples"
@@ -165,8 +206,23 @@ def _stored_recipe(current: Run) -> Recipe:
     return read_recipe(current.recipe_path, current.info.recipe)
 
 
+def _same(one: Recipe, other: Recipe, info: RunInfo) -> bool:
+    """Whether two recipes say the same of what a run reads of them."""
+    if info.annotator in FAMILY_OF:
+        return one.table(info.annotator) == other.table(info.annotator)
+    if info.annotator == EFT:
+        return one.eft == other.eft
+    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in learnt(info.parts))
+
+
 def _before(
-    project: Project, annotator: str, round: int, source: str, datasets: tuple[str, ...], samples: tuple[str, ...]
+    project: Project,
+    annotator: str,
+    round: int,
+    source: str,
+    datasets: tuple[str, ...],
+    samples: tuple[str, ...],
+    part: str,
 ) -> Run:
     """The run of the round before: the one that is named, or the newest finished one with a fit of everybody who is used."""
     if source:
@@ -180,16 +236,17 @@ def _before(
             )
         return found
     targets = [name for name in datasets if project.datasets()[name].role == TARGET]
-    wanted = {name: set(project.samples(name, "body").keys) for name in targets}
+    tables = [(name, t) for name in targets for t in PARTS[part].tables if project.datasets()[name].parts.get(t)]
+    wanted = {(name, table): set(project.samples(name, table).keys) for name, table in tables}
     if samples:
-        wanted = {name: keys & set(samples) for name, keys in wanted.items()}
+        wanted = {table: keys & set(samples) for table, keys in wanted.items()}
     finished = [
         r
         for r in reversed(project.runs())
         if (r.info.annotator, r.info.round, r.state) == (annotator, round - 1, FINISHED)
     ]
     for found in finished:
-        if all(covers(found, name, keys) for name, keys in wanted.items()):
+        if all(covers(found, name, keys, table) for (name, table), keys in wanted.items()):
             return found
     if finished:
         raise RunError(
@@ -199,16 +256,20 @@ def _before(
     raise RunError(f"Round {round} learns from a finished run of round {round - 1}, and there is none; run that first.")
 
 
-def _check_chain(project: Project, before: Run, datasets: tuple[str, ...]) -> None:
+def _check_chain(
+    project: Project, before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]
+) -> None:
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    for name in datasets:
-        if known[name].role == AUXILIARY and not first.shards(name, "body"):
-            raise RunError(
-                f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
-                "leave that data set out with --data, or begin a new chain with a run of round 1."
-            )
+    for part in (PARTS[word] for word in learnt(parts)):
+        for name in datasets:
+            used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
+            if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
+                raise RunError(
+                    f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
+                    "leave that data set out with --data, or begin a new chain with a run of round 1."
+                )
 
 
 def _chain(project: Project, source: str) -> Run | None:
@@ -254,63 +315,83 @@ def _check_optimiser(project: Project, annotator: str, recipe: Recipe, device: s
         raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
     from annotator.annotators.smplifyx import prior_of
 
-    table = recipe.table(annotator)
-    assert isinstance(table, FittingRecipe)
     load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
-    prior_of(project, annotator, table)
+    prior_of(project, annotator, recipe.table(annotator))
 
 
-def _check_files(recipe: Recipe) -> None:
+def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> None:
     from annotator.backbone import starting_weights
 
-    if "body" not in recipe.tables:
-        raise RecipeError(f"The recipe {recipe.name} has no table [body]; add one, empty for the paper's settings.")
-
-    starting_weights(recipe.body.backbone, recipe.body.weights)
-    if recipe.body.prior != LEARNT:
+    known = project.datasets()
+    auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
+    for table in (recipe.part(PARTS[word].name) for word in learnt(parts)):
+        if unknown := [name for name in table.named if name not in auxiliary]:
+            raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
+        starting_weights(table.backbone, table.weights)
+    if "body" in parts and recipe.body.prior != LEARNT:
         from annotator.prior import load_vposer
 
         load_vposer(Path(recipe.body.prior))
 
 
-def _load_body(project: Project) -> BodyModelData:
-    return load_body_model(project.body_model_root("smplx"), "smplx")
+def _load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:
+    root = project.body_model_root(part.family)
+    return {table: load_body_model(root, name) for table, name in part.models.items()}
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
-    current.set_state(RUNNING)
+    if ranks.leads():
+        current.set_state(RUNNING)
     _tune_allocator()
     if current.info.annotator in FAMILY_OF:
         yield from _optimise(project, current)
         return
     import torch
 
+    from annotator.integration import join
     from annotator.procedure import Procedure
 
     recipe = _stored_recipe(current)
-    if recipe.body.weights == "none":
+    tunes = current.info.annotator == EFT
+    if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in learnt(current.info.parts)):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
-    chosen = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    current.write_info(replace(info, machine={**info.machine, "device": str(chosen)}))
-    procedure = Procedure(
-        project=project,
-        run=current,
-        recipe=recipe.body,
-        body=_load_body(project),
-        device=chosen,
-        data=info.datasets,
-        keys=frozenset(info.samples),
-        chain=_chain(project, info.source),
-        before=before,
-        verdicts=_verdicts(current),
-    )
-    yield from _trimmed(project)
-    yield from procedure.algorithm1()
-    yield from _trimmed(project)
+    found = ranks.own_device("cuda") if torch.cuda.is_available() else "cpu"
+    chosen = torch.device(device if device != "auto" else found)
+    _note_machine(current, str(chosen))
+    yield from ranks.leader_only(_trimmed(project))
+    for word, reason in left_out(project, recipe, info.datasets).items():
+        if word not in info.parts and not tunes:
+            yield Progress("Starting", message=reason)
+    for word in learnt(info.parts):
+        part = PARTS[word]
+        procedure = Procedure(
+            project=project,
+            run=current,
+            recipe=replace(recipe.part(part.name), weights="none") if tunes else recipe.part(part.name),
+            part=part,
+            bodies=_load_bodies(project, part),
+            device=chosen,
+            data=info.datasets,
+            keys=frozenset(info.samples),
+            chain=None if tunes else _chain(project, info.source),
+            before=before,
+            verdicts=_verdicts(current),
+        )
+        yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
+    for name in info.datasets if WHOLE in info.parts else ():
+        yield from ranks.leader_only(join(project, current, name))
+    yield from ranks.leader_only(_trimmed(project))
+
+
+def _note_machine(current: Run, device: str) -> None:
+    if ranks.leads():
+        info = current.info
+        machine = {**info.machine, "device": device, "processes": str(ranks.count())}
+        current.write_info(replace(info, machine=machine))
 
 
 def _optimise(project: Project, current: Run) -> Work:
@@ -318,8 +399,7 @@ def _optimise(project: Project, current: Run) -> Work:
 
     info = current.info
     table = _stored_recipe(current).table(info.annotator)
-    assert isinstance(table, FittingRecipe)
-    current.write_info(replace(info, machine={**info.machine, "device": "cpu"}))
+    _note_machine(current, "cpu")
     yield from Optimisation(
         project=project,
         run=current,
@@ -341,7 +421,7 @@ def _trimmed(project: Project) -> Work:
 def _verdicts(current: Run) -> Mapping[str, Verdict]:
     if not current.verdicts_path.exists():
         return {}
-    return {fit.sample: verdict for fit, verdict in frozen(current.verdicts_path).items() if fit.part == "body"}
+    return {fit.sample: verdict for fit, verdict in frozen(current.verdicts_path).items() if fit.part != "whole"}
 
 
 def _tune_allocator() -> None:

@@ -7,13 +7,19 @@ counted and named; a bad structure (not JSON, cut in half, a missing key, an unk
 from __future__ import annotations
 
 from annotator.datasets.coco_wholebody import read_coco_wholebody
+from annotator.datasets.freihand import read_freihand
 from annotator.datasets.human36m import read_human36m
+from annotator.datasets.interhand26m import read_interhand26m
+from annotator.datasets.mpi_inf_3dhp import read_mpi_inf_3dhp
 from annotator.datasets.source import Reader, ReadResult, Source
 from annotator.errors import UnknownNameError
 
 READERS: dict[str, Reader] = {
     "coco-wholebody": read_coco_wholebody,
     "human36m": read_human36m,
+    "mpi-inf-3dhp": read_mpi_inf_3dhp,
+    "freihand": read_freihand,
+    "interhand26m": read_interhand26m,
 }
 
 

@@ -1,4 +1,7 @@
-"""COCO-WholeBody v1.0: 133 keypoints per person in a photo, no 3D. The paper's target data set."""
+"""COCO-WholeBody v1.0: 133 keypoints per person in a photo, no 3D. The paper's target data set for every part.
+
+Hands and faces that the file calls valid are samples of their own as well, under the id of their person.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from collections.abc import Generator, Sequence
 import msgspec
 import numpy as np
 
-from annotator.datasets.source import People, ReadResult, Source, read_json
+from annotator.datasets.rows import Photo, Rows, tables_of
+from annotator.datasets.source import People, ReadResult, Source, linked, read_json
 from annotator.errors import DatasetError
 from annotator.progress import Progress
-from annotator.sample import Samples
-from annotator.skeleton import COCO_WHOLEBODY
+from annotator.skeleton import COCO_WHOLEBODY, FACE, HAND
 
 _REPORT_EVERY = 500
 
@@ -40,6 +43,12 @@ class _Person(msgspec.Struct):
     lefthand_kpts: list[float]
     righthand_kpts: list[float]
     iscrowd: int = 0
+    face_valid: bool = False
+    lefthand_valid: bool = False
+    righthand_valid: bool = False
+    face_box: list[float] = []
+    lefthand_box: list[float] = []
+    righthand_box: list[float] = []
 
 
 class _File(msgspec.Struct):
@@ -49,12 +58,20 @@ class _File(msgspec.Struct):
 
 
 _COUNTS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+_PARTS = {
+    "lhand": ("lefthand", HAND, slice(91, 112)),
+    "rhand": ("righthand", HAND, slice(112, 133)),
+    "face": ("face", FACE, slice(23, 91)),
+}
+"""Part -> its name in the file, its points, and which of the 133 they are."""
 
 
 def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]:
-    """Body samples of a COCO-WholeBody file: `(133, 3)` keypoints, confidence 1 where labelled (v > 0).
+    """Body samples with `(133, 3)` keypoints, hands with `(21, 3)`, faces with `(68, 3)`; confidence 1 where v > 0.
 
-    Crowds and people without body keypoints are refused, as the field's loaders skip them.
+    Crowds and people without body keypoints are refused, as the field's loaders skip them, and their parts with them. A
+    part is read if `lefthand_valid`, `righthand_valid` or `face_valid` says so, with its own box; its key is its person's
+    and `/lhand`, `/rhand` or `/face`. One that cannot be true is refused alone.
 
     Raises:
         DatasetError: the file's structure is wrong.
@@ -62,39 +79,46 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
     path = source.annotations
     yield Progress("Reading annotations", message=f"Reading {path}")
     file = read_json(path, _File)
-    photos = {photo.id: photo for photo in file.images}
     categories = {category.id: category.name for category in file.categories}
-    people = People(source)
-    keypoints = np.zeros((len(file.annotations), len(COCO_WHOLEBODY), 3), np.float32)
-    boxes = np.zeros((len(file.annotations), 4), np.float32)
-    sizes: list[tuple[int, int]] = []
-    seen: set[int] = set()
-    for number, person in enumerate(file.annotations):
-        place = f"{path}, annotation {person.id}"
-        photo = photos.get(person.image_id)
-        if photo is None:
-            raise DatasetError(f"{place}: its image_id {person.image_id} is not among the images; mend the file.")
+    bodies = Rows(People(source), "body", COCO_WHOLEBODY, box_drawn=True)
+    people = bodies.people
+    parts = {part: Rows(people.beside(), part, skeleton, box_drawn=True) for part, (_, skeleton, _) in _PARTS.items()}
+    for number, (place, photo, person) in enumerate(linked(path, file.images, file.annotations, set())):
         if categories.get(person.category_id) != "person":
             raise DatasetError(
                 f"{place}: category {person.category_id} is unknown here (only 'person' is read); mend the file."
             )
-        if person.id in seen:
-            raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
-        seen.add(person.id)
-        points, box, size = _points(person, place), np.array(person.bbox, np.float64), (photo.width, photo.height)
+        points, where = _points(person, place), Photo(photo.file_name, (photo.width, photo.height))
         if person.iscrowd:
             people.refuse(str(person.id), "it is a crowd")
         elif np.isfinite(points).all() and (person.num_keypoints == 0 or not (points[:17, 2] > 0).any()):
             people.refuse(str(person.id), "it has no body keypoints")
-        elif people.accepts(str(person.id), photo.file_name, box, points[:, :2], size=size):
-            row = len(people.keys) - 1
-            keypoints[row], boxes[row] = points, box
-            sizes.append(size)
+        elif bodies.add(str(person.id), where, _box(person, "bbox", place), points):
+            for part, rows in parts.items():
+                _add_part(rows, part, person, where, points, place)
         if number % _REPORT_EVERY == 0:
             yield Progress("Reading annotations", number, len(file.annotations), "people")
     yield Progress("Reading annotations", len(file.annotations), len(file.annotations), "people")
-    tables = {"body": _table(people, keypoints, boxes, sizes)} if people.keys else {}
-    return ReadResult(tables, tuple(people.refused), (path,))
+    return ReadResult(tables_of(bodies, *parts.values()), tuple(people.refused), (path,))
+
+
+def _add_part(rows: Rows, part: str, person: _Person, photo: Photo, points: np.ndarray, place: str) -> None:
+    """Takes a hand or face in, if the file calls it valid; `points` are the person's 133."""
+    name, _, which = _PARTS[part]
+    if not getattr(person, f"{name}_valid"):
+        return
+    box = _box(person, f"{name}_box", place)
+    if (points[which, 2] > 0).any():
+        rows.add(f"{person.id}/{part}", photo, box, points[which])
+    else:
+        rows.people.refuse(f"{person.id}/{part}", "it has no keypoints")
+
+
+def _box(person: _Person, name: str, place: str) -> np.ndarray:
+    values: Sequence[float] = getattr(person, name)
+    if len(values) != 4:
+        raise DatasetError(f"{place}: {name} has {len(values)} numbers, expecting 4; mend the file.")
+    return np.array(values, np.float64)
 
 
 def _points(person: _Person, place: str) -> np.ndarray:
@@ -105,27 +129,9 @@ def _points(person: _Person, place: str) -> np.ndarray:
         if len(values) != 3 * count:
             raise DatasetError(f"{place}: {name} has {len(values)} numbers, expecting {3 * count}; mend the file.")
         groups.append(np.array(values, np.float64).reshape(count, 3))
-    if len(person.bbox) != 4:
-        raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
     points = np.concatenate(groups)
     labelled = points[:, 2] > 0
     finite = np.isfinite(points).all(axis=1)
     points[:, 2] = labelled
     points[finite & ~labelled] = 0
     return points if finite.all() else np.full_like(points, np.nan)
-
-
-def _table(people: People, keypoints: np.ndarray, boxes: np.ndarray, sizes: list[tuple[int, int]]) -> Samples:
-    count = len(people.keys)
-    return Samples.of_columns(
-        part="body",
-        skeleton=COCO_WHOLEBODY,
-        box_drawn=True,
-        keys=people.keys,
-        root=people.source.name,
-        images=people.images,
-        sizes=np.array(sizes),
-        boxes=boxes[:count],
-        keypoints=keypoints[:count],
-        split=people.source.split,
-    )

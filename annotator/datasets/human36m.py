@@ -13,11 +13,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from annotator.camera import Camera
-from annotator.datasets.source import People, ReadResult, Source, read_json
+from annotator.datasets.rows import Photo, Rows, WorldCamera, tables_of, world_camera
+from annotator.datasets.source import People, ReadResult, Source, linked, read_json
 from annotator.errors import DatasetError
 from annotator.progress import Progress
-from annotator.sample import Samples
 from annotator.skeleton import HUMAN36M
 
 FRAME_STEP = 5
@@ -25,8 +24,6 @@ _SUBJECT_FILE = re.compile(r"Human36M_subject(\d+)_data\.json")
 _BROKEN_SEQUENCE = "s_11_act_02_subact_02_ca_01"
 _REPORT_EVERY = 500
 _JOINTS = len(HUMAN36M)
-_FARTHEST = 1000.0
-"""Metres from the camera."""
 
 
 class _Photo(msgspec.Struct):
@@ -64,14 +61,10 @@ _Joints = dict[str, dict[str, dict[str, list[list[float]]]]]
 
 
 @dataclass
-class _Rows:
-    people: People
-    sizes: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    boxes: list[np.ndarray] = field(default_factory=list[np.ndarray])
-    keypoints: list[np.ndarray] = field(default_factory=list[np.ndarray])
-    joints: list[np.ndarray] = field(default_factory=list[np.ndarray])
-    intrinsics: list[np.ndarray] = field(default_factory=list[np.ndarray])
-    subjects: list[str | None] = field(default_factory=list[str | None])
+class _Reading:
+    """What has been read so far; `between` counts the annotations between every fifth frame."""
+
+    rows: Rows
     between: int = 0
     seen: set[int] = field(default_factory=set[int])
 
@@ -93,78 +86,56 @@ def read_human36m(source: Source) -> Generator[Progress, None, ReadResult]:
     )
     if not subjects:
         raise DatasetError(f"{folder} holds no Human36M_subject*_data.json; give the folder of the annotations.")
-    rows, files = _Rows(People(source)), list[Path]()
+    reading = _Reading(Rows(People(source), "body", HUMAN36M, box_drawn=False, joint_skeleton=HUMAN36M))
+    files: list[Path] = []
     for number, subject in enumerate(subjects):
         yield Progress("Reading subjects", number, len(subjects), "subjects")
-        files += yield from _read_subject(folder, subject, rows)
+        files += yield from _read_subject(folder, subject, reading)
     yield Progress("Reading subjects", len(subjects), len(subjects), "subjects")
     notes = (
-        (f"{rows.between} annotations between every {FRAME_STEP}th frame were left out, as in the paper.",)
-        if rows.between
+        (f"{reading.between} annotations between every {FRAME_STEP}th frame were left out, as in the paper.",)
+        if reading.between
         else ()
     )
-    tables = {"body": _table(rows)} if rows.people.keys else {}
-    return ReadResult(tables, tuple(rows.people.refused), tuple(files), notes)
+    return ReadResult(tables_of(reading.rows), tuple(reading.rows.people.refused), tuple(files), notes)
 
 
-def _read_subject(folder: Path, subject: int, rows: _Rows) -> Generator[Progress, None, list[Path]]:
+def _read_subject(folder: Path, subject: int, reading: _Reading) -> Generator[Progress, None, list[Path]]:
     paths = {kind: folder / f"Human36M_subject{subject}_{kind}.json" for kind in ("data", "camera", "joint_3d")}
     data = read_json(paths["data"], _Data)
-    cameras = {
-        index: _checked(camera, f"{paths['camera']}, camera {index}") for index, camera in _cameras(paths["camera"])
-    }
+    cameras = _cameras(paths["camera"])
     joints = read_json(paths["joint_3d"], _Joints)
-    photos = {photo.id: photo for photo in data.images}
-    for number, person in enumerate(data.annotations):
-        place = f"{paths['data']}, annotation {person.id}"
-        photo = photos.get(person.image_id)
-        if photo is None:
-            raise DatasetError(f"{place}: its image_id {person.image_id} is not among the images; mend the file.")
-        if person.id in rows.seen:
-            raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
-        rows.seen.add(person.id)
+    for number, (place, photo, person) in enumerate(linked(paths["data"], data.images, data.annotations, reading.seen)):
         if photo.frame_idx % FRAME_STEP:
-            rows.between += 1
+            reading.between += 1
         elif photo.file_name.startswith(_BROKEN_SEQUENCE):
-            rows.people.refuse(str(person.id), "its sequence is broken in the data set")
+            reading.rows.refuse(str(person.id), "its sequence is broken in the data set")
         else:
             camera = cameras.get(str(photo.cam_idx))
             if camera is None:
                 raise DatasetError(f"{place}: {paths['camera']} has no camera {photo.cam_idx}; mend the files.")
-            _add(rows, person, photo, camera, _world(joints, photo, place, paths["joint_3d"]), place)
+            _add(reading.rows, person, photo, camera, _world(joints, photo, place, paths["joint_3d"]), place)
         if number % _REPORT_EVERY == 0:
             yield Progress(f"Reading subject {subject}", number, len(data.annotations), "people")
     return list(paths.values())
 
 
-def _add(rows: _Rows, person: _Person, photo: _Photo, camera: _Camera, world: np.ndarray, place: str) -> None:
+def _add(rows: Rows, person: _Person, photo: _Photo, camera: WorldCamera, world: np.ndarray, place: str) -> None:
     """Takes one person in; `world` is `(17, 3)` in millimetres."""
     if len(person.bbox) != 4:
         raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
     visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
     if len(visible) != _JOINTS:
         raise DatasetError(f"{place}: keypoints_vis has {len(visible)} values, expecting {_JOINTS}; mend the file.")
-    pinhole = Camera(np.array(camera.f), np.array(camera.c))
-    with np.errstate(all="ignore"):  # whatever is not finite is refused by name
-        joints = (world @ np.array(camera.R).T + np.array(camera.t)) / 1000.0
-        pixels = pinhole.project(joints)
-    if np.isfinite(joints).all() and (joints[:, 2] <= 0).any():
-        rows.people.refuse(str(person.id), "a joint lies behind the camera")
-        return
-    if np.isfinite(joints).all() and np.abs(joints).max() > _FARTHEST:
-        rows.people.refuse(str(person.id), f"a joint lies more than {_FARTHEST:,.0f} m away")
-        return
-    box, size = np.array(person.bbox, np.float64), (photo.width, photo.height)
-    if not rows.people.accepts(str(person.id), photo.file_name, box, pixels, size=size):
-        return
-    rows.sizes.append(size)
-    rows.boxes.append(box)
-    rows.keypoints.append(
-        np.concatenate([pixels, visible[:, None]], axis=1).astype(np.float32) * (visible[:, None] > 0)
+    rows.add_3d(
+        str(person.id),
+        Photo(photo.file_name, (photo.width, photo.height)),
+        camera.metres(world),
+        camera.pinhole,
+        box=np.array(person.bbox, np.float64),
+        visible=visible,
+        subject=f"S{photo.subject}",
     )
-    rows.joints.append(np.concatenate([joints, np.ones((_JOINTS, 1))], axis=1).astype(np.float32))
-    rows.intrinsics.append(pinhole.matrix.astype(np.float32))
-    rows.subjects.append(f"S{photo.subject}")
 
 
 def _world(joints: _Joints, photo: _Photo, place: str, path: Path) -> np.ndarray:
@@ -178,35 +149,8 @@ def _world(joints: _Joints, photo: _Photo, place: str, path: Path) -> np.ndarray
     return np.array(values)
 
 
-def _cameras(path: Path) -> list[tuple[str, _Camera]]:
-    return list(read_json(path, dict[str, _Camera]).items())
-
-
-def _checked(camera: _Camera, place: str) -> _Camera:
-    if [len(row) for row in camera.R] != [3, 3, 3] or [len(camera.t), len(camera.f), len(camera.c)] != [3, 2, 2]:
-        raise DatasetError(f"{place}: expecting R 3x3, t 3, f 2 and c 2 numbers; mend the file.")
-    turn, rest = np.array(camera.R), np.array([*camera.t, *camera.f, *camera.c])
-    if not (np.isfinite(turn).all() and np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) and np.linalg.det(turn) > 0):
-        raise DatasetError(f"{place}: R is no rotation; mend the file.")
-    if not (np.isfinite(rest).all() and min(camera.f) > 0):
-        raise DatasetError(f"{place}: t, f and c should be finite and f greater than 0; mend the file.")
-    return camera
-
-
-def _table(rows: _Rows) -> Samples:
-    return Samples.of_columns(
-        part="body",
-        skeleton=HUMAN36M,
-        box_drawn=False,
-        keys=rows.people.keys,
-        root=rows.people.source.name,
-        images=rows.people.images,
-        sizes=np.array(rows.sizes),
-        boxes=np.stack(rows.boxes),
-        keypoints=np.stack(rows.keypoints),
-        joints=np.stack(rows.joints),
-        joint_skeleton=HUMAN36M,
-        intrinsics=np.stack(rows.intrinsics),
-        subjects=rows.subjects,
-        split=rows.people.source.split,
-    )
+def _cameras(path: Path) -> dict[str, WorldCamera]:
+    return {
+        index: world_camera(c.R, c.t, c.f, c.c, names=("R", "t", "f", "c"), where=f"{path}, camera {index}")
+        for index, c in read_json(path, dict[str, _Camera]).items()
+    }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -16,7 +16,19 @@ from annotator.outside import is_file, parse_json, safe_join, short
 from annotator.progress import Progress
 from annotator.sample import Samples
 
+
+class _HasId(Protocol):
+    id: int
+
+
+class _OfImage(Protocol):
+    id: int
+    image_id: int
+
+
 T = TypeVar("T")
+P = TypeVar("P", bound=_HasId)
+A = TypeVar("A", bound=_OfImage)
 LARGEST_PHOTO = 65535
 """Px a side: no JPEG is larger."""
 _FAR = 10
@@ -60,10 +72,16 @@ class ReadResult:
 Reader = Callable[[Source], Generator[Progress, None, ReadResult]]
 
 
-def read_json(path: Path, kind: type[T]) -> T:
+Hook = Callable[[type[Any], Any], Any]
+
+
+def read_json(path: Path, kind: type[T], hook: Hook | None = None) -> T:
     """A JSON file as `kind`, a msgspec Struct that says which keys it must have.
 
     NaN and Infinity, which Python writes though JSON has none, are let through: they spoil a person, not the file.
+
+    Args:
+        hook: makes values of types that msgspec does not know; a `ValueError` of it refuses the file.
 
     Raises:
         DatasetError: the file is missing, cut short, not JSON, or lacks a key; the sentence names the place.
@@ -73,27 +91,48 @@ def read_json(path: Path, kind: type[T]) -> T:
     except OSError as error:
         raise DatasetError(f"The annotation file {path} cannot be read ({error.strerror}); check the path.") from error
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=kind, dec_hook=hook)
     except msgspec.ValidationError as error:
         raise DatasetError(
             f"{path} does not have the layout expected: {error}; check the format's name and the file."
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _with_nan(data, path, kind, error)
+        return _with_nan(data, path, kind, hook, error)
 
 
-def _with_nan(data: bytes, path: Path, kind: type[T], cause: Exception) -> T:
+def _with_nan(data: bytes, path: Path, kind: type[T], hook: Hook | None, cause: Exception) -> T:
     try:
         values = parse_json(data)
     except ValueError as error:
         why = cause if isinstance(cause, msgspec.DecodeError) else "unreadable"
         raise DatasetError(f"{path} is not whole JSON ({why}; {error}); fetch it again.") from error
     try:
-        return msgspec.convert(values, type=kind, strict=False)
+        return msgspec.convert(values, type=kind, strict=False, dec_hook=hook)
     except msgspec.ValidationError as error:
         raise DatasetError(
             f"{path} does not have the layout expected: {error}; check the format's name and the file."
         ) from error
+
+
+def linked(path: Path, images: Iterable[P], annotations: Iterable[A], seen: set[int]) -> Iterator[tuple[str, P, A]]:
+    """The annotations of a COCO-like file, each with its place for a sentence and its image.
+
+    Args:
+        seen: ids of the data set's annotations so far; those of this file are added.
+
+    Raises:
+        DatasetError: an image is not in the file, or an id is there twice.
+    """
+    photos = {photo.id: photo for photo in images}
+    for annotation in annotations:
+        place = f"{path}, annotation {annotation.id}"
+        photo = photos.get(annotation.image_id)
+        if photo is None:
+            raise DatasetError(f"{place}: its image_id {annotation.image_id} is not among the images; mend the file.")
+        if annotation.id in seen:
+            raise DatasetError(f"{place}: another annotation has the same id; mend the file.")
+        seen.add(annotation.id)
+        yield place, photo, annotation
 
 
 @dataclass
@@ -106,24 +145,47 @@ class People:
     refused: list[Refusal] = field(default_factory=list[Refusal])
     _photos: dict[str, bool] = field(default_factory=dict[str, bool])
 
+    def beside(self) -> People:
+        """Collects another part of the same data set: keys of its own; what is refused goes into one list."""
+        return People(self.source, refused=self.refused, _photos=self._photos)
+
     def accepts(self, person: str, image: str, box: np.ndarray, numbers: np.ndarray, *, size: tuple[int, int]) -> bool:
         """Whether a person may be taken in; if so his key and image are noted.
 
         Args:
             person: annotation id.
             box: `(4,)` x, y, w, h, float64.
-            numbers: every pixel coordinate of his, float64.
+            numbers: `(K, 2)` every pixel coordinate of his, float64.
             size: width and height that the file gives the photo.
         """
-        reason = _wrong_with(box, numbers, size)
-        if not reason and not self._photo_exists(image):
-            reason = f"the photo {short(image)} is not there"
-        if reason:
-            self.refuse(person, reason)
-            return False
-        self.keys.append(f"{self.source.name}/{person}")
-        self.images.append(image)
-        return True
+        return bool(self.accept_all([person], [image], box[None], numbers[None], [size], [""])[0])
+
+    def accept_all(
+        self,
+        people: Sequence[str],
+        images: Sequence[str],
+        boxes: np.ndarray,
+        numbers: np.ndarray,
+        sizes: Sequence[tuple[int, int]],
+        reasons: Sequence[str],
+    ) -> np.ndarray:
+        """`accepts` of many at once: `(N,)` bool.
+
+        Args:
+            reasons: why each is refused already; empty where he is not.
+        """
+        taken = np.zeros(len(people), bool)
+        for row, (before, wrong) in enumerate(zip(reasons, _wrong_with(boxes, numbers, sizes), strict=True)):
+            reason = before or wrong
+            if not reason and not self._photo_exists(images[row]):
+                reason = f"the photo {short(images[row])} is not there"
+            if reason:
+                self.refuse(people[row], reason)
+            else:
+                taken[row] = True
+                self.keys.append(f"{self.source.name}/{people[row]}")
+                self.images.append(images[row])
+        return taken
 
     def refuse(self, person: str, reason: str) -> None:
         """Leaves a person out."""
@@ -135,18 +197,21 @@ class People:
         return self._photos[image]
 
 
-def _wrong_with(box: np.ndarray, numbers: np.ndarray, size: tuple[int, int]) -> str:
-    """Why a person's geometry cannot be true; empty where it can."""
-    width, height = size
-    x, y, w, h = box
-    if not np.isfinite(numbers).all():
-        return "a keypoint is not a finite number"
-    if not (np.isfinite(box).all() and w > 0 and h > 0):
-        return "the box has no area"
-    if not (0 < width <= LARGEST_PHOTO and 0 < height <= LARGEST_PHOTO):
-        return f"no photo is {width:,} x {height:,} px"
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        return "the box lies outside the photo"
-    if max(np.abs(numbers).max(), np.abs(box).max()) > _FAR * max(size):
-        return "a coordinate lies far outside the photo"
-    return ""
+def _wrong_with(boxes: np.ndarray, numbers: np.ndarray, sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """Why the geometry of each person cannot be true; empty where it can."""
+    photos = np.array([[min(max(side, 0), LARGEST_PHOTO + 1) for side in size] for size in sizes], float)
+    corner, extent = boxes[:, :2], boxes[:, 2:]
+    with np.errstate(all="ignore"):  # whatever is not finite fails the first two
+        farthest = np.maximum(np.abs(numbers).max(axis=(1, 2)), np.abs(boxes).max(axis=1))
+        checks = (
+            (np.isfinite(numbers).all(axis=(1, 2)), "a keypoint is not a finite number"),
+            (np.isfinite(boxes).all(axis=1) & (extent > 0).all(axis=1), "the box has no area"),
+            (((photos > 0) & (photos <= LARGEST_PHOTO)).all(axis=1), "no photo is {:,} x {:,} px"),
+            (((corner < photos) & (corner + extent > 0)).all(axis=1), "the box lies outside the photo"),
+            (farthest <= _FAR * photos.max(axis=1), "a coordinate lies far outside the photo"),
+        )
+    reasons = [""] * len(boxes)
+    for fine, reason in reversed(checks):  # the first that fails is the reason
+        for row in np.flatnonzero(~fine):
+            reasons[int(row)] = reason.format(*sizes[int(row)])
+    return reasons

@@ -7,7 +7,8 @@ import numpy as np
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import SMPLX_JOINTS
-from annotator.shots import Looks, Occluder, Shot
+from annotator.handshots import forearm
+from annotator.shots import STUDIO_ROOM, Looks, Occluder, Shot
 from viewers.renderer import Light, MeshRenderer
 from viewers.scene import Intrinsics, SceneMesh
 
@@ -50,6 +51,10 @@ class Wardrobe:
             (template[:, 1] > eyes[1] + 0.045) | ((template[:, 2] < eyes[2] - 0.1) & (template[:, 1] > eyes[1] - 0.06))
         )
 
+    def meshes(self, shot: Shot, faces: np.ndarray, intrinsics: Intrinsics) -> list[SceneMesh]:
+        """The dressed person."""
+        return [SceneMesh(shot.vertices, faces, intrinsics, vertex_colors=self.colors(shot.looks))]
+
     def colors(self, looks: Looks) -> np.ndarray:
         """`(V, 3)` uint8."""
         colors = np.tile(np.array(looks.skin, np.uint8), (len(self._torso), 1))
@@ -69,28 +74,43 @@ class Photographer:
 
     def __init__(self, body: BodyModelData) -> None:
         self._faces = body.faces
-        self._wardrobe = Wardrobe(body)
         self._renderer = MeshRenderer()
+        self._dress = _dress_hand if body.family == "mano" else Wardrobe(body).meshes
 
     def photo(self, shot: Shot) -> np.ndarray:
         """`(H, W, 3)` uint8 RGB."""
         width, height = shot.size
         intrinsics = Intrinsics(*shot.focal.tolist(), *shot.princpt.tolist())
-        colors = self._wardrobe.colors(shot.looks)
-        meshes = [SceneMesh(shot.vertices, self._faces, intrinsics, vertex_colors=colors)]
+        meshes = self._dress(shot, self._faces, intrinsics)
         meshes += [_box_mesh(occluder, intrinsics) for occluder in shot.occluders]
         lights = (Light(shot.looks.light, 0.8), Light((0.3, -0.2, -1.0), 0.18))
         overlay = self._renderer.render(
             meshes, region=(0.0, 0.0, width, height), size=(width, height), lights=lights, ambient=shot.looks.ambient
         )
-        background = _room(shot) if shot.lab is not None else _clutter(shot)
-        photo = np.where(overlay[..., 3:] > 0, overlay[..., :3], background)
+        photo = np.where(overlay[..., 3:] > 0, overlay[..., :3], _backdrop(shot))
         noise = np.random.default_rng(shot.number).integers(-5, 6, photo.shape, dtype=np.int16)
         return np.clip(cv2.GaussianBlur(photo, (3, 3), 0.5).astype(np.int16) + noise, 0, 255).astype(np.uint8)
 
     def close(self) -> None:
         """Frees the renderer."""
         self._renderer.close()
+
+
+def _dress_hand(shot: Shot, faces: np.ndarray, intrinsics: Intrinsics) -> list[SceneMesh]:
+    """A bare hand and its forearm, in a sleeve or not."""
+    skin = np.tile(np.array(shot.looks.skin, np.uint8), (len(shot.vertices), 1))
+    arm, arm_faces = forearm(shot, faces)
+    red, green, blue = (channel / 255 for channel in (shot.looks.shirt if shot.looks.long_sleeves else shot.looks.skin))
+    return [
+        SceneMesh(shot.vertices, faces, intrinsics, vertex_colors=skin),
+        SceneMesh(arm, arm_faces, intrinsics, (red, green, blue)),
+    ]
+
+
+def _backdrop(shot: Shot) -> np.ndarray:
+    if shot.lab is None:
+        return _clutter(shot)
+    return _studio(shot) if shot.lab.room == STUDIO_ROOM.name else _room(shot)
 
 
 def _box_mesh(occluder: Occluder, intrinsics: Intrinsics) -> SceneMesh:
@@ -123,3 +143,12 @@ def _room(shot: Shot) -> np.ndarray:
     image = np.full((height, width, 3), (176, 172, 166), np.uint8)
     image[int(height * (0.56 + 0.01 * shot.seed)) :] = (122, 112, 100)
     return image
+
+
+def _studio(shot: Shot) -> np.ndarray:
+    """A green screen, brighter on one side, with a floor of the same cloth."""
+    width, height = shot.size
+    across = np.linspace(0.8, 1.1, width, dtype=np.float32)[None, :, None]
+    image = np.full((height, width, 3), (72, 150, 84), np.float32) * (across if shot.seed % 2 else across[:, ::-1])
+    image[int(height * (0.6 + 0.012 * shot.seed)) :] *= 0.82
+    return np.clip(image, 0, 255).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
 
 from annotator.apart import apart
@@ -15,8 +15,9 @@ from annotator.errors import ProjectError, storage
 from annotator.progress import Progress
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.runs import FINISHED
-from app.demo.data import SIZES, write_data
+from app.demo.data import MORE, SIZES, write_data
 from app.demo.writing import LAB, WILD
+from app.demo.writing_auxiliary import HANDS, STUDIO
 
 _RECIPES = {"tiny": "tiny", "small": "demo", "full": "demo-full"}
 
@@ -45,12 +46,21 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
         yield from import_dataset(
             path, "coco-wholebody", file, images=folder / "images" / "train2017", role=TARGET, name=WILD
         )
+    if size in MORE:
+        yield from import_more(path, out, known)
     runs = project.runs()
     if not runs:
-        yield from apart(run, path, RunOptions(recipe=_RECIPES[size]))
+        yield from apart(run, path, RunOptions(recipe=_RECIPES[size], parts=("body",)))
     elif runs[0].state != FINISHED:
         yield from apart(run, path, RunOptions(resume=runs[0].id))
     return (yield from evaluate(path, run_ids=[project.runs()[0].id], truth=out / "truth"))
+
+
+def import_more(path: Path, out: Path, known: Collection[str]) -> Generator[Progress, None, None]:
+    """Takes in the second body set and the hands, but those of them that are `known`."""
+    for name, layout in ((STUDIO, "mpi-inf-3dhp"), (HANDS, "freihand")):
+        if name not in known:
+            yield from import_dataset(path, layout, out / "data" / name, role=AUXILIARY, name=name)
 
 
 def _check_size(out: Path, size: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from annotator.bodies.files import BodyModelData
 from annotator.camera import Camera
-from annotator.fit import FitHeader, Fits
+from annotator.fit import CAMERA, FitHeader, Fits
 from annotator.runs import write_text
 from annotator.shots import Shot
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M
@@ -164,28 +164,33 @@ class WildFile:
 
 @dataclass
 class Truth:
-    """Collects the hidden parameters of a data set; they are written beside the project, never in it."""
+    """Collects the hidden parameters of a data set; they are written beside the project, never in it.
+
+    Attributes:
+        part: of the samples; keys of other parts than the body end in it.
+    """
 
     dataset: str
+    part: str = "body"
     keys: list[str] = field(default_factory=list[str])
-    rows: list[Shot] = field(default_factory=list[Shot])
+    rows: list[dict[str, np.ndarray]] = field(default_factory=list[dict[str, np.ndarray]])
 
     def add(self, shot: Shot, annotation_id: int) -> None:
         """Takes one shot in under the key that its import will give."""
-        self.keys.append(f"{self.dataset}/{annotation_id}")
-        self.rows.append(shot)
+        self.keys.append(f"{self.dataset}/{annotation_id}" + ("" if self.part == "body" else f"/{self.part}"))
+        self.rows.append({**shot.parameters, "focal": shot.focal, "princpt": shot.princpt})
 
     def write(self, folder: Path, body: BodyModelData) -> None:
-        """Writes `<data set>/body.arrow`: fits in the photo's camera frame."""
-        names = [name for name in self.rows[0].parameters if name != "transl"]
+        """Writes `<data set>/<part>.arrow`: fits in the photo's camera frame."""
+        columns = {name: np.stack([row[name] for row in self.rows]) for name in self.rows[0]}
         Fits.of(
-            FitHeader("smplx", "body", body.hash),
+            FitHeader(body.family, self.part, body.hash),
             self.keys,
-            {name: np.stack([shot.parameters[name] for shot in self.rows]) for name in names},
-            focal=np.stack([shot.focal for shot in self.rows]),
-            princpt=np.stack([shot.princpt for shot in self.rows]),
-            transl=np.stack([shot.parameters["transl"] for shot in self.rows]),
-        ).write(folder / self.dataset / "body.arrow")
+            {name: values for name, values in columns.items() if name not in CAMERA},
+            focal=columns["focal"],
+            princpt=columns["princpt"],
+            transl=columns["transl"],
+        ).write(folder / self.dataset / f"{self.part}.arrow")
 
 
 def _hidden(shot: Shot, pixels: np.ndarray) -> np.ndarray:

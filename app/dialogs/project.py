@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 from annotator.project import AUXILIARY, TARGET
 from app.dialogs.forms import Form
 
-FORMATS = ("coco-wholebody", "human36m")
+FORMATS = ("coco-wholebody", "human36m", "mpi-inf-3dhp", "freihand", "interhand26m")
 WRITERS = ("neuralannot",)
 _KEEP = {"all but the rejected": "not-rejected", "accepted only": "accepted", "all": "all"}
 _BY_FORMAT = "as the format has it"

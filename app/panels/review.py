@@ -39,6 +39,7 @@ class ReviewBar(QWidget):
         session.current_changed.connect(self.refresh)
         session.verdicts_changed.connect(self.refresh)
         session.shelf_changed.connect(self.refresh)
+        session.comparison.changed.connect(self.refresh)
 
     def refresh(self) -> None:
         """Shows the verdict in force and the armed reasons."""

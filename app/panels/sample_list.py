@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from annotator.verdict import Preferred
 from app import theme
 from app.panels.thumbnails import Thumbnails
 from app.session import Session
@@ -26,7 +27,9 @@ from app.shelf import Order, Show
 
 _Index = QModelIndex | QPersistentModelIndex
 _ROW, _PICTURE = 64, 48
-_TYPING_MS = 150
+_TYPING_MS, _LAYOUT_MS = 150, 30
+_BATCH = 5000
+_PREFERRED = {Preferred.LEFT: "[ left", Preferred.TIE: "= tie", Preferred.RIGHT: "right ]"}
 _GLYPHS = {1: "✓ A", 2: "✕ R", 3: "? U"}
 
 
@@ -117,6 +120,11 @@ class _Delegate(QStyledItemDelegate):
         painter.setPen(QColor(look.quiet))
         error = shelf.errors[0, row]
         words = ("no fit", "", "failed")[shelf.status[row]] or ("–" if np.isnan(error) else f"{error:,.1f} px")
+        if self._session.comparison.on:
+            known = self._session.comparison.disagreement
+            words += f"   {known[row]:,.0f} mm" if known is not None and not np.isnan(known[row]) else "   – mm"
+            preferred = self._session.preference_of(row)
+            painter.drawText(lower, int(right | middle), _PREFERRED.get(preferred, "") if preferred else "")
         painter.drawText(lower, int(left | middle), words)
 
 
@@ -131,8 +139,10 @@ class SampleList(QWidget):
         self._datasets, self._shows, self._orders = QComboBox(), QComboBox(), QComboBox()
         self.search = QLineEdit()
         self._view = QListView()
-        self._empty = QLabel()
+        self._empty, self._note = QLabel(), QLabel()
         self._place()
+        self._laying_out = QTimer(self, singleShot=True, interval=_LAYOUT_MS)  # type: ignore[call-overload]
+        self._laying_out.timeout.connect(self._show_current)
         self._typing = QTimer(self, singleShot=True, interval=_TYPING_MS)  # type: ignore[call-overload]
         self._connect()
 
@@ -159,8 +169,7 @@ class SampleList(QWidget):
         self.search.setPlaceholderText("Find an id or a photo")
         self.search.setClearButtonEnabled(True)
         self.search.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        for order in Order:
-            self._orders.addItem(order.value.capitalize(), order)
+        self._show_orders()
         for box in (self._datasets, self._shows, self._orders):
             box.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -168,11 +177,14 @@ class SampleList(QWidget):
         self._datasets.setAccessibleName("Data set")
         self._shows.setAccessibleName("Filter by verdict")
         self._orders.setAccessibleName("Order")
-        self._orders.setToolTip("Worst and best are by 2D error in px of the 256 crop")
+        self._orders.setToolTip(
+            "Worst and best are by 2D error in px of the 256 crop; most apart by the mean distance of the body's joints"
+        )
         self._view.setModel(self._model)
         self._view.setItemDelegate(_Delegate(self._session, self._thumbnails, self._view))
         self._view.setUniformItemSizes(True)
         self._view.setLayoutMode(QListView.LayoutMode.Batched)
+        self._view.setBatchSize(_BATCH)
         self._view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self._view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -180,6 +192,10 @@ class SampleList(QWidget):
         self._empty.setProperty("role", "quiet")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
+        self._note.setProperty("role", "quiet")
+        self._note.setWordWrap(True)
+        self._note.setContentsMargins(12, 0, 12, 0)
+        self._note.hide()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, theme.UNIT, 0, 0)
         layout.setSpacing(theme.UNIT)
@@ -189,6 +205,7 @@ class SampleList(QWidget):
             for widget in widgets:
                 row.addWidget(widget, 1)
             layout.addLayout(row)
+        layout.addWidget(self._note)
         layout.addWidget(self._empty, 1)
         layout.addWidget(self._view, 1)
 
@@ -198,6 +215,8 @@ class SampleList(QWidget):
         session.rows_changed.connect(self._show_rows)
         session.current_changed.connect(self._show_current)
         session.verdicts_changed.connect(self._show_verdicts)
+        session.comparison.changed.connect(self._show_orders)
+        session.comparison.disagreement_changed.connect(self._show_note)
         self._thumbnails.ready.connect(lambda _key: self._view.viewport().update())
         self._view.selectionModel().currentChanged.connect(self._chosen)
         self._typing.timeout.connect(lambda: session.arrange(text=self.search.text().strip()))
@@ -219,7 +238,29 @@ class SampleList(QWidget):
         self._datasets.setCurrentText(self._session.shelf.dataset)
         self._show_verdicts()
 
+    def _show_orders(self) -> None:
+        """The orders that there are: by disagreement only while two runs are compared."""
+        orders = [o for o in Order if o is not Order.DISAGREEMENT or self._session.comparison.on]
+        if self._orders.count() != len(orders):
+            self._orders.clear()
+            for order in orders:
+                self._orders.addItem(order.value.capitalize(), order)
+        self._orders.setCurrentIndex(orders.index(self._session.selection.order))
+        self._show_note()
+
+    def _show_note(self) -> None:
+        """That the order is not final, while the two runs are still being measured."""
+        comparison, order = self._session.comparison, self._session.selection.order
+        waits = comparison.unfinished and order is Order.DISAGREEMENT
+        count = len(self._session.shelf.samples) if self._session.shelf is not None else 0
+        self._note.setText(
+            f"Measuring the two runs: {comparison.measured:,} of {count:,} people. The order is not final."
+        )
+        self._note.setVisible(waits)
+        self._view.viewport().update()
+
     def _show_rows(self) -> None:
+        self._show_orders()
         self._model.take(self._session.rows)
         self._show_empty()
         self._show_current()
@@ -233,11 +274,14 @@ class SampleList(QWidget):
 
     def _show_current(self) -> None:
         place = self._model.place(self._session.row)
-        if place >= 0:
-            self._view.setCurrentIndex(self._model.index(place))
-            self._view.scrollTo(self._model.index(place))
-        else:
+        if place < 0:
             self._view.selectionModel().clear()
+            return
+        index = self._model.index(place)
+        self._view.setCurrentIndex(index)
+        self._view.scrollTo(index)
+        if self._view.isVisible() and self._view.visualRect(index).isEmpty():
+            self._laying_out.start()  # the list is laid out in batches, and this row's turn has not come
 
     def _show_verdicts(self) -> None:
         shelf = self._session.shelf

@@ -1,4 +1,4 @@
-"""The 3D view of the current fit with its view buttons."""
+"""The 3D view of the current fit with its view buttons; of two that are compared, side by side with a scale of distances."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from app import theme
+from app.comparison import Comparison
+from app.side_by_side import SideBySide
+from viewers.distance_colors import ScaleBar
 from viewers.orbit_view import OrbitView
 from viewers.scene import SceneMesh
 
+_SCALE = "Distance of the two fits, pelvis aligned"
 _BUTTONS = (("F", "view_front"), ("S", "view_side"), ("T", "view_top"))
 
 
@@ -20,12 +24,20 @@ class SolidPanel(QWidget):
 
     def __init__(self, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.view = OrbitView()
+        self.view, self.scale = OrbitView(), ScaleBar()
+        self.scale.hide()
+        self.scale.clicked.connect(actions["next_range"].trigger)
+        self.scale.setToolTip("Click for another scale")
+        self._colored = self._button(actions["toggle_distance"], "D  Distance")
+        self._colored.setCheckable(True)
+        self._colored.hide()
+        actions["toggle_distance"].toggled.connect(self._colored.setChecked)
         title = QLabel("3D")
         title.setProperty("role", "heading")
         row = QHBoxLayout()
         row.addWidget(title)
         row.addStretch(1)
+        row.addWidget(self._colored)
         for text, name in _BUTTONS:
             row.addWidget(self._button(actions[name], text))
         self._home = self._button(actions["view_home"], "")
@@ -36,10 +48,22 @@ class SolidPanel(QWidget):
         layout.setSpacing(theme.UNIT)
         layout.addLayout(row)
         layout.addWidget(self.view, 1)
+        layout.addWidget(self.scale)
 
     def show_meshes(self, meshes: Sequence[SceneMesh], message: str) -> None:
         """Shows the fit, or says why there is none."""
+        self._colored.hide()
+        self.scale.hide()
         self.view.set_panes(meshes, message)
+
+    def show_pair(self, pair: SideBySide, comparison: Comparison, titles: tuple[str, str]) -> None:
+        """Shows two fits, coloured by their distance if that is wanted and can be."""
+        colored = comparison.colored and pair.can_be_colored
+        self._colored.setVisible(True)
+        self._colored.setChecked(comparison.colored)
+        self.scale.setVisible(colored)
+        self.scale.show_scale(comparison.range_mm, "mm", _SCALE)
+        self.view.set_panes(pair.panes, titles=titles, together=True)
 
     def dress(self) -> None:
         """Icons in the theme's colours."""

@@ -9,6 +9,7 @@ from app import theme
 from app.jobs import Jobs
 from app.panels.jobs import progress_text
 from app.session import Session
+from app.shelf import FITTED
 
 _NOTE_MS = 6000
 
@@ -40,6 +41,7 @@ class StatusPanel(QWidget):
             session.shelf_changed,
             session.project_changed,
             session.problems_changed,
+            session.comparison.changed,
         ):
             signal.connect(self.refresh)
         self._work.clicked.connect(self.jobs_clicked)
@@ -93,9 +95,13 @@ class StatusPanel(QWidget):
             return ""
         if verdicts.problem:
             return "verdicts off"
-        judged, fitted = int((shelf.verdicts > 0).sum()), int((shelf.status == 1).sum())
-        pace = self._session.pace
-        words = f"judged {judged:,} of {fitted:,}"
+        right, pace = self._session.comparison.right, self._session.pace
+        if right is not None:
+            both = int(((shelf.status == FITTED) & (right.status == FITTED)).sum())
+            words = f"compared {len(self._session.compared_rows()):,} of {both:,}"
+        else:
+            judged, fitted = int((shelf.verdicts > 0).sum()), int((shelf.status == FITTED).sum())
+            words = f"judged {judged:,} of {fitted:,}"
         if pace:
             words += f"    {pace:.0f}/min"
         return words + ("    read-only" if self._session.read_only else "    saved")

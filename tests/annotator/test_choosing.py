@@ -79,7 +79,9 @@ def lab_twin(project: Project) -> None:
     from annotator.sample import Samples
 
     table = samples.table.set_column(0, "key", pa.array(keys, pa.string()))
-    info = replace(project.datasets()["wild"], name="lab", image_root="lab", role="auxiliary")
+    info = replace(
+        project.datasets()["wild"], name="lab", image_root="lab", role="auxiliary", parts={"body": len(samples)}
+    )
     project.add(info, {"body": Samples(table)}, project.image_roots["wild"])
 
 
@@ -177,9 +179,9 @@ def test_a_run_over_some_samples_teaches_and_annotates_them_alone_and_so_does_it
     drawn: list[int] = []
     crops_tensor: Callable[..., Any] = neuralannot.crops_tensor
 
-    def watched(crops: Any, rows: Any, device: Any) -> Any:
+    def watched(crops: Any, *others: Any) -> Any:
         drawn.append(len(crops.reasons))
-        return crops_tensor(crops, rows, device)
+        return crops_tensor(crops, *others)
 
     monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
     options = RunOptions(recipe=str(quick_recipe(tmp_path)), samples="wild/102,wild/100,wild/104", device="cpu")

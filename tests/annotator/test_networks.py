@@ -16,7 +16,9 @@ from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, proje
 from annotator.prior import VPoser, train_prior
 from annotator.recipe import BodyRecipe
 from annotator.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_sixd, sixd_to_matrix
+from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M
 from annotator.synthetic import sample_body_poses
+from annotator.taught import BODY_POINTS
 from annotator.training import Plateau
 from tests.support.desk_project import done
 
@@ -91,6 +93,64 @@ def test_l_ax_by_hand() -> None:
     assert float(terms["regulariser"]) == pytest.approx(0.1 * (2 / 6 + 9))  # the identity's 6D is (1,0,0,0,1,0)
 
 
+def test_l_tg_without_a_latent_regularises_rotations_from_rest() -> None:
+    """The supplement's Table 11: without the low-dimensional pose theta is what it is in L_ax."""
+    rest = torch.tensor([1.0, 0, 0, 0, 1.0, 0]).repeat(21, 1)
+    direct = replace(prediction(2), latent=None, sixd=(rest + 0.5).expand(2, 21, 6), rest=rest)
+    terms = target_loss(RECIPE, direct, torch.ones(2, 4, 3), torch.ones(2, 3, 2), batch([0, 1], [1, 0]))
+    assert float(terms["regulariser"]) == pytest.approx(4.0 * 0.5 * (0.25 + 9))
+
+
+def as_one(values: torch.Tensor) -> Prediction:
+    """A prediction for two people from a flat row of numbers each."""
+    rotations, betas, latent, sixd = values.split([22 * 9, 10, 32, 21 * 6], dim=1)
+    return Prediction(
+        rotations.unflatten(1, (22, 3, 3)),
+        betas,
+        latent=latent,
+        sixd=sixd.unflatten(1, (21, 6)),
+        transl=torch.zeros(2, 3, dtype=values.dtype),
+    )
+
+
+@pytest.mark.parametrize("term", ["2d", "3d", "pose", "shape", "regulariser", "3d of L_ax", "regulariser of L_ax"])
+def test_every_term_has_the_gradient_of_finite_differences(term: str) -> None:
+    rng = np.random.default_rng(5)
+    width = 22 * 9 + 10 + 32 + 21 * 6
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.as_tensor(rng.normal(size=shape))
+
+    targets = Targets(
+        pixels=torch.cat([drawn(2, 3, 2), torch.as_tensor(rng.uniform(0, 1, (2, 3, 1)))], dim=-1),
+        joints=torch.cat([drawn(2, 4, 3), torch.tensor([[[1.0], [0], [1], [1]]] * 2)], dim=-1).double(),
+        rotations=drawn(2, 22, 3, 3),
+        betas=drawn(2, 10),
+        imitate=torch.tensor([0.0, 1.0]),
+        regularise=torch.tensor([1.0, 0.0]),
+    )
+
+    def value(numbers: torch.Tensor, joints: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        said = as_one(numbers)
+        if term.endswith("L_ax"):
+            return auxiliary_loss(RECIPE, said, joints, targets)[term.split(maxsplit=1)[0]]
+        return target_loss(RECIPE, said, joints, pixels, targets)[term]
+
+    inputs = [x.requires_grad_() for x in (drawn(2, width), drawn(2, 4, 3), drawn(2, 3, 2))]
+    found = torch.autograd.grad(value(*inputs), inputs, allow_unused=True)
+    step = 1e-6
+    for _ in range(4):  # along directions that move every number
+        directions = [drawn(*x.shape) for x in inputs]
+        ends = [
+            float(value(*(x.detach() + sign * step * d for x, d in zip(inputs, directions, strict=True))))
+            for sign in (1, -1)
+        ]
+        slope = (ends[0] - ends[1]) / (2 * step)
+        pairs = zip(found, directions, strict=True)
+        assert abs(slope) > 1e-4
+        assert sum(float((g * d).sum()) for g, d in pairs if g is not None) == pytest.approx(slope, rel=1e-5)
+
+
 @pytest.mark.parametrize("term", ["weight_2d", "weight_3d", "weight_pose", "weight_shape"])
 def test_a_weight_of_zero_takes_its_term_away(term: str) -> None:
     joints, pixels = torch.full((2, 4, 3), 1.5), torch.full((2, 3, 2), 3.0)
@@ -141,6 +201,55 @@ def test_networks_start_upright_facing_the_camera_and_predict_rotations() -> Non
     assert forward[2] < -0.9  # he looks at the camera
     assert torch.allclose(out.rotations @ out.rotations.mT, torch.eye(3).expand(1, 22, 3, 3), atol=1e-5)
     assert 0 < out.transl[0, 2] < 50
+
+
+def parts_of(network: torch.nn.Module) -> set[str]:
+    return {name.partition(".")[0] for name in network.state_dict()}
+
+
+def test_a_network_that_sees_the_2d_pose_sees_labelled_points_alone_whoever_labelled_them() -> None:
+    """Points of one name share their place, so a hip of Human3.6M is a hip of COCO; what is unlabelled changes nothing."""
+    torch.manual_seed(0)
+    columns = BODY_POINTS.columns(COCO_WHOLEBODY), BODY_POINTS.columns(HUMAN36M)
+    network = TargetNetwork(None, VPoser(), slots=BODY_POINTS.slots).eval()
+    assert parts_of(network) == {"prior", "pose", "head"}
+    crops = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    coco, h36m = torch.zeros(1, 48, 3), torch.zeros(1, 48, 3)
+    place = torch.tensor([140.0, 99.0, 1.0])
+    coco[0, columns[0].start + COCO_WHOLEBODY.index_of["left_hip"]] = place
+    h36m[0, columns[1].start + HUMAN36M.index_of["left_hip"]] = place
+    noise = coco.clone()
+    noise[0, 3] = torch.tensor([1e4, -1e4, 0.0])
+    with torch.no_grad():
+        wanted = network(crops, coco).rotations
+        assert torch.equal(network(crops + 9, h36m).rotations, wanted)
+        assert torch.equal(network(crops, noise).rotations, wanted)
+        assert not torch.equal(network(crops, torch.zeros(1, 48, 3)).rotations, wanted)
+
+
+def test_a_network_may_see_image_and_2d_pose_and_a_pose_may_be_direct() -> None:
+    torch.manual_seed(0)
+    network = TargetNetwork(Backbone("resnet18"), None, slots=BODY_POINTS.slots).eval()
+    assert parts_of(network) == {"backbone", "pose", "head"}
+    crops, pixels = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8), torch.rand(2, 48, 3)
+    with torch.no_grad():
+        said = network(crops, pixels)
+        others = [network(crops.flip(0), pixels).rotations, network(crops, pixels.flip(0)).rotations]
+    assert said.latent is None
+    assert said.sixd is not None
+    assert said.sixd.shape == (2, 21, 6)
+    assert torch.allclose(sixd_to_matrix(said.sixd), said.rotations[:, 1:])
+    assert all(not torch.equal(other, said.rotations) for other in others)
+
+
+def test_an_auxiliary_network_may_see_the_3d_pose_alone() -> None:
+    torch.manual_seed(0)
+    network = AuxiliaryNetwork(None, 17).eval()
+    assert parts_of(network) == {"pose", "head"}
+    pose = torch.randn(2, 17, 4)
+    with torch.no_grad():
+        said = [network(torch.full((2, 3, 64, 64), grey, dtype=torch.uint8), pose).rotations for grey in (0, 200)]
+    assert torch.equal(said[0], said[1])
 
 
 def test_the_prior_is_frozen_while_the_network_learns() -> None:

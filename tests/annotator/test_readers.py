@@ -1,4 +1,4 @@
-"""COCO-WholeBody and Human3.6M: a good file, and every way to spoil one with the sentence that follows."""
+"""Bodies of COCO-WholeBody and Human3.6M: a good file, and every way to spoil one with the sentence that follows."""
 
 import json
 import shutil
@@ -148,7 +148,7 @@ def test_a_path_that_climbs_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_lists_those_that_are() -> None:
-    with pytest.raises(UnknownNameError, match="coco-wholebody, human36m"):
+    with pytest.raises(UnknownNameError, match="coco-wholebody, freihand, human36m, interhand26m, mpi-inf-3dhp"):
         reader_of("coco")
 
 

@@ -3,7 +3,16 @@ from pathlib import Path
 import pytest
 
 from annotator.errors import RecipeError
-from annotator.recipe import BodyRecipe, FittingRecipe, load_recipe, parse_recipe, shipped_recipes
+from annotator.recipe import (
+    BodyRecipe,
+    FaceRecipe,
+    FittingRecipe,
+    HandRecipe,
+    Recipe,
+    load_recipe,
+    parse_recipe,
+    shipped_recipes,
+)
 
 
 def test_shipped_recipes_load_and_paper_is_the_papers() -> None:
@@ -12,6 +21,8 @@ def test_shipped_recipes_load_and_paper_is_the_papers() -> None:
     assert (paper.backbone, paper.weights, paper.input_px, paper.learning_rate) == ("resnet50", "imagenet", 256, 1e-4)
     assert paper.schedule == "plateau"
     assert load_recipe("demo").body.weights == load_recipe("tiny").body.weights == "none"
+    assert load_recipe("paper") == Recipe("paper", tables=("body", "hand", "face"))
+    assert all(load_recipe(name).tables == ("body", "hand", "face") for name in shipped_recipes())
 
 
 @pytest.mark.parametrize("name", ["paper", "demo", "tiny"])
@@ -32,6 +43,8 @@ def test_a_recipe_written_out_is_read_back(name: str, tmp_path: Path) -> None:
         ({"input_px": 100}, "multiple of 32"),
         ({"backbone": "vit"}, "resnet18, resnet34, resnet50"),
         ({"frame": "world"}, "crop, camera"),
+        ({"train_precision": "fp16"}, "auto, fp32, tf32, bf16"),
+        ({"held_out": 0.9}, "a share from 0 to 0.5"),
     ],
 )
 def test_a_wrong_field_says_what_it_should_be(table: dict[str, object], sentence: str) -> None:
@@ -39,7 +52,51 @@ def test_a_wrong_field_says_what_it_should_be(table: dict[str, object], sentence
         parse_recipe({"body": table}, "mine")
 
 
-@pytest.mark.parametrize(("text", "sentence"), [("[bodi]\n", "bodi"), ("x", "not TOML"), ("", r"no table \[body\]")])
+@pytest.mark.parametrize(
+    ("part", "table", "sentence"),
+    [
+        ("hand", {"hand_pca": 46}, r"\[hand\] hand_pca = 46 must be 1 to 45"),
+        ("hand", {"hand_pca": 0}, "1 to 45"),
+        ("hand", {"prior": "learnt"}, r"\[hand\] has no field 'prior'"),
+        ("body", {"hand_pca": 12}, r"\[body\] has no field 'hand_pca'"),
+        ("face", {"method": "smplify-x"}, "choose one of smplifyx, network"),
+        ("face", {"auxiliary": "none"}, "has no field 'auxiliary'"),
+        ("face", {"batch": 3}, r"\[face\] batch = 3 must be even"),
+        ("hand", {"input": "picture"}, "image, pose, image\\+pose"),
+        ("body", {"auxiliary_input": "image"}, "image\\+pose, pose"),
+        ("body", {"latent": 0}, "should be true or false"),
+    ],
+)
+def test_every_part_has_its_own_fields(part: str, table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        parse_recipe({"body": {}, part: table}, "mine")
+
+
+def test_a_recipe_has_the_parts_whose_tables_it_holds_and_is_saved_with_them(tmp_path: Path) -> None:
+    mine = parse_recipe({"hand": {"hand_pca": 6}, "face": {"method": "network"}}, "mine")
+    assert (mine.tables, mine.hand, mine.face) == (
+        ("hand", "face"),
+        HandRecipe(hand_pca=6),
+        FaceRecipe(method="network"),
+    )
+    (tmp_path / "r.toml").write_text(mine.text())
+    assert load_recipe(str(tmp_path / "r.toml")) == mine
+    assert "[body]" not in mine.text()
+
+
+@pytest.mark.parametrize(
+    ("words", "used"),
+    [("all", ["h36m", "3dhp"]), ("none", []), ("3dhp", ["3dhp"]), (" h36m , 3dhp", ["h36m", "3dhp"])],
+)
+def test_auxiliary_sets_are_all_none_or_named(words: str, used: list[str]) -> None:
+    recipe = BodyRecipe(auxiliary=words)
+    assert [name for name in ("h36m", "3dhp") if recipe.uses(name)] == used
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("[bodi]\n", "bodi"), ("x", "not TOML"), ("", r"no table \[body\]"), ("hand = 1", r"write \[hand\]")],
+)
 def test_a_wrong_file_says_why(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "r.toml").write_text(text)
     with pytest.raises(RecipeError, match=sentence):
@@ -60,7 +117,7 @@ def test_the_table_of_an_annotator_that_optimises_is_read_and_written_out_alone(
     recipe = parse_recipe({annotator: {"orientations": 1, "focal": 1200}}, "mine")
     assert recipe.tables == (annotator,)
     assert recipe.table(annotator) == FittingRecipe(orientations=1, focal=1200.0)
-    assert recipe.table("neuralannot") == BodyRecipe()
+    assert recipe.part("body") == BodyRecipe()
     (tmp_path / "r.toml").write_text(recipe.text(annotator))
     assert load_recipe(str(tmp_path / "r.toml")) == recipe
     assert "backbone" not in recipe.text(annotator)

@@ -2,11 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from annotator.commands.reviews import import_reviews
+from annotator.commands.reviews import import_reviews, summary
 from annotator.errors import ReviewError
 from annotator.project import Project
 from annotator.reviews import ReviewLog, freeze, frozen, redo_event, undo_event
-from annotator.verdict import REASONS, EventKind, FitKey, ReviewEvent, Verdict, in_force
+from annotator.verdict import (
+    REASONS,
+    EventKind,
+    FitKey,
+    Preferred,
+    ReviewEvent,
+    Verdict,
+    in_force,
+    pair_of,
+    preferences_in_force,
+)
 
 FIT, OTHER = FitKey("r1", "wild/1", "body"), FitKey("r1", "wild/2", "body")
 
@@ -118,3 +128,46 @@ def test_a_list_with_a_wrong_verdict_is_refused_whole(desk_project: Path, tmp_pa
     with pytest.raises(ReviewError, match="maybe"):
         import_reviews(desk_project, tmp_path / "l.csv")
     assert ReviewLog(Project.open(desk_project).reviews_path).judgements() == {}
+
+
+LEFT, RIGHT = FitKey("neuralannot-r1", "wild/1", "body"), FitKey("smplifyx-r1", "wild/1", "whole")
+
+
+def preference(value: str, left: FitKey = LEFT, right: FitKey = RIGHT) -> ReviewEvent:
+    return ReviewEvent(EventKind.PREFERENCE, left, right, value=value, reviewer="ann")
+
+
+def test_a_preference_is_of_two_fits_whichever_was_on_the_left(tmp_path: Path) -> None:
+    log = ReviewLog(tmp_path / "r.sqlite")
+    log.append(preference("left"))
+    log.append(preference("left", RIGHT, LEFT))  # the sides were exchanged: now the other one is better
+    found = preferences_in_force(ReviewLog(tmp_path / "r.sqlite").events())
+    assert list(found) == [pair_of(RIGHT, LEFT)]
+    newest = found[pair_of(LEFT, RIGHT)]
+    assert (newest.seen_from(LEFT), newest.seen_from(RIGHT)) == (Preferred.RIGHT, Preferred.LEFT)
+    assert in_force(log.events()) == {}  # it is no verdict on either
+
+
+def test_a_preference_can_be_taken_back() -> None:
+    events = [preference("left"), preference("tie")]
+    undo = undo_event(events, "ann")
+    assert undo is not None
+    found = preferences_in_force([*events, undo])
+    assert [preference.value for preference in found.values()] == [Preferred.LEFT]
+
+
+def test_a_log_with_a_preference_without_meaning_cannot_be_read(tmp_path: Path) -> None:
+    log = ReviewLog(tmp_path / "r.sqlite")
+    log.append(preference("above"))
+    with pytest.raises(ReviewError, match="has no meaning"):
+        log.events()
+
+
+def test_the_summary_counts_preferences_by_runs(desk_project: Path) -> None:
+    fits = [(FitKey("neuralannot-r1", f"wild/{n}", "body"), FitKey("smplifyx-r1", f"wild/{n}", "body")) for n in (1, 2)]
+    log = ReviewLog(Project.open(desk_project).reviews_path)
+    log.append(preference("left", *fits[0]), preference("left", fits[1][1], fits[1][0]))
+    lines = summary(desk_project).text().splitlines()
+    assert lines == ["neuralannot-r1 (body) against smplifyx-r1 (body): better 1, worse 1, ties 0."]
+    log.append(preference("tie", *fits[0]))
+    assert "better 0, worse 1, ties 1." in summary(desk_project).text()

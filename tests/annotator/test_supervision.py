@@ -1,5 +1,6 @@
 """Who teaches what, and which mini-batches."""
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -13,16 +14,18 @@ from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera
 from annotator.crops import Crops
-from annotator.errors import ImageError
+from annotator.errors import ImageError, RunError
 from annotator.images import read_image
 from annotator.mean_pose import mean_parameters, solve_root
+from annotator.part import BODY, HANDS
 from annotator.project import Project
 from annotator.recipe import BodyRecipe
 from annotator.sample import Sample, Samples
 from annotator.shots import Shot, lab_shots, wild_shots
-from annotator.skeleton import HUMAN36M
+from annotator.skeleton import HUMAN36M, MPI_INF_3DHP
 from annotator.supervision import lessons, with_fits, with_verdicts
 from annotator.synthetic import BODY_JOINTS, archetype_names, limits, mirrored, sample_body_poses
+from annotator.taught import TaughtPoints
 from annotator.verdict import Verdict
 from tests.support.desk_project import CUT_ROW
 
@@ -85,6 +88,41 @@ def test_the_frame_camera_leaves_gt_as_it_is(shots: list[Shot]) -> None:
     relative = samples.joints[..., :3] - samples.joints[:, :1, :3]
     assert np.allclose(taught.joints[..., :3], relative, atol=1e-6)
     assert not taught.regularise.any()
+
+
+def test_auxiliary_sets_with_other_joints_teach_in_columns_of_their_own(shots: list[Shot], body: BodyModelData) -> None:
+    """MPI-INF-3DHP beside Human3.6M: other joints in another order, each relative to its own pelvis."""
+    first = lab_samples(shots)
+    maps = body.points[MPI_INF_3DHP.name]
+    joints = np.stack([maps.apply(shot.joints, shot.vertices) for shot in shots])
+    seen = np.ones((*joints.shape[:2], 1), np.float32)
+    rows = zip(first, np.concatenate([joints, seen], axis=2).astype(np.float32), strict=True)
+    named = {"skeleton": MPI_INF_3DHP, "joint_skeleton": MPI_INF_3DHP}
+    second = Samples.of([replace(s, joints=j, keypoints=s.keypoints * 0, **named) for s, j in rows])
+    points = TaughtPoints.of(BODY, [first, second])
+    assert (points.count, points.joint_count) == (31 + 17 + 17, 34)
+    one, two = (lessons(samples, RECIPE, auxiliary=True, points=points, body=body) for samples in (first, second))
+    of_one, of_two = points.joint_columns(HUMAN36M), points.joint_columns(MPI_INF_3DHP)
+    alone = lessons(first, RECIPE, auxiliary=True)
+    assert np.array_equal(one.joints[:, of_one], alone.joints)
+    assert not one.joints[:, of_two].any()
+    assert not two.joints[:, of_one].any()
+    pelvis = MPI_INF_3DHP.index_of["pelvis"]
+    wanted = np.einsum("nab,nkb->nka", two.turn, joints - joints[:, pelvis : pelvis + 1])
+    assert np.abs(two.joints[:, of_two, :3] - wanted).max() < 1e-5
+    assert two.joints[:, of_two, 3].all()
+    assert np.allclose(two.roots, joints[:, pelvis])
+    assert [root for _, root in points.poses] == [0, pelvis]
+    knees = [
+        points.slots[points.columns(skeleton).start + skeleton.index_of["left_knee"]]
+        for skeleton in (HUMAN36M, MPI_INF_3DHP)
+    ]
+    assert knees[0] == knees[1]
+
+
+def test_points_of_bodies_cannot_teach_hands(shots: list[Shot]) -> None:
+    with pytest.raises(RunError, match="labelled as h36m17; leave that data set out"):
+        TaughtPoints.of(HANDS, [lab_samples(shots)])
 
 
 def test_target_samples_teach_2d_and_are_regularised(desk_project: Path) -> None:
@@ -255,8 +293,8 @@ def test_an_auxiliary_fit_puts_the_data_sets_pelvis_where_the_truth_has_it(
     taught = lessons(samples, RECIPE, auxiliary=True)
     rng, rows = np.random.default_rng(0), np.arange(len(samples))
     columns = {"global_orient": rng.normal(0, 1, (len(rows), 3)).astype(np.float32)}
-    columns["body_pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
-    columns["betas"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
+    columns["pose"] = sample_body_poses(rng, len(rows)).reshape(-1, 63)
+    columns["shape"] = rng.normal(0, 1, (len(rows), 10)).astype(np.float32)
     crops = Crops([""] * len(rows), lambda taken: np.zeros((len(taken), 4, 4, 3), np.uint8))
     fits = auxiliary_fits(samples, taught, crops, body)(rows, columns)
     names = ("global_orient", "body_pose", "betas", "transl")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -13,14 +18,16 @@ from torch import Tensor, nn
 from annotator.errors import RunError
 from annotator.progress import Stopped
 from annotator.recipe import BodyRecipe
-from annotator.training import Training
+from annotator.training import HeldOut, Training
 
 WINDOW = 100
 LEVELS = (5.0, 3.0, 4.0, 1.0)
 """Mean loss of each window of a hundred steps; the last one is not whole."""
 
 
-def training(folder: Path, steps: int, seen: dict[int, Tensor] | None = None) -> Training:
+def training(
+    folder: Path, steps: int, seen: dict[int, Tensor] | None = None, held_out: HeldOut | None = None
+) -> Training:
     """A network whose loss goes by `LEVELS`; `seen` gets its weights after every step."""
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
@@ -32,7 +39,11 @@ def training(folder: Path, steps: int, seen: dict[int, Tensor] | None = None) ->
         return {"level": LEVELS[step // WINDOW] + drift - drift.detach()}
 
     recipe = BodyRecipe(schedule="cosine", learning_rate=0.1)
-    return Training(network, loss, recipe, steps, folder, "Training")
+    return Training(network, loss, recipe, steps, folder, "Training", held_out)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
 
 
 def test_the_best_weights_are_those_at_the_end_of_the_window_with_the_lowest_mean_loss(tmp_path: Path) -> None:
@@ -70,3 +81,72 @@ def test_a_state_that_cannot_be_read_is_one_sentence(tmp_path: Path, data: bytes
     torch.save({"step": 1}, tmp_path / "state.pt")
     with pytest.raises(RunError, match="start a new run"):
         list(training(tmp_path, 40).run())
+
+
+def test_the_best_weights_are_those_with_the_lowest_loss_on_people_held_out(tmp_path: Path) -> None:
+    seen: dict[int, Tensor] = {}
+    measured = iter([9.0, 2.0, 5.0])
+    trained: list[bool] = []
+
+    def held_out() -> Mapping[str, float]:
+        trained.append(work.network.training or torch.is_grad_enabled())
+        return {"3d": next(measured)}
+
+    work = training(tmp_path, 350, seen, held_out)
+    list(work.run())
+    assert torch.equal(load_file(tmp_path / "best.safetensors")["weight"], seen[200])  # not [100] or [300]
+    assert trained == [False] * 3
+    assert {line["step"]: line["held_out"]["3d"] for line in lines(tmp_path) if "held_out" in line} == {
+        100: 9.0,
+        200: 2.0,
+        300: 5.0,
+    }
+
+
+def test_people_held_out_do_not_change_the_training(tmp_path: Path) -> None:
+    list(training(tmp_path / "without", 150).run())
+    list(training(tmp_path / "with", 150, held_out=lambda: {"3d": 1.0}).run())
+    last = [(tmp_path / name / "last.safetensors").read_bytes() for name in ("without", "with")]
+    assert last[0] == last[1]
+
+
+def test_the_curves_of_a_resumed_training_are_those_of_one_that_nobody_stopped(tmp_path: Path) -> None:
+    list(training(tmp_path / "whole", 60).run())
+    work = training(tmp_path / "two", 60).run()
+    while next(work).done < 30:
+        pass
+    with pytest.raises(Stopped):
+        work.throw(Stopped())
+    with (tmp_path / "two" / "losses.jsonl").open("a") as file:  # a kill after the checkpoint leaves such lines
+        file.write('{"step":40,"train":{"loss":7}}\n{"step":50,"tr')
+    list(training(tmp_path / "two", 60).run())
+    assert lines(tmp_path / "two") == lines(tmp_path / "whole")
+    assert [line["step"] for line in lines(tmp_path / "two")] == [10, 20, 30, 40, 50, 60]
+    assert lines(tmp_path / "two")[0]["train"]["loss"] == pytest.approx(5.0)
+    assert lines(tmp_path / "two")[5]["learning_rate"] < lines(tmp_path / "two")[0]["learning_rate"]
+
+
+def test_tensorboard_gets_the_curves_or_its_absence_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Writer:
+        written: list[tuple[str, int]] = []  # noqa: RUF012
+
+        def __init__(self, folder: str) -> None:
+            assert folder.endswith("tensorboard")
+
+        def add_scalar(self, name: str, _value: float, step: int) -> None:
+            self.written.append((name, step))
+
+        def close(self) -> None:
+            self.written.append(("closed", 0))
+
+    work = training(tmp_path, 10)
+    work.recipe = replace(work.recipe, tensorboard=True)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert "not installed" in next(work.run()).message
+    fake = ModuleType("torch.utils.tensorboard")
+    vars(fake)["SummaryWriter"] = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    again = training(tmp_path, 10)
+    again.recipe = work.recipe
+    assert not any(report.message for report in again.run())
+    assert Writer.written == [("train/loss", 10), ("train/level", 10), ("closed", 0)]

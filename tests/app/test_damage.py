@@ -11,6 +11,7 @@ import pytest
 from PySide6.QtWidgets import QPushButton
 
 from annotator.project import Project
+from app.comparison import Side
 from tests.support.window import CTRL, SHIFT, Desk, Key, close_desk, rows_on_disk, wait_until
 
 VERDICTS = ("accept", "reject", "unsure", "undo", "redo", "reason_1", "reject_for_9")
@@ -133,7 +134,7 @@ def test_a_damaged_table_of_fits_is_named_and_people_and_other_runs_are_there(
         "Ctrl+R",
     ):
         assert words in banner(desk)
-    assert window.photo._runs.currentData() == "smplifyx-r1"
+    assert window.photo.bar.runs[Side.LEFT].currentData() == "smplifyx-r1"
     assert window.photo.view._note == "This run has no fit of this person that can be read."
     assert window.details._values["Status"].text() == "no fit"
     assert not window.review._verdicts[next(iter(window.review._verdicts))].isEnabled()

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotator.bodies.files import BodyModelData
+from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera
 from annotator.errors import ImageError
+from annotator.fit import PARAMETERS, Fit
 from annotator.project import Project
 from app.panels.thumbnails import SIDE, Thumbnails, thumbnail
 from app.scenes import Bodies, Photos, photo_scene
@@ -44,6 +45,19 @@ def test_the_mesh_of_a_true_fit_lies_on_the_keypoints(shelf: Shelf, desk_project
         assert np.abs(pixels[:17] - sample.keypoints[:17, :2])[labelled].max() < 0.1
         distance = np.linalg.norm(mesh.vertices - posed.vertices[0] - fit.transl, axis=1)
         assert distance.max() < 1e-5
+
+
+def test_a_fit_of_smpl_is_drawn_with_its_own_body_model(desk_project: Path) -> None:
+    project, bodies = Project.open(desk_project), Bodies()
+    bodies.load(project)
+    smpl = load_body_model(project.body_model_root("smpl"), "smpl")
+    zeros = {name: np.zeros(width, np.float32) for name, width in PARAMETERS["smpl"].items()}
+    two, far = np.array([500, 500], np.float32), np.array([0, 0, 3], np.float32)
+    fit = Fit("wild/100", "ok", "", zeros, focal=two, princpt=two, transl=far)
+    mesh = bodies.mesh(fit, "smpl", smpl.hash, "smplify")
+    assert isinstance(mesh, SceneMesh)
+    assert np.allclose(mesh.vertices, smpl.v_template + far, atol=1e-5)
+    assert "is not loaded" in str(Bodies().mesh(fit, "smpl", smpl.hash, "smplify"))
 
 
 def test_a_scene_has_photo_points_and_the_boxes_of_the_others(shelf: Shelf, desk_project: Path) -> None:

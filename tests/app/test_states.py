@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QLabel, QPushButton
 
 from annotator.commands.projects import new
 from annotator.project import Project
+from app.comparison import Side
 from tests.support.window import Desk, Key, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def test_people_without_a_run_are_shown_with_what_to_do(desk: Desk, desk_project
     shutil.rmtree(desk_project / "runs")
     desk.open(desk_project)
     desk.press(Key.Key_Right, Key.Key_A)
-    assert desk.window.photo._runs.currentText() == "No fits yet"
+    assert desk.window.photo.bar.runs[Side.LEFT].currentText() == "No fits yet"
     assert desk.window.solid.view._message.startswith("No fit to show.")
     assert desk.window.details._values["Status"].text() == "no fit"
     assert desk.said[-1] == ("warning", "This person has no fit to judge in the run that is shown.")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -61,3 +63,26 @@ def test_without_a_mesh_it_says_what_to_do(qtbot, view: OrbitView) -> None:
     view.set_panes([], "Start a run.")
     qtbot.waitUntil(lambda: view.settled, timeout=5000)
     assert pixels(view).std() > 0
+
+
+def test_two_panes_turn_together_and_share_a_frame(qtbot, view: OrbitView) -> None:
+    mesh, _ = random_case(0)
+    moved = replace(mesh, vertices=mesh.vertices + np.float32([0.3, 0, 0]))
+    view.resize(600, 300)
+    with qtbot.waitSignal(view.painted, timeout=5000):
+        view.set_panes([mesh, moved], titles=("one", "other"), together=True)
+    left, right = (pane.vertices for pane in view._panes)
+    assert np.allclose(right - left, [0.3, 0, 0], atol=1e-6)
+    assert np.allclose(np.concatenate([left, right]).min(0), -np.concatenate([left, right]).max(0), atol=1e-5)
+    assert view._floor(view._panes[0]) == view._floor(view._panes[1])
+    view.set_panes([mesh, moved])
+    assert np.allclose(view._panes[0].vertices, view._panes[1].vertices, atol=1e-6)  # each in its own middle
+
+
+def test_a_pane_without_a_mesh_says_why(qtbot, view: OrbitView) -> None:
+    mesh, _ = random_case(0)
+    view.resize(600, 300)
+    with qtbot.waitSignal(view.painted, timeout=5000):
+        view.set_panes([mesh, "This run has no fit of this person."], titles=("one", "other"), together=True)
+    assert [picture is None for picture in view._pictures] == [False, True]
+    assert pixels(view)[:, 900:].std() > 0  # the words

@@ -1,0 +1,46 @@
+"""What `run --annotator eft` starts from: the target network of a finished run, and the settings that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from annotator.errors import RunError
+from annotator.project import TARGET, Project
+from annotator.recipe import Recipe, load_recipe, read_recipe
+from annotator.runs import FINISHED, Run
+
+EFT = "eft"
+_LEARNS = "neuralannot"
+
+
+def network_run(project: Project, source: str) -> Run:
+    """The run that `--from` names, else the newest finished one that trained a network.
+
+    Raises:
+        RunError: there is none, it is not finished, or its network is not there.
+    """
+    found = project.run(source) if source else project.newest_run(_LEARNS)
+    if found is None:
+        raise RunError(
+            "eft tunes the target network of a finished neuralannot run, and there is none; start one with `run`, or name "
+            "one with --from."
+        )
+    if found.info.annotator != _LEARNS:
+        raise RunError(f"eft tunes the network of a neuralannot run; {found.id} is one of {found.info.annotator}.")
+    if found.state != FINISHED:
+        raise RunError(f"eft cannot tune the network of {found.id}: that run is {found.state}; resume it first.")
+    if not (found.network_folder("body", TARGET) / "last.safetensors").exists():
+        raise RunError(f"{found.id} has no target network any more; train one with `run`, or name another with --from.")
+    return found
+
+
+def eft_recipe(name: str | None, source: Run) -> Recipe:
+    """The [eft] table of the recipe named, with the [body] that the network was trained with."""
+    chosen, trained = load_recipe(name or "paper"), read_recipe(source.recipe_path, source.info.recipe)
+    return replace(trained, name=chosen.name, eft=chosen.eft, tables=("body",))
+
+
+def targets_of(project: Project, datasets: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the data sets that are targets: the others have no 2D pose to be tuned on."""
+    known = project.datasets()
+    return tuple(name for name in datasets if known[name].role == TARGET)

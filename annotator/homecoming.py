@@ -1,0 +1,219 @@
+"""A run folder that was made on another machine becomes a run of this project, if it is about the same people and bodies.
+
+The folder is material from outside. Only what a run is known to have is taken, each piece read by the reader that the
+program uses for it: tables by Arrow, weights as safetensors, settings as TOML and JSON. The state for a resume, which is
+a pickle, stays behind; links are refused. All is written aside and renamed, so a run comes home whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Generator, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotator.columns import read_shards
+from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
+from annotator.fit import CAMERA, FAILED, OK, PARAMETERS, Fits
+from annotator.outside import is_dir, resolved, short
+from annotator.progress import Progress
+from annotator.project import Project
+from annotator.recipe import read_recipe
+from annotator.reviews import frozen
+from annotator.runs import FINISHED, Run, RunInfo
+
+_STAGE = "Bringing the run home"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_PARTS = ("body", "rhand", "lhand", "face", "whole")
+_WEIGHTS = ("last.safetensors", "best.safetensors")
+_NAMED = 3
+_MOST_NUMBERS = 10_000
+
+
+def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]:
+    """Copies the run in `folder` into the project; a number is added to its id if that is taken.
+
+    Raises:
+        RunError: it is no run, is not finished, is not about this project's people and body models, or is damaged.
+    """
+    run = Run(folder)
+    info = _info(project, run)
+    aside = project.path / "runs" / f".{info.id}.{os.getpid()}"
+    with storage(aside):
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+    copy = Run(aside)
+    try:
+        for dataset, part in _fitted(run):
+            yield Progress(_STAGE, message=f"Checking the {part} fits of {dataset}.")
+            keys = _check_fits(project, run, dataset, part)
+            with storage(aside):
+                for shard in run.shards(dataset, part):
+                    _copy(run, copy, shard)
+            _take_scores(run, copy, dataset, part, keys)
+        for file in _networks(run):
+            yield Progress(_STAGE, message=f"Copying {file.parent.name}.")
+            with storage(aside):
+                _copy(run, copy, file)
+        _take_papers(run, copy)
+        return _placed(project, copy, info)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _info(project: Project, run: Run) -> RunInfo:
+    if not is_dir(run.path) or not (run.path / "run.json").is_file():
+        raise RunError(
+            f"{run.path} is no run folder: it has no run.json; give one that lies below `runs` of a project."
+        )
+    if resolved(run.path).parent == resolved(project.path / "runs"):
+        raise RunError(f"{run.path} is a run of this project already.")
+    _require_plain(run, run.path / "run.json")
+    try:
+        info = run.info
+    except ProjectError as error:
+        raise RunError(f"{run.path / 'run.json'} cannot be read; copy the run folder again.") from error
+    if not _NAME.fullmatch(info.id) or not _NAME.fullmatch(info.annotator):
+        raise RunError(f"{run.path / 'run.json'} names a run '{short(info.id)}', which is no name of a run.")
+    if run.state != FINISHED:
+        raise RunError(f"The run in {run.path} is {short(run.state)}; resume it where it was made, then copy it again.")
+    unknown = [name for name in info.datasets if name not in project.datasets()]
+    if unknown:
+        raise RunError(
+            f"The run in {run.path} is over the data set {short(unknown[0])}, which this project does not have; import it "
+            "under that name first."
+        )
+    return replace(info, options={**info.options, "added": str(resolved(run.path))})
+
+
+def _fitted(run: Run) -> list[tuple[str, str]]:
+    pairs = run.fitted
+    for dataset, part in pairs:
+        if part not in _PARTS or dataset not in run.info.datasets:
+            raise RunError(f"{run.fits_folder(dataset, part)} holds fits that run.json says nothing of; copy it again.")
+    if not pairs:
+        raise RunError(f"The run in {run.path} has no fits; copy the run folder again, with all that is in it.")
+    return pairs
+
+
+def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]:
+    """Sample keys of the fits, when every table is whole, finite, and about this project's people and body model."""
+    place = run.fits_folder(dataset, part)
+    for shard in run.shards(dataset, part):
+        _require_plain(run, shard)
+    try:
+        fits = run.fits(dataset, part)
+        assert fits is not None
+        _check_numbers(fits, part)
+        keys, index = fits.keys, fits.index_of
+    except (NeuralAnnotError, KeyError, ValueError, TypeError, AttributeError, UnicodeError) as error:
+        raise RunError(f"{place} holds no fits that can be read; copy the run folder again.") from error
+    family = fits.header.family
+    own = project.body_models.get(family)
+    if own is None or fits.header.body_hash not in own.hash.split("-"):  # two for hands
+        raise RunError(
+            f"The {part} fits of {dataset} in {run.path} belong to another {family} body model than the project's; give the "
+            "project the one that the run was made with."
+        )
+    if len(index) != len(keys):
+        raise RunError(f"{place} has several fits of one sample; copy the run folder again.")
+    known = project.samples(dataset, "body" if part == "whole" else part).index_of
+    if unknown := [key for key in keys if key not in known]:
+        some = ", ".join(short(str(key)) for key in unknown[:_NAMED])
+        raise RunError(
+            f"{len(unknown):,} fits of {dataset} in {run.path} are of samples that this project does not have, such as {some}; "
+            "import the same annotations in both places."
+        )
+    return set(keys)
+
+
+def _check_numbers(fits: Fits, part: str) -> None:
+    if fits.header.part != part or not set(fits.table["status"].to_pylist()) <= {OK, FAILED}:
+        raise ValueError
+    if not all(isinstance(reason, str) for reason in fits.table["reason"].to_pylist()):
+        raise ValueError
+    for name in {**PARAMETERS[fits.header.family], **CAMERA}:
+        if not np.isfinite(fits.column(name)).all():
+            raise ValueError
+
+
+def _take_scores(run: Run, copy: Run, dataset: str, part: str, keys: set[str]) -> None:
+    """Scores that can be read; the others can be computed again."""
+    for file in sorted(run.score_path(dataset, part, "any").parent.glob("*.arrow")):
+        if not _NAME.fullmatch(file.stem):
+            continue
+        _require_plain(run, file)
+        try:
+            values = run.score(dataset, part, file.stem) or {}
+        except (NeuralAnnotError, KeyError, ValueError, TypeError):
+            continue
+        if set(values) <= keys:
+            copy.write_score(dataset, part, file.stem, list(values), list(values.values()))
+
+
+def _networks(run: Run) -> Iterable[Path]:
+    """Weights, each of which says itself what it holds; nothing in them is executed."""
+    from safetensors import SafetensorError, safe_open
+
+    for folder in sorted((run.path / "networks").glob("*")):
+        for name in (*_WEIGHTS, "losses.jsonl"):
+            file = folder / name
+            if not _NAME.fullmatch(folder.name) or not file.exists():
+                continue
+            _require_plain(run, file)
+            if name in _WEIGHTS:
+                try:
+                    with safe_open(str(file), "numpy") as weights:
+                        opened: Any = weights
+                        list(opened.keys())
+                except (SafetensorError, OSError) as error:
+                    raise RunError(f"The weights {file} cannot be read; copy the run folder again.") from error
+            yield file
+
+
+def _take_papers(run: Run, copy: Run) -> None:
+    """Recipe, verdicts, events and log."""
+    if run.recipe_path.exists():
+        _require_plain(run, run.recipe_path)
+        read_recipe(run.recipe_path, run.info.recipe)
+    if run.verdicts_path.exists():
+        _require_plain(run, run.verdicts_path)
+        try:
+            read_shards([run.verdicts_path])
+            frozen(run.verdicts_path)
+        except (NeuralAnnotError, KeyError, ValueError, TypeError) as error:
+            raise RunError(f"{run.verdicts_path} holds no verdicts; copy the run folder again.") from error
+    for file in (run.recipe_path, run.verdicts_path, run.job.events_path, run.job.log_path):
+        if file.exists():
+            _require_plain(run, file)
+            with storage(copy.path):
+                _copy(run, copy, file)
+
+
+def _placed(project: Project, copy: Run, info: RunInfo) -> Run:
+    with storage(project.path / "runs"):
+        for number in range(1, _MOST_NUMBERS):
+            run_id = info.id if number == 1 else f"{info.id}-{number}"
+            home = project.path / "runs" / run_id
+            if not home.exists():
+                copy.write_info(replace(info, id=run_id))
+                copy.path.replace(home)
+                return Run(home)
+    raise RunError(f"There are already {_MOST_NUMBERS:,} runs called {info.id}.")
+
+
+def _copy(run: Run, copy: Run, file: Path) -> None:
+    target = copy.path / file.relative_to(run.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+
+
+def _require_plain(run: Run, file: Path) -> None:
+    """Refuses what is no file, or leads out of the run's folder."""
+    if not file.is_file() or resolved(file) != resolved(run.path) / file.relative_to(run.path):
+        raise RunError(f"{file} is not a plain file; copy the run folder again, without links.")

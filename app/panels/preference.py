@@ -1,0 +1,84 @@
+"""Which of two fits is better: three buttons at a fixed place, and whose fit the verdict bar below judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+
+from annotator.verdict import Preferred
+from app import theme
+from app.session import Session
+
+_NO_PAIR = "Both runs need a fit of this person that did not fail."
+_WORDS = {Preferred.LEFT: "Left better", Preferred.TIE: "Tie", Preferred.RIGHT: "Right better"}
+_KEYS = {Preferred.LEFT: "[", Preferred.TIE: "=", Preferred.RIGHT: "]"}
+
+
+class PreferenceBar(QWidget):
+    """There while two runs are compared."""
+
+    def __init__(self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        names = {Preferred.LEFT: "left_better", Preferred.TIE: "tie", Preferred.RIGHT: "right_better"}
+        self._actions = {value: actions[name] for value, name in names.items()}
+        self.buttons = {
+            value: self._button(f"{_KEYS[value]}  {_WORDS[value]}", actions[names[value]]) for value in names
+        }
+        self.state = QLabel()
+        self.side = self._button("", actions["judge_other_side"])
+        self.side.setProperty("flat", True)
+        self.side.setToolTip(actions["judge_other_side"].toolTip())
+        self._place()
+        for signal in (
+            session.current_changed,
+            session.verdicts_changed,
+            session.shelf_changed,
+            session.comparison.changed,
+        ):
+            signal.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Shows the preference in force and the armed side."""
+        session, comparison = self._session, self._session.comparison
+        self.setVisible(comparison.on)
+        if not comparison.on:
+            return
+        preferred = session.preference_of(session.row) if session.row >= 0 else None
+        no_pair = "" if session.pair is not None else _NO_PAIR
+        look = theme.current()
+        for value, button in self.buttons.items():
+            action = self._actions[value]
+            button.setEnabled(action.isEnabled() and not no_pair)
+            button.setToolTip(f"{action.toolTip()}\n{no_pair}" if no_pair else action.toolTip())
+            chosen = f"QPushButton {{ background: {look.accent}; color: {look.on_accent}; font-weight: 600; }}"
+            button.setStyleSheet(chosen if preferred is value else "")
+        self.state.setText(_said(preferred) if not no_pair else "Not two fits")
+        self.side.setText(f"W  Judging {comparison.armed.value}")
+
+    @staticmethod
+    def _button(text: str, action: QAction) -> QPushButton:
+        button = QPushButton(text)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.clicked.connect(action.trigger)
+        return button
+
+    def _place(self) -> None:
+        self.state.setProperty("role", "quiet")
+        self.state.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)  # words move nothing
+        row = QHBoxLayout(self)
+        row.setContentsMargins(theme.UNIT, 0, theme.UNIT, 0)
+        row.setSpacing(theme.UNIT)
+        for button in self.buttons.values():
+            button.setMinimumSize(112, 36)
+            row.addWidget(button)
+        row.addWidget(self.state, 1)
+        row.addWidget(self.side)
+
+
+def _said(preferred: Preferred | None) -> str:
+    return f"{_KEYS[preferred]}  {_WORDS[preferred]}" if preferred is not None else ""

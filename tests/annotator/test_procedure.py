@@ -1,0 +1,264 @@
+"""Algorithm 1 of parts other than the body, on hands and faces of a few drawn dots; every switch of the paper's comparisons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from annotator.annotators import neuralannot
+from annotator.commands.projects import new
+from annotator.commands.run import RunOptions, run
+from annotator.errors import NeuralAnnotError
+from annotator.project import AUXILIARY, TARGET, Project
+from annotator.runs import FINISHED, Run
+from annotator.sample import Sample, Samples
+from annotator.skeleton import HAND, INTERHAND_HAND
+from tests.support.hand_data import add, face_model, face_samples, hand_model, hand_project, hand_samples
+
+QUICK = """backbone = "resnet18"
+weights = "none"
+input_px = 32
+batch = 4
+learning_rate = 1e-3
+schedule = "cosine"
+"""
+
+
+def recipe(folder: Path, *lines: str, part: str = "hand", steps: int = 2) -> str:
+    auxiliary = f"auxiliary_steps = {steps}\n" if part == "hand" else ""
+    text = f"[{part}]\n{QUICK}{auxiliary}target_steps = {steps}\n" + "\n".join(lines)
+    path = folder / "quick.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def ran(project: Project, options: RunOptions) -> tuple[Run, list[str]]:
+    """The run that these options make, to its end, and what it said."""
+    before = {found.id for found in project.runs()}
+    said = [progress.message for progress in run(project.path, options) if progress.message]
+    made = next(found for found in project.runs() if found.id not in before)
+    assert made.state == FINISHED
+    return made, said
+
+
+def weights(made: Run, dataset: str) -> bytes:
+    return (made.network_folder("hand", dataset) / "last.safetensors").read_bytes()
+
+
+def networks(made: Run) -> set[str]:
+    return {path.name for path in (made.path / "networks").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sets `lab` and `glove` with GT 3D, the second with tips first and joints missing; `wild` with 2D alone."""
+    project = hand_project(tmp_path_factory.mktemp("hands"), 4)
+    right = hand_samples("glove", "right", 6, seed=30, auxiliary=True)
+    order = [HAND.index_of[point] for point in INTERHAND_HAND.points]
+    rows: list[Any] = []
+    for number, sample in enumerate(right):
+        assert sample.joints is not None
+        joints = sample.joints[order]
+        joints[(3 * number) % 20] = 0  # never the wrist, which is last
+        named = {"skeleton": INTERHAND_HAND, "joint_skeleton": INTERHAND_HAND}
+        rows.append(replace(sample, keypoints=sample.keypoints[order], joints=joints, **named))
+    add(project, project.path.parent / "photos", "glove", AUXILIARY, [Samples.of(rows)])
+    return project.path.parent
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Project:
+    import shutil
+
+    shutil.copytree(template, tmp_path / "copy")
+    found = Project.open(tmp_path / "copy" / "project")
+    for name in ("lab", "wild", "glove"):
+        found.relink(name, tmp_path / "copy" / "photos" / name)
+    return found
+
+
+def test_algorithm_1_of_hands_with_two_auxiliary_sets_and_two_rounds(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halves: list[Counter[int]] = []
+    crops_tensor: Callable[..., Any] = neuralannot.crops_tensor
+
+    def watched(crops: Any, rows: Any, *others: Any) -> Any:
+        halves.append(Counter({len(crops.reasons): len(rows)}))
+        return crops_tensor(crops, rows, *others)
+
+    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    options = RunOptions(recipe=recipe(tmp_path), device="cpu")
+    first, _ = ran(project, options)
+    assert first.info.parts == ("hands",)
+    assert networks(first) == {"hand-lab", "hand-glove", "hand-target"}
+    assert sum((h for h in halves), Counter()).total() == 4 * 2 * 3  # batch 4, two steps, three networks
+    assert first.fitted == [
+        (d, p) for d in ("glove", "lab", "wild") for p in ("lhand", "rhand") if (d, p) != ("glove", "lhand")
+    ]
+    for dataset, part in first.fitted:
+        fits, samples = first.fits(dataset, part), project.samples(dataset, part)
+        assert fits is not None
+        assert (fits.keys, fits.header.family, fits.header.part) == (samples.keys, "mano", part)
+        assert fits.header.body_hash == hand_model("left" if part == "lhand" else "right").hash
+        assert fits.ok.all()
+        assert first.score(dataset, part, "error_2d_crop") is not None
+    alone, _ = ran(project, replace(options, recipe=recipe(tmp_path, 'auxiliary = "glove"')))
+    assert networks(alone) == {"hand-glove", "hand-target"}
+    assert weights(alone, "glove") == weights(first, "glove")  # a fresh network for every set
+    assert weights(alone, "target") != weights(first, "target")
+    again, _ = ran(project, replace(options, recipe=recipe(tmp_path), round=2, source=first.id))
+    assert (again.info.parts, networks(again)) == (("hands",), {"hand-target"})
+    assert again.fitted == [("wild", "lhand"), ("wild", "rhand")]
+    assert weights(again, "target") != weights(first, "target")
+
+
+def test_half_of_every_batch_is_auxiliary(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    targets: Callable[..., Any] = neuralannot.lesson_rows
+
+    def watched(taught: Any, rows: Any, names: Any, part: str) -> Any:
+        drawn.extend(["target" if taught.regularise.all() else "auxiliary"] * len(rows))
+        return targets(taught, rows, names, part)
+
+    monkeypatch.setattr("annotator.procedure.lesson_rows", watched)
+    ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", data=("lab", "wild")))
+    assert drawn[:4] == ["auxiliary"] * 4
+    assert Counter(drawn[4:]) == {"auxiliary": 2, "target": 2}
+
+
+SWITCHES: tuple[tuple[str, set[str], set[str]], ...] = (
+    ('auxiliary = "none"', {"hand-target"}, {"backbone", "prior", "head"}),
+    ("latent = false", {"hand-lab", "hand-target"}, {"backbone", "head"}),
+    ('input = "pose"', {"hand-lab", "hand-target"}, {"pose", "prior", "head"}),
+    ('input = "image+pose"', {"hand-lab", "hand-target"}, {"backbone", "pose", "prior", "head"}),
+    ('frame = "camera"', {"hand-lab", "hand-target"}, {"backbone", "prior", "head"}),
+)
+
+
+@pytest.mark.parametrize(("line", "folders", "modules"), SWITCHES, ids=[line for line, _, _ in SWITCHES])
+def test_a_comparison_of_the_paper_is_one_field(
+    project: Project, tmp_path: Path, line: str, folders: set[str], modules: set[str]
+) -> None:
+    made, said = ran(project, RunOptions(recipe=recipe(tmp_path, line, steps=1), device="cpu", data=("lab", "wild")))
+    assert networks(made) == folders
+    found = load_file(made.network_folder("hand", TARGET) / "last.safetensors")
+    assert {name.partition(".")[0] for name in found} == modules
+    assert line in made.recipe_path.read_text()
+    assert any("No auxiliary set" in words for words in said) is ("none" in line)
+
+
+def test_an_auxiliary_network_of_3d_alone_sees_no_photo(project: Project, tmp_path: Path) -> None:
+    lines = ('auxiliary_input = "pose"',)
+    made, _ = ran(project, RunOptions(recipe=recipe(tmp_path, *lines, steps=1), device="cpu", data=("lab", "wild")))
+    found = load_file(made.network_folder("hand", "lab") / "last.safetensors")
+    assert {name.partition(".")[0] for name in found} == {"pose", "head"}
+
+
+def test_an_auxiliary_set_that_is_not_there_is_named(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(NeuralAnnotError, match="no auxiliary set called 'wild'; choose one of glove, lab"):
+        next(run(project.path, RunOptions(recipe=recipe(tmp_path, 'auxiliary = "lab, wild"'))))
+
+
+def test_people_named_bring_their_hands(project: Project, tmp_path: Path) -> None:
+    keys = "wild/100/rhand,wild/102/lhand,lab/101/rhand"
+    made, _ = ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", samples=keys))
+    fitted = {(d, p): found.keys for d, p in made.fitted if (found := made.fits(d, p)) is not None}
+    assert fitted == {
+        ("wild", "rhand"): ["wild/100/rhand"],
+        ("wild", "lhand"): ["wild/102/lhand"],
+        ("lab", "rhand"): ["lab/101/rhand"],
+    }
+
+
+# -- faces -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Project:
+    new(tmp_path / "project")
+    found = Project.open(tmp_path / "project")
+    add(found, tmp_path / "photos", "wild", TARGET, [face_samples("wild", 6, seed=1)])
+    return Project.open(tmp_path / "project")
+
+
+def test_a_face_network_has_no_auxiliary_set_and_two_rounds(faces: Project, tmp_path: Path) -> None:
+    """The supplement's Table 7: root, jaw, shape and expression, from 2D alone in round 1."""
+    options = RunOptions(recipe=recipe(tmp_path, 'method = "network"', part="face"), device="cpu")
+    first, _ = ran(faces, options)
+    assert (first.info.parts, networks(first)) == (("face",), {"face-target"})
+    fits = first.fits("wild", "face")
+    assert fits is not None
+    assert (fits.header.family, fits.header.body_hash) == ("flame", face_model().hash)
+    assert np.abs(fits.column("jaw_pose")).max() > 0
+    assert np.abs(fits.column("expression")).max() > 0
+    again, _ = ran(faces, replace(options, round=2))
+    assert again.info.source == first.id
+
+
+def test_faces_are_left_to_smplifyx_unless_the_recipe_says_otherwise(faces: Project, tmp_path: Path) -> None:
+    for parts in ((), ("face",)):
+        with pytest.raises(NeuralAnnotError, match="Faces are left to SMPLify-X"):
+            next(run(faces.path, RunOptions(recipe=recipe(tmp_path, part="face"), parts=parts)))
+
+
+def test_parts_that_cannot_be_had_are_refused(faces: Project, project: Project, tmp_path: Path) -> None:
+    sentences = {
+        ("hands",): "No target data set has samples of the part hands",
+        ("body",): r"has no table \[body\], which --parts body needs",
+        ("body", "whole"): "name body and hands or face with it",
+        ("feet",): "no part called 'feet'; choose one of body, face, hands, whole",
+    }
+    for parts, sentence in sentences.items():
+        with pytest.raises(NeuralAnnotError, match=sentence):
+            next(run(faces.path, RunOptions(recipe=recipe(tmp_path), parts=parts)))
+
+
+# -- all parts together ----------------------------------------------------------------------------------------------------
+
+
+def with_hands(project: Project) -> None:
+    """The people of `wild` again, with their right hands as samples of their own."""
+    people = project.samples("wild", "body")
+    start = people.skeleton.index_of["right_hand_wrist"]
+    hands: list[Sample] = []
+    for person in people:
+        points = person.keypoints[start : start + len(HAND)]
+        if not points[:, 2].all():
+            continue
+        low, extent = points[:, :2].min(axis=0), np.ptp(points[:, :2], axis=0)
+        changed: dict[str, Any] = {"keypoints": points, "skeleton": HAND, "box": np.array([*low, *extent], np.float32)}
+        hands.append(replace(person, key=f"{person.key}/rhand", part="rhand", box_drawn=False, **changed))
+    tables = {"body": people, "rhand": Samples.of(hands)}
+    info = project.datasets()["wild"]
+    counts = {part: len(samples) for part, samples in tables.items()}
+    project.add(replace(info, parts=counts), tables, project.image_roots[info.image_root])
+
+
+def test_a_run_of_two_parts_joins_them(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    with_hands(project)
+    path = recipe(tmp_path, "[body]", *QUICK.splitlines(), "auxiliary_steps = 1", "target_steps = 1", "prior_steps = 1")
+    made, said = ran(project, RunOptions(recipe=path, device="cpu"))
+    assert made.info.parts == ("body", "hands", "whole")
+    assert made.fitted == [("wild", "body"), ("wild", "rhand"), ("wild", "whole")]
+    body, hands, whole = (made.fits("wild", part) for part in ("body", "rhand", "whole"))
+    assert body is not None
+    assert hands is not None
+    assert whole is not None
+    assert whole.keys == body.keys
+    assert np.array_equal(whole.ok, body.ok)
+    joined = np.flatnonzero(whole.table["integration.rhand_valid"].to_numpy())
+    theirs = [hands.index_of[f"{whole.keys[row]}/rhand"] for row in joined]
+    assert len(joined) == np.count_nonzero(hands.ok) > 3
+    assert np.allclose(whole.column("right_hand_pose")[joined], hands.column("hand_pose")[theirs], atol=1e-6)
+    assert np.array_equal(whole.column("transl"), body.column("transl"))
+    assert made.score("wild", "whole", "error_2d_crop") is not None
+    assert not any("SMPLify-X" in words for words in said)  # nobody's face is there to be left out
