@@ -21,8 +21,6 @@ from annotator.fitting.problem import Problem
 from annotator.fitting.stages import SCHEDULES
 
 NOISE_PX = 1.5
-AT_ONCE = 16
-"""People posed at once; another number would change the last bits of their points, and what is kept would not be found."""
 _REFERENCE = 1
 """Raised when the reference mode's optimiser changes; a change of the objective is noticed by itself."""
 
@@ -95,10 +93,11 @@ def whole_people(truth: Truth, body: BodyModelData, first: int = 0) -> Problem:
     )
     poser, places = Poser(body), problem.point_map(body)
     points = np.zeros((count, len(WHOLE_POINTS), 3))
-    for chunk in (slice(at, at + AT_ONCE) for at in range(0, count, AT_ONCE)):
-        given = {name: values[chunk].astype(np.float32) for name, values in truth.parameters.items()}
-        posed = poser.pose({name: values for name, values in given.items() if name != "transl"})
-        points[chunk] = places.apply(posed.joints, posed.vertices) + given["transl"][:, None]
+    for row in range(count):  # one by one, so that nobody's points depend on who else is there
+        posed = poser.pose(
+            {name: values[row : row + 1].astype(np.float32) for name, values in truth.parameters.items()}
+        )
+        points[row] = places.apply(posed.joints, posed.vertices)[0]
     pixels = points[..., :2] / points[..., 2:] * truth.focal[:, None] + truth.princpt[:, None]
     noise = [np.random.default_rng([7, first + n]).normal(0, NOISE_PX, pixels.shape[1:]) for n in range(count)]
     problem = replace(problem, pixels=pixels + np.array(noise))
@@ -173,13 +172,17 @@ class ReferenceFits:
             objective, evaluations, seconds = float(file["objective"]), int(file["evaluations"]), float(file["seconds"])
             stop = str(file["stop"])
         now = float(final_objective(parameters, one, self.body, self.prior).objective[0])
-        same = np.isclose(now, objective, rtol=1e-9, atol=0, equal_nan=True)
-        return ReferenceFit(objective, evaluations, seconds, stop, kept=True) if same else None
+        same = np.isclose(now, objective, rtol=1e-4, atol=0, equal_nan=True)
+        return ReferenceFit(now, evaluations, seconds, stop, kept=True) if same else None
 
     def _path(self, one: Problem) -> Path:
         found = hashlib.sha256(f"{_REFERENCE} {self.body.hash} {SCHEDULES[one.model]} {reference.PUBLISHED}".encode())
         for field in fields(one):
             value = getattr(one, field.name)
+            if field.name == "pixels":
+                value = np.round(
+                    value
+                )  # the last bits depend on how people are posed; what is kept is evaluated anyhow
             found.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
         if self.prior is not None:
             for name, tensor in sorted(self.prior.state_dict().items()):

@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._claims import Report, options  # noqa: E402
 from benchmarks._fitted_parts import faces, hands  # noqa: E402
 from benchmarks._fitted_people import (  # noqa: E402
-    AT_ONCE,
     ReferenceFit,
     ReferenceFits,
     Truth,
@@ -188,8 +187,8 @@ def main() -> None:
     body, prior = load_body_model(root, "smplx"), default_vposer(root)
     fits = ReferenceFits(arguments.cache, root, body, prior)
     count = QUICK if arguments.quick else arguments.people
-    people = truth(arguments, body, -(-count // AT_ONCE) * AT_ONCE)
-    problem = whole_people(people, body).take(slice(0, count))
+    people = truth(arguments, body, count)
+    problem = whole_people(people, body)
     if arguments.one is not None:
         print(fits.made(problem.take(slice(arguments.one, arguments.one + 1))).seconds)
         return
@@ -208,7 +207,7 @@ def main() -> None:
         report.claim("whole_body_median_ratio", ratios.median, 1.03)
         report.end(arguments.json)
         return
-    warm = Ours(problem, body, prior, warm_start(arguments.project, people.keys[:count], problem, body, prior))
+    warm = Ours(problem, body, prior, warm_start(arguments.project, people.keys, problem, body, prior))
     compare(report, arguments, fits, cold, warm)
     if arguments.parts:
         parts(report, arguments, root)
