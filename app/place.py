@@ -56,6 +56,8 @@ class Place(QObject):
         self.selection = Selection()
         self.verdicts: Verdicts | None = None
         self.lost_people, self.lost_dataset = "", ""
+        self.undrawable = ""
+        """Why no fit of the project can be drawn, as a sentence; a fit that nobody sees cannot be judged."""
 
     def _shelf_came(self) -> None:
         """Another shelf is there; nobody was told yet."""
@@ -95,7 +97,7 @@ class Place(QObject):
         if self.access is not None:
             self.access.close()
         self.project, self.verdicts, self.access = None, None, None
-        self.shelf, self.lost_people = None, ""
+        self.shelf, self.lost_people, self.undrawable = None, "", ""
         self.selection.clear()
         self._shelf_came()
 
@@ -107,7 +109,7 @@ class Place(QObject):
     @property
     def no_verdicts(self) -> str:
         """Why no verdict may be given, as a sentence; empty if it may."""
-        return self.read_only or (self.verdicts.problem if self.verdicts is not None else "")
+        return self.read_only or (self.verdicts.problem if self.verdicts is not None else "") or self.undrawable
 
     def datasets(self) -> list[str]:
         """Names of the data sets that have bodies to look at, target sets first."""

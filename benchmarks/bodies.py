@@ -2,7 +2,8 @@
 
 The reference arm is the package as a user runs it; ours runs as shipped. Arms take turns in one process. A second pass with
 glibc's allocator tuned, for both arms alike, tells what of the ratio is the allocator's (it keeps big blocks in place of
-giving them back to the kernel at every call).
+giving them back to the kernel at every call). Ratios are of wall time; those of processor time stand beside them, because
+they hardly change while other programs want the same cores.
 """
 
 from __future__ import annotations
@@ -141,6 +142,13 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def spent(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of one call, and of the processor in all threads."""
+    began = time.process_time()
+    seconds = timed(work)
+    return seconds, time.process_time() - began
+
+
 def imported(source: Path, target: Path) -> None:
     """`bodies import` from start to end, in this process."""
     from annotator.commands.import_bodies import import_bodies
@@ -160,14 +168,17 @@ def compare(arms: Arms, report: Report, label: str, repeats: int) -> dict[str, f
         theirs(), ours(), ours()
     ratios: dict[str, float] = {}
     for name, (theirs, ours, title) in pairs.items():
-        theirs_s, ours_s = [], []
-        for _ in range(repeats):
-            theirs_s.append(timed(theirs))
-            ours_s.append(timed(ours))
-        theirs_ms = report.times(f"{label}.{name}.package", f"{label}: {title}, smplx", theirs_s)
-        ours_ms = report.times(f"{label}.{name}.ours", f"{label}: {title}, ours", ours_s)
+        turns = [(spent(theirs), spent(ours)) for _ in range(repeats)]
+        theirs_ms = report.times(f"{label}.{name}.package", f"{label}: {title}, smplx", [t[0][0] for t in turns])
+        ours_ms = report.times(f"{label}.{name}.ours", f"{label}: {title}, ours", [t[1][0] for t in turns])
         ratios[name] = theirs_ms / ours_ms
+        theirs_cpu, ours_cpu = (float(np.median([t[arm][1] for t in turns])) for arm in (0, 1))
         report.say(f"{label}.{name}.ratio", ratios[name], f"  {label}: {title}: {ratios[name]:.1f} times")
+        report.say(
+            f"{label}.{name}.processor",
+            {"package_ms": 1000 * theirs_cpu, "ours_ms": 1000 * ours_cpu, "ratio": theirs_cpu / ours_cpu},
+            f"    of the processor {1000 * theirs_cpu:.1f} against {1000 * ours_cpu:.1f} ms: {theirs_cpu / ours_cpu:.1f} times",
+        )
     return ratios
 
 
@@ -191,8 +202,10 @@ def main() -> None:
         official, opened = Arms(root), Arms(default_root())
         importing = [timed(lambda: imported(root / "smplx", Path(folder) / "imported")) for _ in range(3)]
         loading = [timed(lambda: load_body_model(Path(folder) / "imported", "smplx")) for _ in range(3)]
-    one = [timed(lambda: official.poser.pose(official.one)) for _ in range(5 * repeats)]
+    turns = [spent(lambda: official.poser.pose(official.one)) for _ in range(5 * repeats)]
+    one = [wall for wall, _ in turns]
     report.times("numpy_one", "one person in numpy, dense pose blend shapes", one)
+    report.times("numpy_one.processor", "  of the processor", [processor for _, processor in turns])
     report.times("import", "importing a model of official size", importing)
     report.times("load", "loading the file of official size", loading)
     worst = [difference for arms in (official, opened) for difference in arms.differences()]

@@ -35,8 +35,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 PICTURES = {"desk-demo.png", "desk-empty.png", "desk-running.png", "desk-bad-fit.png", "desk-compare.png"}
 WORDS = (
-    *("sample", "target", "auxiliary", "annotator", "fit", "run", "round", "verdict", "reviewer", "part", "recipe"),
-    *("body model", "open body", "crop frame"),
+    *("sample", "target", "auxiliary", "annotator", "fit", "run", "round", "verdict", "preference", "disagreement"),
+    *("reviewer", "part", "recipe", "body model", "open body", "crop frame"),
 )
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")

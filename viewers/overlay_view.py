@@ -114,7 +114,7 @@ class OverlayView(QGraphicsView):
             item.setPixmap(QPixmap())
         self._show_boxes(scene)
         self._points.show_points(scene.points, scene.size)
-        if not keep_view:
+        if not keep_view or self._fitted:
             self.fit()
         self._announced = False
         self.viewport().repaint()  # the photo is not to wait for the mesh
@@ -214,12 +214,9 @@ class OverlayView(QGraphicsView):
     def follow(self, other: OverlayView) -> None:
         """Shows the same part of the photo as another view, at the same zoom."""
         self._leads = False
-        if other._fitted:  # a view of the same kind
-            self.fit()
-        else:
-            self._fitted = False
-            self._set_zoom(other.zoom)
-            self.centerOn(other.mapToScene(other.viewport().rect().center()))
+        self._fitted = other._fitted
+        self._set_zoom(other.zoom)
+        self.centerOn(other.mapToScene(other.viewport().rect().center()))
         self._leads = True
 
     def _set_zoom(self, zoom: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
@@ -40,6 +41,7 @@ class PhotoPanel(QWidget):
         self.view, self.right_view = OverlayView(), OverlayView()
         self.bar = RunBar(session, actions)
         self._where, self._zoom = QLabel(), QLabel()
+        self._person: tuple[Path, str] | None = None
         self._opacity = QSlider(Qt.Orientation.Horizontal)
         self._keypoints, self._compare, self._wipe = QToolButton(), QToolButton(), QToolButton()
         for button, name in (
@@ -52,7 +54,7 @@ class PhotoPanel(QWidget):
             button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._place()
         session.current_changed.connect(self.show_person)
-        session.comparison.changed.connect(lambda: self.show_person(keep_view=True))
+        session.comparison.changed.connect(self.show_person)
         session.comparison.look_changed.connect(self._show_look)
         session.preferences_changed.connect(self._show_preferences)
         self.view.zoomed.connect(lambda zoom: self._zoom.setText(zoom_text(zoom)))
@@ -130,20 +132,21 @@ class PhotoPanel(QWidget):
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 
-    def show_person(self, *, keep_view: bool = False) -> None:
+    def show_person(self) -> None:
         """The current person: photo and keypoints at once, the mesh as soon as it is drawn.
 
-        Args:
-            keep_view: zoom and place stay, because it is the same photo.
+        Zoom and place stay where he is shown already, in another run.
         """
         session = self._session
         if session.project is None or session.shelf is None or session.sample is None:
             return
         scene = photo_scene(session.project, session.shelf, session.row, self._photos)
+        person = session.project.path, session.sample.key
+        again, self._person = person == self._person, person
         self._show_look()
         meshes = self._meshes()
         for view, side in zip(self.views, Side, strict=False):
-            view.set_scene(replace(scene, meshes=meshes[side]), keep_view=keep_view)
+            view.set_scene(replace(scene, meshes=meshes[side]), keep_view=again)
         self._tell()
         sample = session.sample
         self._where.setText(f"{sample.image}   {sample.width} × {sample.height}")

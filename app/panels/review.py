@@ -32,7 +32,7 @@ class ReviewBar(QWidget):
             for reason in REASONS
         }
         self._state = QLabel()
-        undo = self._button("Undo", actions["undo"])
+        undo = self._button(f"{actions['undo'].shortcut().toString()}  Undo", actions["undo"])
         undo.setProperty("flat", True)
         self._undo = undo
         self._place()

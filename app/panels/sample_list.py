@@ -162,7 +162,7 @@ class SampleList(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        QTimer.singleShot(0, self._show_current)
+        QTimer.singleShot(0, self, self._show_current)
 
     def _place(self) -> None:
         self.setMinimumWidth(248)

@@ -45,7 +45,7 @@ class Annotator:
     @staticmethod
     def to_fits(rows: np.ndarray, columns: dict[str, np.ndarray]) -> Fits:
         ones = np.ones((len(rows), 2), np.float32)
-        parameters = {"betas": columns["betas"]}
+        parameters = {"betas": columns["shape"]}
         keys = [f"wild/{row}" for row in rows]
         header = FitHeader("smplx", "body", "0" * 64)
         return Fits.of(header, keys, parameters, focal=ones, princpt=ones, transl=columns["transl"])

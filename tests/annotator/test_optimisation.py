@@ -18,7 +18,7 @@ from annotator.camera import Camera
 from annotator.columns import to_column
 from annotator.commands.evaluate import evaluate
 from annotator.commands.run import RunOptions, run
-from annotator.errors import BodyModelError, NeuralAnnotError, RecipeError, RunError, UnknownNameError
+from annotator.errors import BodyModelError, NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.fitting.people import Fitting, people_of
 from annotator.metrics import aligned_error_mm
@@ -248,7 +248,7 @@ def test_who_has_no_fit_to_start_from_starts_cold(fitted: Path, desk_project: Pa
         (RunOptions("smplifyx", device="cuda"), RunError, "fits on the CPU"),
         (RunOptions("smplifyx", source="nobody"), RunError, "no run called 'nobody'"),
         (RunOptions("smplifyx", recipe="PRIOR"), BodyModelError, "VPoser"),
-        (RunOptions("neuralannot", recipe="PRIOR"), RecipeError, r"no table \[body\]"),
+        (RunOptions("neuralannot", recipe="PRIOR"), RunError, "a part that the recipe shards has"),
     ],
 )
 def test_what_cannot_run_says_so_and_leaves_no_folder(

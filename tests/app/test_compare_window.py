@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_the_two_fits(pair: Desk, body) -> None:
     for side, shelf in ((Side.LEFT, session.shelf), (Side.RIGHT, session.comparison.right)):
         assert numbers.values["2D error, px of 256", side].text() == f"{shelf.errors[0, session.row]:,.1f}"
     assert f"{len(body.v_template):,} vertices" in numbers._note.text()
-    expected = distance_colors(apart.mm, 100)
+    expected = distance_colors(apart.mm, session.comparison.range_mm)
     panes = pair.window.solid.view._panes
     assert all(np.abs(pane.vertex_colors.astype(int) - expected).max() <= 2 for pane in panes)
 
@@ -87,15 +87,15 @@ def test_an_objective_is_shown_where_it_is_stored(open_desk: Callable[..., Desk]
 def test_d_shows_the_annotators_colours_and_the_scale_goes_with_the_distance(pair: Desk) -> None:
     solid = pair.window.solid
     assert solid.scale.isVisible()
-    assert solid.scale.labels[-1] == "≥ 100 mm"
-    QTest.mouseClick(solid.scale, Qt.MouseButton.LeftButton)
     assert solid.scale.labels[-1] == "≥ 200 mm"
+    QTest.mouseClick(solid.scale, Qt.MouseButton.LeftButton)
+    assert solid.scale.labels[-1] == "≥ 400 mm"
     pair.press(Key.Key_D)
     assert not solid.scale.isVisible()
     assert [pane.vertex_colors for pane in solid.view._panes] == [None, None]
     pair.press(Key.Key_D)
     assert solid.scale.isVisible()
-    while pair.session.comparison.range_mm != 100:
+    while pair.session.comparison.range_mm != 200:
         pair.session.comparison.next_range()
 
 

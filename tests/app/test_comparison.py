@@ -69,6 +69,14 @@ def test_neuralannot_is_compared_with_smplifyx_whichever_was_shown(open_session:
         assert session.shelf.run.id == "neuralannot-r1"
 
 
+def test_it_is_those_two_even_if_a_third_was_shown(open_session: Callable[[], Session], desk_project: Path) -> None:
+    add_run(desk_project, "smplify-r1", "smplify", rows=range(COUNT))
+    session = open_session()
+    session.show_run("smplify-r1")
+    session.compare(on=True)
+    assert runs(session) == ("neuralannot-r1", "smplifyx-r1")
+
+
 def test_without_smplifyx_another_round_comes_before_the_same_round(qapp: Any, desk_project: Path) -> None:
     project = Project.open(desk_project)
     add_run(desk_project, "neuralannot-r2", "neuralannot", round_=2, rows=range(COUNT))

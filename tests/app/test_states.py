@@ -83,6 +83,9 @@ def test_a_missing_body_model_is_a_sentence_and_verdicts_are_still_shown(
     later = open_desk(desk_project)
     assert later.verdict(first) == ("reject", ())
     assert any("body-model folder" in sentence and "relink" in sentence for _, sentence in later.said)
+    for name in ("accept", "reject", "unsure", "undo"):  # what nobody sees cannot be judged
+        assert not later.window.actions_by_id[name].isEnabled()
+    assert "body-model folder" in later.window.actions_by_id["accept"].toolTip()
 
 
 def test_a_project_of_a_newer_version_is_not_opened(open_desk: Callable[..., Desk], desk_project: Path) -> None:
