@@ -14,10 +14,14 @@ from annotator.bodies.kernels import LANES
 from annotator.bodies.official import create as official_model
 from annotator.bodies.posing import Poser, axis_angle_to_matrix, parameter_widths
 from annotator.bodies.skinning import MANY
-from annotator.supervision import loss_maps
+from annotator.part import BODY
+from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M
 from annotator.synthetic import sample_betas, sample_body_poses
+from annotator.taught import TaughtPoints
 
 MODELS = OPEN_BODY
+
+TAUGHT = TaughtPoints(BODY, (COCO_WHOLEBODY, HUMAN36M), (HUMAN36M,))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,7 @@ def test_points_alone_equal_those_of_the_full_mesh(bodies: Mapping[str, BodyMode
 @pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
 def test_any_batch_shape_comes_back(bodies: Mapping[str, BodyModelData], shape: tuple[int, ...]) -> None:
     body = bodies["smplx"]
-    model = BodyModel(body, loss_maps(body), contour=True)
+    model = BodyModel(body, TAUGHT.maps(body), contour=True)
     given = tensors(people("smplx", shape))
     found = model(given)
     flat = model({name: values.reshape(-1, values.shape[-1]) for name, values in given.items()})
@@ -139,7 +143,7 @@ def test_gradients_equal_finite_differences(bodies: Mapping[str, BodyModelData],
 def test_the_gradient_at_rest_is_finite_and_right(bodies: Mapping[str, BodyModelData]) -> None:
     """Rodrigues' formula has a removable singularity there."""
     body = bodies["smplx"]
-    model = BodyModel(body, loss_maps(body)).double()
+    model = BodyModel(body, TAUGHT.maps(body)).double()
     pose = torch.zeros(1, 63, dtype=torch.float64, requires_grad=True)
     model({"body_pose": pose}).points[0, 10, 2].backward()
     shift = torch.zeros_like(pose)
@@ -156,9 +160,9 @@ def test_some_rotations_leave_the_rest_at_rest(bodies: Mapping[str, BodyModelDat
     rng = np.random.default_rng(2)
     pose, betas = sample_body_poses(rng, 5).reshape(5, 21, 3), sample_betas(rng, 5)
     turns = axis_angle_to_matrix(np.concatenate([np.zeros((5, 1, 3), np.float32), pose], axis=1).astype(np.float32))
-    found = BodyModel(body, loss_maps(body)).turned(torch.as_tensor(turns), torch.as_tensor(betas))
+    found = BodyModel(body, TAUGHT.maps(body)).turned(torch.as_tensor(turns), torch.as_tensor(betas))
     posed = Poser(body).pose({"body_pose": pose.reshape(5, 63), "betas": betas})
-    wanted = np.concatenate([m.apply(posed.joints, posed.vertices) for m in loss_maps(body)], axis=1)
+    wanted = np.concatenate([m.apply(posed.joints, posed.vertices) for m in TAUGHT.maps(body)], axis=1)
     assert np.abs(found.points.numpy() - wanted).max() < 1e-5
     assert np.abs(found.joints.numpy() - posed.joints).max() < 1e-5
 
