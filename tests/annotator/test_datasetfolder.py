@@ -86,7 +86,7 @@ def test_every_state_between_two_renames_is_readable(
     folder = desk_project / "datasets"
     project = Project.open(desk_project)
     shutil.copytree(folder / "wild", folder / ".wild.new")
-    for shard in (folder / ".wild.new").glob("samples-*"):
+    for shard in (folder / ".wild.new").glob("samples-body-*"):
         shard.unlink()
     project.samples("wild", "body").take([0, 1, 2]).write(folder / ".wild.new")
     for source, target in moves:
