@@ -15,7 +15,6 @@ from annotator.bodies.files import BodyModelData
 from annotator.camera import Camera, between_cameras, crop_of_box
 from annotator.errors import RunError
 from annotator.fit import Fits
-from annotator.fitting.evaluate import copied
 from annotator.fitting.objective import BodyPrior, Decoder, ModelPoints
 from annotator.fitting.parameters import HAND_COMPONENTS, Parameters
 from annotator.fitting.problem import Problem
@@ -39,7 +38,7 @@ def one_thread() -> Generator[None, None, None]:
 
 def decoder_of(body: BodyModelData, prior: BodyPrior) -> Decoder:
     """A decoder in float64 with a prior of its own."""
-    return Decoder(body, copied(prior)).double()
+    return Decoder(body, prior).double()
 
 
 def whole_parameters(parameters: Parameters, decoder: Decoder) -> dict[str, np.ndarray]:
@@ -128,7 +127,7 @@ class Starts:
         if problem.joints is not None:
             return np.einsum("nk,nkc->nc", share, problem.joints - points)
         if self._rest is None:
-            self._rest = mean_points(problem, self._body, copied(self._prior))[0]
+            self._rest = mean_points(problem, self._body, self._prior)[0]
         depth = depth_guess(problem, self._rest)
         ray = (problem.pixels - problem.center[:, None]) / problem.focal[:, None]
         offset = ray * (points[..., 2:] + depth[:, None, None]) - points[..., :2]

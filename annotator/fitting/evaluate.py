@@ -28,19 +28,9 @@ class Evaluation:
 def objective_of(
     problem: Problem, body: BodyModelData, prior: BodyPrior, *, dtype: torch.dtype = torch.float64, device: str = "cpu"
 ) -> Objective:
-    """The objective on our own evaluation of the body model.
-
-    The prior is copied, so that its own precision stays what it is.
-    """
-    objective = Objective(problem, ModelPoints(body, problem), Decoder(body, copied(prior)))
+    """The objective on our own evaluation of the body model."""
+    objective = Objective(problem, ModelPoints(body, problem), Decoder(body, prior))
     return objective.to(device=device, dtype=dtype).requires_grad_(False).eval()
-
-
-def copied(prior: BodyPrior) -> BodyPrior:
-    """A prior of the same weights that may be moved and cast."""
-    import copy
-
-    return copy.deepcopy(prior)
 
 
 def to_tensors(

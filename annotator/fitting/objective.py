@@ -10,6 +10,7 @@ Legend: N people, K points, D = 2 pixels or 3 metres.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import cast
 
 import torch
@@ -82,12 +83,12 @@ class Decoder(nn.Module):
 
     Args:
         body: whose hand components are used.
-        prior: VPoser decodes the latent; other priors have none.
+        prior: VPoser decodes the latent; other priors have none. It is copied, so that its own precision stays what it is.
     """
 
     def __init__(self, body: BodyModelData, prior: BodyPrior) -> None:
         super().__init__()
-        self.prior = prior
+        self.prior = deepcopy(prior)
         sides = sorted(body.hand_components)
         self.hands = nn.ModuleDict(
             {side: HandPca(torch.as_tensor(body.hand_components[side]), HAND_COMPONENTS) for side in sides}

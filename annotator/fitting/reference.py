@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.official import create
-from annotator.fitting.evaluate import copied, to_tensors
+from annotator.fitting.evaluate import to_tensors
 from annotator.fitting.objective import BodyPrior, Decoder, Objective, Variables
 from annotator.fitting.parameters import Parameters, free_names
 from annotator.fitting.problem import Problem
@@ -134,7 +134,7 @@ def _fit_one(
     *,
     camera: bool,
 ) -> Result:
-    objective = Objective(problem, OfficialPoints(root, body, problem), Decoder(body, copied(prior)))
+    objective = Objective(problem, OfficialPoints(root, body, problem), Decoder(body, prior))
     objective = objective.to(published.dtype).eval()
     evaluations = 0
     if camera and not problem.in_3d:

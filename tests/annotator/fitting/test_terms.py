@@ -167,3 +167,9 @@ def test_priors_are_weakened_together_and_points_are_not() -> None:
     weak = LAST.with_priors(0.1)
     assert (weak.body_prior, weak.shape, weak.jaw[1]) == pytest.approx((0.478, 0.5, 47.8))
     assert (weak.hand_points, weak.face_points) == (2.0, 2.0)
+
+
+def test_a_prior_keeps_its_precision_whatever_the_objective_is_cast_to(body: BodyModelData, vposer: PosePrior) -> None:
+    before = next(vposer.parameters()).dtype
+    Decoder(body, vposer).double()
+    assert next(vposer.parameters()).dtype is before
