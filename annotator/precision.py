@@ -1,4 +1,4 @@
-"""With which numbers a network computes: fp32, TF32 on a GPU, or bf16 where the processor has instructions for it.
+"""With which numbers torch computes, and in which order it sums: fp32, TF32 on a GPU, or bf16 where the processor has instructions for it.
 
 Only the backbone is ever cast. The head, the body model and the losses stay in fp32: the depth of a fit is 48.8 m times
 a sigmoid, which eight bits of mantissa do not hold.
@@ -6,6 +6,8 @@ a sigmoid, which eight bits of mantissa do not hold.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -39,3 +41,14 @@ def cpu_has_bf16(info: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
     return not CPU_FLAGS.isdisjoint(flags)
+
+
+@contextmanager
+def one_thread() -> Generator[None, None, None]:
+    """While the block runs torch has one thread: several might sum in another order, and would wait for other loops' threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

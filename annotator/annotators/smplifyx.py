@@ -17,16 +17,17 @@ import pyarrow as pa
 
 from annotator import ranks
 from annotator.annotators import FAMILY_OF
-from annotator.annotators.starts import Starts, decoder_of, one_thread, whole_parameters
+from annotator.annotators.starts import Starts, whole_parameters
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.fit import FitHeader, Fits
 from annotator.fitting import compiled
 from annotator.fitting.batched import SETTINGS, TOO_FEW_POINTS, Batched
-from annotator.fitting.objective import BodyPrior
+from annotator.fitting.objective import BodyPrior, Decoder
 from annotator.fitting.people import Fitting, people_of
 from annotator.fitting.problem import BODY_GROUP, Problem
 from annotator.fitting.result import NOT_FINITE, Result
 from annotator.fitting.stages import SCHEDULES
+from annotator.precision import one_thread
 from annotator.prior import default_gmm, default_vposer, load_mixture, load_vposer
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, Project
@@ -158,7 +159,7 @@ class Fitter:
             weight_3d=recipe.weight_3d,
         )
         self._solver: Batched | None = None
-        self._decoder = decoder_of(body, prior)
+        self._decoder = Decoder(body, prior).double()
 
     def fit(self, samples: Samples, starts: Starts | None = None) -> Fits:
         """A fit of everybody; of one who cannot be fitted, a failed one with the reason."""

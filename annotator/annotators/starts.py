@@ -5,9 +5,6 @@ Legend: N people.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 
@@ -23,22 +20,6 @@ from annotator.prior import GaussianMixture, HandPca
 from annotator.sample import Samples
 
 _SHARED = ("betas", "expression", "jaw_pose", "leye_pose", "reye_pose")
-
-
-@contextmanager
-def one_thread() -> Generator[None, None, None]:
-    """While the block runs torch has one thread: more would wait for those of the solver, and might sum in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def decoder_of(body: BodyModelData, prior: BodyPrior) -> Decoder:
-    """A decoder in float64 with a prior of its own."""
-    return Decoder(body, prior).double()
 
 
 def whole_parameters(parameters: Parameters, decoder: Decoder) -> dict[str, np.ndarray]:
@@ -60,7 +41,7 @@ class Starts:
 
     def __init__(self, fits: Fits, body: BodyModelData, prior: BodyPrior) -> None:
         self._fits, self._body, self._prior = fits, body, prior
-        self._decoder = decoder_of(body, prior)
+        self._decoder = Decoder(body, prior).double()
         self._rest: np.ndarray | None = None
         self._same = fits.header.family == body.family
         if self._same and fits.header.body_hash != body.hash:

@@ -20,7 +20,8 @@ def list_runs(path: Path) -> Table:
     project = Project.open(path)
     rows: list[tuple[str, ...]] = []
     damaged = project.damaged_runs()
-    for run in project.runs():
+    runs = project.runs()
+    for run in runs:
         try:
             rows.append(_row(run))
         except ProjectError as error:  # its fits
@@ -28,7 +29,7 @@ def list_runs(path: Path) -> Table:
     rows += [(run.id, "", "", "", DAMAGED, "", "") for run, _ in damaged]
     columns = ("run", "annotator", "round", "recipe", "state", "fits", "created (UTC)")
     notes = [] if rows else ["No runs yet; start one with `run`."]
-    notes += [_how_to_resume(path, run) for run in project.runs() if run.state == INTERRUPTED]
+    notes += _how_to_resume(path, runs)
     return Table("", columns, tuple(rows), (*notes, *(why for _, why in damaged)))
 
 
@@ -83,21 +84,26 @@ def list_jobs(path: Path) -> Table:
     """Every run and every long command that the desk started: how far it is."""
     project = Project.open(path)
     damaged = project.damaged_runs()
+    runs = project.runs()
     rows: list[tuple[str, ...]] = []
     notes = [why for _, why in damaged]
-    for job in [*(run.job for run in (*project.runs(), *(run for run, _ in damaged))), *project.jobs()]:
+    for job in [*(run.job for run in (*runs, *(run for run, _ in damaged))), *project.jobs()]:
         try:
             rows.append(_job_row(job))
         except ProjectError as error:
             rows.append((job.path.name, DAMAGED, "", "", ""))
             notes.append(str(error))
-    notes += [_how_to_resume(path, run) for run in project.runs() if run.state == INTERRUPTED]
+    notes += _how_to_resume(path, runs)
     columns = ("job", "state", "stage", "done", "last word")
     return Table("", columns, tuple(rows), tuple(notes if rows else ["No jobs yet."]))
 
 
-def _how_to_resume(path: Path, run: Run) -> str:
-    return f"{run.id} was interrupted; what it saved is kept: go on with `run {path} --resume {run.id}`."
+def _how_to_resume(path: Path, runs: list[Run]) -> list[str]:
+    return [
+        f"{run.id} was interrupted; what it saved is kept: go on with `run {path} --resume {run.id}`."
+        for run in runs
+        if run.state == INTERRUPTED
+    ]
 
 
 def _job_row(job: JobFolder) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 import msgspec
 import numpy as np
 
-from annotator.datasets.rows import Photo, Rows, tables_of
+from annotator.datasets.rows import Photo, Rows, box_of, tables_of
 from annotator.datasets.source import People, ReadResult, Source, linked, read_json
 from annotator.errors import DatasetError
 from annotator.progress import Progress
@@ -115,10 +115,7 @@ def _add_part(rows: Rows, part: str, person: _Person, photo: Photo, points: np.n
 
 
 def _box(person: _Person, name: str, place: str) -> np.ndarray:
-    values: Sequence[float] = getattr(person, name)
-    if len(values) != 4:
-        raise DatasetError(f"{place}: {name} has {len(values)} numbers, expecting 4; mend the file.")
-    return np.array(values, np.float64)
+    return box_of(getattr(person, name), place, name)
 
 
 def _points(person: _Person, place: str) -> np.ndarray:

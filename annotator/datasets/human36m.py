@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from annotator.datasets.rows import Photo, Rows, WorldCamera, tables_of, world_camera
+from annotator.datasets.rows import Photo, Rows, WorldCamera, box_of, tables_of, world_camera, world_joints
 from annotator.datasets.source import People, ReadResult, Source, linked, read_json
 from annotator.errors import DatasetError
 from annotator.progress import Progress
@@ -114,7 +114,9 @@ def _read_subject(folder: Path, subject: int, reading: _Reading) -> Generator[Pr
             camera = cameras.get(str(photo.cam_idx))
             if camera is None:
                 raise DatasetError(f"{place}: {paths['camera']} has no camera {photo.cam_idx}; mend the files.")
-            _add(reading.rows, person, photo, camera, _world(joints, photo, place, paths["joint_3d"]), place)
+            keys = {"action": photo.action_idx, "subaction": photo.subaction_idx, "frame": photo.frame_idx}
+            world = world_joints(joints, keys, _JOINTS, place=place, path=paths["joint_3d"])
+            _add(reading.rows, person, photo, camera, world, place)
         if number % _REPORT_EVERY == 0:
             yield Progress(f"Reading subject {subject}", number, len(data.annotations), "people")
     return list(paths.values())
@@ -122,8 +124,7 @@ def _read_subject(folder: Path, subject: int, reading: _Reading) -> Generator[Pr
 
 def _add(rows: Rows, person: _Person, photo: _Photo, camera: WorldCamera, world: np.ndarray, place: str) -> None:
     """Takes one person in; `world` is `(17, 3)` in millimetres."""
-    if len(person.bbox) != 4:
-        raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
+    box = box_of(person.bbox, place)
     visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
     if len(visible) != _JOINTS:
         raise DatasetError(f"{place}: keypoints_vis has {len(visible)} values, expecting {_JOINTS}; mend the file.")
@@ -132,21 +133,10 @@ def _add(rows: Rows, person: _Person, photo: _Photo, camera: WorldCamera, world:
         Photo(photo.file_name, (photo.width, photo.height)),
         camera.metres(world),
         camera.pinhole,
-        box=np.array(person.bbox, np.float64),
+        box=box,
         visible=visible,
         subject=f"S{photo.subject}",
     )
-
-
-def _world(joints: _Joints, photo: _Photo, place: str, path: Path) -> np.ndarray:
-    try:
-        values = joints[str(photo.action_idx)][str(photo.subaction_idx)][str(photo.frame_idx)]
-    except KeyError as error:
-        where = f"action {photo.action_idx}, subaction {photo.subaction_idx}, frame {photo.frame_idx}"
-        raise DatasetError(f"{place}: {path} has no joints for {where}; mend the files.") from error
-    if [len(row) for row in values] != [3] * _JOINTS:
-        raise DatasetError(f"{place}: {path} should hold {_JOINTS} joints of 3 numbers; mend the file.")
-    return np.array(values)
 
 
 def _cameras(path: Path) -> dict[str, WorldCamera]:

@@ -11,9 +11,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
-from annotator.datasets.rows import Photo, Rows, WorldCamera, tables_of, world_camera
+from annotator.datasets.rows import Photo, Rows, WorldCamera, box_of, tables_of, world_camera, world_joints
 from annotator.datasets.source import People, ReadResult, Source, linked, read_json
 from annotator.errors import DatasetError
 from annotator.outside import is_dir
@@ -81,8 +80,7 @@ def read_mpi_inf_3dhp(source: Source) -> Generator[Progress, None, ReadResult]:
     rows = Rows(People(source), "body", MPI_INF_3DHP, box_drawn=False, joint_skeleton=MPI_INF_3DHP)
     between, count = 0, len(data.annotations)
     for number, (place, photo, person) in enumerate(linked(paths[0], data.images, data.annotations, set())):
-        if len(person.bbox) != 4:
-            raise DatasetError(f"{place}: bbox has {len(person.bbox)} numbers, expecting 4; mend the file.")
+        box = box_of(person.bbox, place)
         if photo.frame_idx % FRAME_STEP:
             between += 1
         else:
@@ -90,15 +88,16 @@ def read_mpi_inf_3dhp(source: Source) -> Generator[Progress, None, ReadResult]:
             if camera is None:
                 where = f"subject {photo.subject_idx}, sequence {photo.seq_idx}"
                 raise DatasetError(f"{place}: {paths[1]} has no camera {photo.cam_idx} of {where}; mend the files.")
+            keys = {"subject": photo.subject_idx, "sequence": photo.seq_idx, "frame": photo.frame_idx}
             rows.add_3d(
                 str(person.id),
                 Photo(
                     f"{inner}S{photo.subject_idx}/Seq{photo.seq_idx}/imageSequence/{photo.file_name}",
                     (photo.width, photo.height),
                 ),
-                camera.metres(_world(joints, photo, place, paths[2])),
+                camera.metres(world_joints(joints, keys, _JOINTS, place=place, path=paths[2])),
                 camera.pinhole,
-                box=np.array(person.bbox, np.float64),
+                box=box,
                 subject=f"S{photo.subject_idx}",
             )
         if number % _REPORT_EVERY == 0:
@@ -123,14 +122,3 @@ def _cameras(path: Path) -> dict[tuple[str, str, str], WorldCamera]:
         for sequence, cameras in sequences.items()
         for index, c in cameras.items()
     }
-
-
-def _world(joints: _Joints, photo: _Photo, place: str, path: Path) -> np.ndarray:
-    try:
-        values = joints[str(photo.subject_idx)][str(photo.seq_idx)][str(photo.frame_idx)]
-    except KeyError as error:
-        where = f"subject {photo.subject_idx}, sequence {photo.seq_idx}, frame {photo.frame_idx}"
-        raise DatasetError(f"{place}: {path} has no joints for {where}; mend the files.") from error
-    if [len(row) for row in values] != [3] * _JOINTS:
-        raise DatasetError(f"{place}: {path} should hold {_JOINTS} joints of 3 numbers; mend the file.")
-    return np.array(values)

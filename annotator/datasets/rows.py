@@ -6,8 +6,10 @@ float32: a hand with 21 joints takes 650 bytes while it is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +78,39 @@ def world_camera(
         raise DatasetError(f"{where}: {t}, {f} and {c} should be finite and {f} greater than 0; mend the file.")
     translation = np.array(place) if not of_position else -turn @ np.array(place)
     return WorldCamera(turn, translation, Camera(np.array(focal), np.array(princpt)))
+
+
+def box_of(values: Sequence[float], place: str, name: str = "bbox") -> np.ndarray:
+    """`(4,)` float64 x, y, width, height of an annotation's box.
+
+    Raises:
+        DatasetError: it has not four numbers.
+    """
+    if len(values) != 4:
+        raise DatasetError(f"{place}: {name} has {len(values)} numbers, expecting 4; mend the file.")
+    return np.array(values, np.float64)
+
+
+def world_joints(tree: Any, keys: Mapping[str, int], count: int, *, place: str, path: Path) -> np.ndarray:
+    """`(count, 3)` mm, from nested objects of a file.
+
+    Args:
+        tree: of `path`. keys: its levels by what they number ("subject", "frame"), outermost first.
+        place: the annotation that asks, for the sentence.
+
+    Raises:
+        DatasetError: they are not there, or there are not as many.
+    """
+    values = tree
+    try:
+        for number in keys.values():
+            values = values[str(number)]
+    except KeyError as error:
+        where = ", ".join(f"{level} {number}" for level, number in keys.items())
+        raise DatasetError(f"{place}: {path} has no joints for {where}; mend the files.") from error
+    if [len(row) for row in values] != [3] * count:
+        raise DatasetError(f"{place}: {path} should hold {count} joints of 3 numbers; mend the file.")
+    return np.array(values)
 
 
 @dataclass(frozen=True)

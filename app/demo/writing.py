@@ -49,6 +49,12 @@ def wild_photo(shot: Shot) -> str:
     return f"{shot.number + 1:012d}.jpg"
 
 
+def box_around(pixels: np.ndarray) -> np.ndarray:
+    """x, y, width, height: the extent of a person's joints, `(J, 2)` px, x 1.2, as Human3.6M's converter draws it."""
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    return np.concatenate([(low + high) / 2 - (high - low) * 0.6, (high - low) * 1.2])
+
+
 @dataclass
 class LabFiles:
     """Collects lab shots into the three JSON files of every subject."""
@@ -63,8 +69,7 @@ class LabFiles:
         assert lab is not None
         points = shot.points[HUMAN36M.name].astype(np.float64)
         pixels = Camera(shot.focal, shot.princpt).project(points)
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-        box = np.concatenate([(low + high) / 2 - (high - low) * 0.6, (high - low) * 1.2])
+        box = box_around(pixels)
         files = self.data.setdefault(lab.subject, {"images": [], "annotations": []})
         width, height = shot.size
         files["images"].append(

@@ -16,6 +16,7 @@ from annotator.camera import Camera
 from annotator.runs import write_text
 from annotator.shots import Shot
 from annotator.skeleton import HAND, MPI_INF_3DHP
+from app.demo.writing import box_around
 
 STUDIO, HANDS = "studio", "hands"
 _UPRIGHT = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -58,8 +59,7 @@ class StudioFiles:
         assert place is not None
         points = shot.points[MPI_INF_3DHP.name].astype(np.float64)
         pixels = Camera(shot.focal, shot.princpt).project(points)
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-        box = np.concatenate([(low + high) / 2 - (high - low) * 0.6, (high - low) * 1.2])
+        box = box_around(pixels)
         subject, sequence = str(place.subject), str(place.action)
         self.images.append(
             {"id": shot.number, "file_name": _file(shot), "width": shot.size[0], "height": shot.size[1]}

@@ -23,7 +23,7 @@ from annotator.project import Project
 from annotator.recipe import EftRecipe
 from annotator.runs import FINISHED, STOPPED
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, loss_points
-from tests.support.small_data import write_crowd, write_lab
+from tests.support.small_data import QUICK, write_crowd, write_lab
 
 NO_LEGS = Legs(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
 
@@ -108,16 +108,7 @@ def test_iterations_end_where_the_pose_is_not_met() -> None:
 
 # -- runs ----------------------------------------------------------------------------------------------------------------
 
-RECIPE = """[body]
-backbone = "resnet18"
-weights = "none"
-input_px = 32
-batch = 4
-learning_rate = 1e-3
-schedule = "cosine"
-auxiliary_steps = 3
-target_steps = 3
-prior_steps = 3
+RECIPE = f"""{QUICK.format(auxiliary=3, target=3)}
 [eft]
 learning_rate = 1e-4
 iterations = 6

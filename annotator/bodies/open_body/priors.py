@@ -7,14 +7,13 @@ and thousands of steps make that visible.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from annotator.bodies.prior_files import write_prior
 from annotator.bodies.written import Texts
+from annotator.precision import one_thread
 from annotator.prior import VPoser, fit_mixture, train_prior
 from annotator.progress import Progress
 from annotator.synthetic import BODY_JOINTS, sample_body_poses
@@ -46,7 +45,7 @@ def build_priors(
     Args:
         steps: of VPoser's training. sampled: poses drawn before those are thinned out that neither stand nor walk.
     """
-    with _one_thread():
+    with one_thread():
         poses = training_poses(np.random.default_rng(SEED), sampled)
         prior = yield from train_prior(poses, steps=steps, seed=SEED, batch=_BATCH)
         yield Progress(_TITLE, 1, 2, "priors", "Fitting the Gaussian mixture")
@@ -88,13 +87,3 @@ def _on_grid(values: np.ndarray, grid: float) -> np.ndarray:
 
 def _texts(name: str, title: str) -> Texts:
     return Texts(f"open body 1, {name}", _LICENCE, _PROVENANCE.format(seed=SEED, title=title))
-
-
-@contextmanager
-def _one_thread() -> Generator[None, None, None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
