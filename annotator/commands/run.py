@@ -15,8 +15,9 @@ from annotator import ranks
 from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
-from annotator.commands.choosing import best_fits, chosen_samples, covers, named_samples
+from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
+from annotator.commands.run_fitting import check_optimiser, optimise, warm_start
 from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
@@ -139,8 +140,8 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
     before = None
     if optimises:
         parts = options.parts or PARTS_OF[annotator][:1]
-        before = _warm_start(project, annotator, options, datasets)
-        _check_optimiser(project, annotator, recipe, options.device)
+        before = warm_start(project, annotator, options.source, datasets)
+        check_optimiser(project, annotator, recipe, options.device)
     else:
         parts = chosen_parts(project, recipe, datasets, options.parts)
         if number > 1:
@@ -289,36 +290,6 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _warm_start(project: Project, annotator: str, options: RunOptions, datasets: tuple[str, ...]) -> Run | None:
-    """The run whose fits are the starts, if one is named."""
-    if not options.source:
-        return None
-    found = project.run(options.source)
-    if found.state != FINISHED:
-        raise RunError(f"{annotator} cannot start from {found.id}: it is {found.state}; resume it first.")
-    tables = [fits for name in datasets if (fits := best_fits(found, name)) is not None]
-    if not tables:
-        raise RunError(f"{annotator} cannot start from {found.id}: it has no fits of {', '.join(datasets)}.")
-    if wrong := [fits.header.family for fits in tables if fits.header.family not in FAMILY_OF.values()]:
-        raise RunError(f"{annotator} cannot start from {found.id}: its fits are of {wrong[0].upper()}, not of bodies.")
-    own = load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
-    if any(fits.header.family == own.family and fits.header.body_hash != own.hash for fits in tables):
-        raise RunError(
-            f"{annotator} cannot start from {found.id}: its fits belong to another {own.family} body model than the "
-            "project's; relink the files they belong to, or leave out --from."
-        )
-    return found
-
-
-def _check_optimiser(project: Project, annotator: str, recipe: Recipe, device: str) -> None:
-    if device not in ("auto", "cpu"):
-        raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
-    from annotator.annotators.smplifyx import prior_of
-
-    load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
-    prior_of(project, annotator, recipe.table(annotator))
-
-
 def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> None:
     from annotator.backbone import starting_weights
 
@@ -344,7 +315,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
         current.set_state(RUNNING)
     _tune_allocator()
     if current.info.annotator in FAMILY_OF:
-        yield from _optimise(project, current)
+        _note_machine(current, "cpu")
+        yield from optimise(project, current)
         return
     import torch
 
@@ -392,24 +364,6 @@ def _note_machine(current: Run, device: str) -> None:
         info = current.info
         machine = {**info.machine, "device": device, "processes": str(ranks.count())}
         current.write_info(replace(info, machine=machine))
-
-
-def _optimise(project: Project, current: Run) -> Work:
-    from annotator.annotators.smplifyx import Optimisation
-
-    info = current.info
-    table = _stored_recipe(current).table(info.annotator)
-    _note_machine(current, "cpu")
-    yield from Optimisation(
-        project=project,
-        run=current,
-        annotator=info.annotator,
-        recipe=table,
-        parts=info.parts,
-        data=info.datasets,
-        keys=frozenset(info.samples),
-        source=project.run(info.source) if info.source else None,
-    ).fit()
 
 
 def _trimmed(project: Project) -> Work:
