@@ -154,8 +154,9 @@ class Verdicts:
         self._events.append(event)
         if event.kind is EventKind.UNDO:
             self._undos.append(event)
-        for fit in {event.fit, event.other} - {None}:
-            self._about[fit].append(event)
+        for fit in (event.fit, event.other):
+            if fit is not None:
+                self._about[fit].append(event)
 
     def count(self) -> None:
         """A fit was judged just now."""
