@@ -287,6 +287,7 @@ class MainWindow(QMainWindow):
         self.solid.dress()
 
     def _restyle(self) -> None:
+        self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)
         if theme.chosen(self.session.preferences.theme) != theme.current():
             theme.apply(self.session.preferences.theme)
             if self._dressed:
