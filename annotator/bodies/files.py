@@ -20,6 +20,7 @@ from annotator.bodies.layouts import (
     DYNAMIC_EMBEDDING,
     FACE_KEYS,
     LAYOUTS,
+    MODEL_KEYS,
     OPEN_BODY,
     SPARSE_POSEDIRS,
     STATIC_EMBEDDING,
@@ -122,13 +123,13 @@ def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs
 def verified(root: Path, name: str, gender: str = "neutral") -> bool:
     """Whether this program wrote a model and its contents are still those of the hash it states.
 
-    A file that also holds arrays of objects is never ours: other readers would run what is in them.
+    A file that also holds objects is never ours: other readers would run what is in them.
 
     Raises:
         BodyModelError: it states a hash, and its contents have another.
     """
     arrays, path = read_model(root, name, gender), model_path(root, name, gender)
-    if "hash" not in arrays or (path.suffix == ".npz" and holds_objects(path)):
+    if "hash" not in arrays or _holds_more(path):
         return False
     if content_hash(arrays) != str(arrays["hash"]):
         raise BodyModelError(
@@ -141,23 +142,39 @@ def read_pickled(path: Path) -> dict[str, Any]:
     """The arrays by name of a pickle; texts and numbers become arrays of one.
 
     Raises:
-        BodyModelError: it is damaged, holds anything but arrays by name, or names code.
+        BodyModelError: it is damaged, holds no arrays by name, or names code.
     """
     return arrays_of(read_pickle(path), path)
 
 
 def arrays_of(content: object, path: Path) -> dict[str, Any]:
-    """The arrays by name of what the pickle `path` held.
+    """The arrays by name of what the pickle `path` held; what else an official file holds, and nobody needs, is left out.
 
     Raises:
-        BodyModelError: it holds anything but arrays by name.
+        BodyModelError: it holds no arrays by name, or something else where a model's array belongs.
     """
     if not isinstance(content, dict):
         raise BodyModelError(f"{path} does not hold arrays by name; fetch it again.")
-    arrays = {key: np.asarray(v) if isinstance(v, str | int | float) else v for key, v in content.items()}
-    if wrong := [key for key, v in arrays.items() if not (isinstance(v, np.ndarray) or sparse.issparse(v))]:
-        raise BodyModelError(f"{path} holds more than arrays ({', '.join(wrong)}); fetch it again.")
+    arrays = {key: values for key, value in content.items() if (values := _array(value)) is not None}
+    if wrong := sorted((MODEL_KEYS & set(content)) - set(arrays)):
+        raise BodyModelError(
+            f"{path} holds something else where its arrays belong ({', '.join(wrong)}); fetch it again."
+        )
     return arrays
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return np.asarray(value)
+    return value if isinstance(value, np.ndarray) or sparse.issparse(value) else None
+
+
+def _holds_more(path: Path) -> bool:
+    """Whether a model's file holds anything beside arrays, texts and numbers, which other readers would make objects of."""
+    if path.suffix == ".npz":
+        return holds_objects(path)
+    content = read_pickle(path)
+    return not isinstance(content, dict) or any(_array(value) is None for value in content.values())
 
 
 def _read_npz(path: Path, *, dense_posedirs: bool) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from annotator.bodies.layouts import (
 )
 from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.regressors import regressor_in
-from annotator.bodies.stored import read_arrays
+from annotator.bodies.stored import UNREADABLE, read_arrays
 from annotator.bodies.written import Texts, write_model
 from annotator.errors import BodyModelError
 
@@ -177,7 +177,7 @@ def _numbers(path: Path) -> np.ndarray | None:
     """An npy file that is a plain array."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except UNREADABLE:
         return None  # an object, or damaged: what is wrong is said by whoever reads it next
 
 

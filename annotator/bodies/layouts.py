@@ -24,6 +24,10 @@ STATIC_EMBEDDING, DYNAMIC_EMBEDDING = "flame_static_embedding.pkl", "flame_dynam
 SHAPES_OF_LARGE, LARGE = 300, 400
 """A file with at least 400 components has 300 of shape, then those of expression; a smaller one 10, then 10."""
 _NUMBERS = ("head_top", "smplx_vertices")
+MODEL_KEYS = frozenset(
+    (*COMMON_KEYS, *BOTH_HANDS, *ONE_HAND, *FACE_KEYS, *CONTOUR_KEYS, *SPARSE_POSEDIRS, *_NUMBERS, "name", "hash")
+)
+"""Every entry of a model's file that is read here; official files hold others, of any kind, that nobody needs."""
 
 
 @dataclass(frozen=True)

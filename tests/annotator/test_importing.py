@@ -52,6 +52,11 @@ def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
         "J_regressor": sparse.csc_matrix(arrays["J_regressor"]),
         "bs_type": "lrotmin",
         "bs_style": "lbs",
+        "pose_training_info": {"gender": "female", "trials": [("a", 1.5), None]},
+        "part2num": np.array({"hips": 0}, dtype=object),
+        "joint2num": np.array([{"neck": 12}, None], dtype=object),
+        "weights_prior": None,
+        "eff": b"\x00\xff",
     }
     store(tmp_path / "in" / "basicModel_f_lbs_10_207_0_v1.0.0.pkl", official)
     del sys.modules["chumpy.ch"]
