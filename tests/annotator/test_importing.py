@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from annotator.bodies.files import default_root, load_body_model, verified
+from annotator.bodies.files import default_root, load_body_model, read_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
@@ -108,6 +108,36 @@ def test_the_left_hands_sign_is_mended_where_it_is_wrong_and_only_there(tmp_path
     alone = [Found("mano_left", "neutral", tmp_path, {"shapedirs": wrong["shapedirs"]})]
     assert "was not checked" in mend_left_hand(alone, tmp_path / "empty")
     assert "was turned" in mend_left_hand(alone, tmp_path / "good_out")
+
+
+@pytest.mark.parametrize("first", ["mano_left", "mano_right"])
+def test_the_left_hands_sign_is_mended_once_whichever_hand_is_imported_first(first: str, tmp_path: Path) -> None:
+    left = of_model("mano_left")
+    files = {
+        "mano_right": store(tmp_path / "MANO_RIGHT.pkl", of_model("mano_right")),
+        "mano_left": store(
+            tmp_path / "MANO_LEFT.pkl", left | {"shapedirs": left["shapedirs"] * np.array([-1, 1, 1])[:, None]}
+        ),
+    }
+    second = "mano_right" if first == "mano_left" else "mano_left"
+    out = tmp_path / "out"
+    notes = imported(files[first], out).notes
+    assert any("importing that one checks both" in note for note in notes) is (first == "mano_left")
+    table = imported(files[second], out)
+    assert sum("was turned" in note for note in table.notes) == 1
+    assert sorted(row[0] for row in table.rows) == (sorted(files) if first == "mano_left" else ["mano_left"])
+    for again in ((), (files["mano_right"],)):  # a second import of the right hand turns nothing back
+        for path in again:
+            assert not any("turned" in note for note in imported(path, out).notes)
+        assert verified(out, "mano_left")
+        found = load_body_model(out, "mano_left").shapedirs
+        np.testing.assert_allclose(found, load_body_model(default_root(), "mano_left").shapedirs, atol=1e-7)
+        record = str(read_model(out, "mano_left")["provenance"])
+        assert record.startswith("imported from MANO_LEFT.pkl, sha256 ")
+        assert record.count("the sign of its shape along x was turned") == 1
+    imported(files["mano_left"], out)  # the wrong file once more: turned again, since it comes as it was
+    found = load_body_model(out, "mano_left").shapedirs
+    np.testing.assert_allclose(found, load_body_model(default_root(), "mano_left").shapedirs, atol=1e-7)
 
 
 def test_a_hand_under_the_other_hands_name_is_refused(tmp_path: Path) -> None:
