@@ -56,10 +56,11 @@ class BodyModelData:
 
     Attributes:
         family: smplx, smplh, smpl, mano or flame. side: left or right for a single hand, else empty.
-        hash: of the arrays' rounded contents, so that equal builds have equal hashes.
+        provenance: where the file says it comes from. hash: of the arrays' rounded contents, so that equal builds have equal hashes.
         v_template: `(V, 3)` float32. faces: `(F, 3)` int32.
         shapedirs, exprdirs: `(V, 3, 10)` float32 per standard deviation, or as many components as were asked for;
-            `(V, 3, 0)` where there are no expressions.
+            `(V, 3, 0)` in families without expressions, zeros where only the file has none.
+        file_components: how many of shape and of expression the file has.
         posedirs: float32: `(R - I)` flattened times it moves the vertices. Sparse `(9 (J - 1), 3 V)` where the file has it
             sparse, else `(9 (J - 1), V, 3)`, a view of the file.
         joint_regressor: `(J, V)` sparse, from vertices after shape and expression.
@@ -73,11 +74,13 @@ class BodyModelData:
     family: str
     side: str
     name: str
+    provenance: str
     hash: str
     v_template: np.ndarray
     faces: np.ndarray
     shapedirs: np.ndarray
     exprdirs: np.ndarray
+    file_components: tuple[int, int]
     posedirs: sparse.csr_array | np.ndarray
     joint_regressor: sparse.csr_array
     parents: np.ndarray
@@ -217,16 +220,19 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
     parents[0] = -1
     landmarks = _landmarks(arrays) if FACE_KEYS[0] in layout.keys else None
     head_top = int(arrays["head_top"]) if "head_top" in arrays else int(v_template[:, 1].argmax())
-    of_shape, of_expression = layout.split(arrays["shapedirs"].shape[2])
+    components = arrays["shapedirs"].shape[2]
+    of_shape, of_expression = layout.split(components)
     return BodyModelData(
         family=layout.family,
         side=layout.side,
         name=str(arrays["name"]) if "name" in arrays else path.stem,
+        provenance=str(arrays.get("provenance", "")),
         hash=str(arrays["hash"]) if "hash" in arrays else content_hash(arrays),
         v_template=v_template,
         faces=arrays["f"].astype(np.int32),
         shapedirs=_components(arrays, of_shape, betas, path, "shape"),
         exprdirs=_components(arrays, of_expression, expressions, path, "expression"),
+        file_components=layout.counts(components),
         posedirs=_posedirs(arrays, layout, path),
         joint_regressor=sparse.csr_array(arrays["J_regressor"].astype(np.float32)),
         parents=parents.astype(np.int32),
@@ -253,6 +259,8 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
 def _components(arrays: Mapping[str, Any], columns: slice, count: int, path: Path, of: str) -> np.ndarray:
     """`(V, 3, count)` float32, each component in one piece."""
     found = arrays["shapedirs"][:, :, columns]
+    if of == "expression" and found.shape[2] == 0:
+        return by_component(np.zeros((*found.shape[:2], count)))
     if found.shape[2] < count:
         raise BodyModelError(f"{path} has {found.shape[2]} components of {of}, fewer than the {count} asked for.")
     taken = by_component(found[:, :, :count])

@@ -38,6 +38,8 @@ SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
 _HAND_JOINTS, _WRIST, _MIDDLE = 16, 0, 4
+MENDED = "; mended: "
+"""Stands in a file's provenance before what was changed in it."""
 _HANDS = ("mano_left", "mano_right")
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
@@ -130,7 +132,7 @@ def write(found: Found, arrays: dict[str, Any], target: Path) -> str:
         provenance=f"imported from {found.path.name}, sha256 {_sha256(found.path)}",
     )
     if found.mended:
-        texts = replace(texts, provenance=f"{texts.provenance}; {found.mended}")
+        texts = replace(texts, provenance=f"{texts.provenance}{MENDED}{found.mended}")
     return write_model(target, found.name, found.gender, arrays, texts)
 
 

