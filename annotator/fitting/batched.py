@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -120,12 +120,14 @@ class Batched:
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
         rho = 0.0 if like.robust == L1 else like.rho
-        self.plans = [
-            planner.plan(
-                stage, in_3d=like.in_3d, free_translation=like.free_translation, rho=rho, dtype=self.settings.dtype
-            )
-            for stage in used
-        ]
+        self.plans = {
+            moves: [
+                planner.plan(stage, in_3d=like.in_3d, free_translation=moves, rho=rho, dtype=self.settings.dtype)
+                for stage in used
+            ]
+            for moves in (False, True)
+        }
+        """Of people whose translation the stages keep, and of those whose they vary."""
         self.limits = self.settings.limits(len(used))
         self.rest, self.root = planner.mean_points()
         arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
@@ -138,8 +140,11 @@ class Batched:
         outcome = _outcome(len(problem))
         stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
         sound = np.flatnonzero(stop == "")
-        shared = _Shared.of(self, problem)
-        _run(shared, sound, states, outcome, cold=start is None and not problem.in_3d)
+        shared, moves = _Shared.of(self, problem), problem.moves
+        for moving, plans in self.plans.items():
+            some = sound[moves[sound] == moving]
+            if len(some):
+                _run(replace(shared, plans=plans), some, states, outcome, cold=start is None and not problem.in_3d)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
@@ -191,7 +196,8 @@ class _Shared:
         arrays = (batched.rest - batched.root, batched.root, problem.anchor_weights, depth)
         columns = [np.ascontiguousarray(array, dtype) for array in arrays]
         return cls(
-            batched.plans, batched.limits, batched.frame, batched.settings, make_people(problem, dtype), *columns
+            *(batched.plans[False], batched.limits, batched.frame, batched.settings, make_people(problem, dtype)),
+            *columns,
         )
 
 

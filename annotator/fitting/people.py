@@ -188,7 +188,9 @@ def _reason(target: np.ndarray, given: np.ndarray, seen: np.ndarray) -> str:
     if not (np.isfinite(target).all() and np.isfinite(given).all()):
         return "a keypoint is not a number"
     count = int(seen.sum())
-    return "" if count >= LEAST_POINTS else f"{count} labelled points; a fit needs {LEAST_POINTS}"
+    if count < LEAST_POINTS:
+        return f"{count} labelled points; a fit needs {LEAST_POINTS}"
+    return "" if np.ptp(target[seen], axis=0).any() else "all labelled points lie at one place"
 
 
 def _camera(samples: Samples, fitting: Fitting) -> tuple[np.ndarray, np.ndarray]:
