@@ -23,7 +23,7 @@ from annotator.fitting.objective import BodyPrior
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Frame, Plan, Planner, make_people
 from annotator.fitting.problem import L1, Problem
-from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, Result
+from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, STUCK, Result
 from annotator.fitting.solver import Limits, System
 from annotator.fitting.stages import Stage
 from annotator.fitting.start import depth_guess, rigid
@@ -33,7 +33,12 @@ TOO_FEW_POINTS = "too few points"
 _LEAST_POINTS = 3
 _AT_ONCE = 8
 """People that a thread takes at a time."""
-_STOPS = {solver.CONVERGED: CONVERGED, solver.EXHAUSTED: EXHAUSTED, solver.NOT_FINITE: NOT_FINITE}
+_STOPS = {
+    solver.CONVERGED: CONVERGED,
+    solver.EXHAUSTED: EXHAUSTED,
+    solver.NOT_FINITE: NOT_FINITE,
+    solver.STUCK: STUCK,
+}
 _SAME = 0.97
 """Cosine of the angle (14 degrees) below which two orientations are one."""
 
