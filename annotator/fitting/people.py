@@ -66,7 +66,7 @@ class Fitting:
         known_camera: whether a photo's K is used where it is known.
         contour: whether the outline of a whole body's face counts.
         robust, rho_3d: of 3D residuals: "geman_mcclure" and where it bends in metres, or "l1".
-        weight_3d: of the 3D data term; not squared.
+        weight_3d: of squared 3D residuals, per square metre; its root is the data weight, which alone counts with "l1".
     """
 
     in_3d: bool = False

@@ -35,7 +35,8 @@ class Problem:
         seen: `(N, K)` bool: labelled points, those too that the data term ignores; they start the camera.
         group: `(K,)` 0 body, 1 hand, 2 face.
         focal, center: `(N, 2)` px, the pinhole camera. Zeros where the target is 3D.
-        data_weight: `(N,)` 1000 / H in 2D; in 3D the root of the published 10^6. It stands inside the square.
+        data_weight: `(N,)` 1000 / H in 2D; in 3D the root of the published 10^6. It stands inside the square, and with "l1"
+            it multiplies the plain length.
         side_view: `(N,)` bool: a second start, turned by half a turn about the body's y axis, is tried too.
         anchors: rows of the points whose place starts orientation and translation.
         edges: pairs of rows whose mean length in 3D over that in 2D starts the depth.
