@@ -199,7 +199,7 @@ class FittingRecipe:
         contour: whether the outline of the face counts where it is labelled; SMPL has none.
         robust_3d: of 3D residuals: "geman_mcclure" or "l1".
         rho_3d: where "geman_mcclure" bends, metres.
-        weight_3d: of the squared 3D residuals, per square metre.
+        weight_3d: of the squared 3D residuals, per square metre; its root of plain ones (l1), per metre.
         priors_3d: factor on the weights of all priors where joints in 3D are fitted.
         shard: people to a table of fits: what a killed run loses at most.
     """

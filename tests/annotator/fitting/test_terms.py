@@ -20,9 +20,12 @@ from annotator.fitting.objective import (
     weighted_square,
 )
 from annotator.fitting.parameters import Parameters
+from annotator.fitting.people import Fitting, people_of
 from annotator.fitting.problem import L1
 from annotator.fitting.stages import SCHEDULES, WHOLE_BODY, Stage
 from annotator.prior import GaussianMixture, PosePrior
+from annotator.sample import Samples
+from annotator.skeleton import COCO, HUMAN36M
 from tests.support.fitting import problem_of
 
 LAST = WHOLE_BODY[-1]
@@ -64,7 +67,42 @@ def test_points_count_by_the_square_of_weight_and_data_weight() -> None:
     by_hand = 100.0 * (1e4 * 9 / (9 + 1e4) + 1e4 * 16 / (16 + 1e4) + 0.25 * 5000.0)
     assert value.item() == pytest.approx(by_hand)
     plain = points_term(residual, weight, torch.tensor([10.0]), robust=L1, rho=100.0)
-    assert plain.item() == pytest.approx(100.0 * (7.0 + 0.25 * 100.0))
+    assert plain.item() == pytest.approx(10.0 * (7.0 + 0.5 * 100.0))
+
+
+@pytest.mark.parametrize(("robust", "by_hand"), [("geman_mcclure", 1e6 * (9e-6 + 0.25 * 4e-6)), (L1, 3.0 + 0.5 * 2.0)])
+def test_the_3d_weight_multiplies_squared_metres_and_its_root_plain_ones(
+    body: BodyModelData, vposer: PosePrior, robust: str, by_hand: float
+) -> None:
+    """Joints 3 mm and, with half the confidence, 2 mm away: the published 10^6 per square metre, 1000 per metre."""
+    joints = np.zeros((2, 17, 4), np.float32)
+    joints[:, :2, 3] = 1.0, 0.5
+    samples = in_3d(joints)
+    problem, _ = people_of(samples, body, Fitting(in_3d=True, robust=robust, rho_3d=1e3))
+    points = torch.zeros(2, 17, 3, dtype=torch.float64)
+    points[:, 0, 1], points[:, 1, 2] = 3e-3, -2e-3
+    problem = replace(problem, confidence=joints[..., 3].astype(np.float64), seen=joints[..., 3] > 0)
+    objective = Objective(problem, Given(points), Decoder(body, vposer)).double()
+    zeros = {name: torch.tensor(v) for name, v in Parameters.zeros(2, "smplx").items().items()}
+    assert objective.terms(zeros, LAST)["points"].tolist() == pytest.approx([by_hand] * 2)
+
+
+def in_3d(joints: np.ndarray) -> Samples:
+    """People in a photo whose Human3.6M joints these are."""
+    count = len(joints)
+    return Samples.of_columns(
+        part="body",
+        skeleton=COCO,
+        box_drawn=False,
+        keys=[f"s/{n}" for n in range(count)],
+        root="s",
+        images=["a.jpg"] * count,
+        sizes=np.tile([640, 480], (count, 1)),
+        boxes=np.tile(np.array([100, 100, 200, 300], np.float32), (count, 1)),
+        keypoints=np.zeros((count, len(COCO), 3), np.float32),
+        joints=joints,
+        joint_skeleton=HUMAN36M,
+    )
 
 
 def test_a_point_without_weight_may_be_no_number() -> None:
@@ -140,8 +178,9 @@ def test_the_mixture_is_half_the_nearest_mahalanobis_distance_and_its_constant(
 def test_the_camera_squares_its_anchors_and_holds_the_depth(body: BodyModelData) -> None:
     objective, values = one(body, None, away=300.0)
     values["transl"][0, 2] = 1.5
-    # the anchor alone is fewer than three points, so all of the first group count: the nose
-    assert objective.camera(values, torch.tensor([1.0])).item() == pytest.approx(4 * 300.0**2 + (100.0 * 0.5) ** 2)
+    # neither the anchors nor the points of the body are three, so all that are seen count, those of hand and face too
+    by_hand = 3 * 4 * 300.0**2 + (100.0 * 0.5) ** 2
+    assert objective.camera(values, torch.tensor([1.0])).item() == pytest.approx(by_hand)
 
 
 def test_a_weight_of_zero_leaves_its_term_out(body: BodyModelData, vposer: PosePrior) -> None:
