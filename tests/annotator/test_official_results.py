@@ -231,7 +231,11 @@ def lacking(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (lambda content: {**content, "body_pose": np.zeros((1, 69))}, RunError, "expecting 32 or 63"),
         (lambda content: {**content, "left_hand_pose": np.zeros((1, 99))}, RunError, "expecting 1 to 45"),
         (lambda content: {**content, "left_hand_pose": np.zeros((1, 6))}, RunError, "the results of one run"),
-        (lambda content: {**content, "camera_rotation": -np.eye(3)[None]}, RunError, "'camera_rotation' is no rotation"),
+        (
+            lambda content: {**content, "camera_rotation": -np.eye(3)[None]},
+            RunError,
+            "'camera_rotation' is no rotation",
+        ),
         (lambda content: {**content, "camera_rotation": 5 * np.eye(3)[None]}, RunError, "'camera_rotation' is no rot"),
         (lambda content: {**content, "camera_rotation": np.zeros((1, 3, 3))}, RunError, "'camera_rotation' is no rota"),
     ],
@@ -314,6 +318,6 @@ def test_photos_of_one_name_in_a_data_set_are_not_pooled(exported: Path, desk_pr
     place = samples.table.column_names.index("image")
     table = samples.table.set_column(place, "image", pa.array(images, pa.string()))
     project.add(project.datasets()["wild"], {"body": Samples(table)}, project.image_roots["wild"])
-    with pytest.raises(RunError, match="are both called .* results are kept by that name alone"):
+    with pytest.raises(RunError, match=r"are both called .* results are kept by that name alone"):
         done(add_fits(desk_project, "smplifyx", exported))
     assert run_names(desk_project) == before
