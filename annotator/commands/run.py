@@ -13,11 +13,12 @@ from pathlib import Path
 
 from annotator import ranks
 from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
+from annotator.annotators.fitted import fitted_tables
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
-from annotator.commands.run_fitting import check_optimiser, optimise, warm_start
+from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimise, warm_start
 from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
@@ -136,12 +137,14 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
         return _tuning(project, number, options)
     recipe = load_recipe(options.recipe or "paper")
     optimises = annotator in FAMILY_OF
-    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
+    wanted = fitted_tables(annotator, options.parts or PARTS_OF[annotator][:1]) if optimises else ()
+    tables = tuple(dict.fromkeys(table.samples for table in wanted))
+    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises, tables=tables)
     before = None
     if optimises:
-        parts = options.parts or PARTS_OF[annotator][:1]
-        before = warm_start(project, annotator, options.source, datasets)
-        check_optimiser(project, annotator, recipe, options.device)
+        parts = fitted_parts(project, annotator, datasets, options.parts)
+        before = warm_start(project, annotator, options.source, datasets, parts)
+        check_optimiser(project, annotator, recipe, parts, options.device)
     else:
         parts = chosen_parts(project, recipe, datasets, options.parts)
         if number > 1:
