@@ -183,7 +183,7 @@ def test_a_run_over_some_samples_teaches_and_annotates_them_alone_and_so_does_it
         drawn.append(len(crops.reasons))
         return crops_tensor(crops, *others)
 
-    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    monkeypatch.setattr("annotator.teaching.crops_tensor", watched)
     options = RunOptions(recipe=str(quick_recipe(tmp_path)), samples="wild/102,wild/100,wild/104", device="cpu")
     work = run(desk_project, options)
     for progress in work:

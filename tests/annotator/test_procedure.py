@@ -94,7 +94,7 @@ def test_algorithm_1_of_hands_with_two_auxiliary_sets_and_two_rounds(
         halves.append(Counter({len(crops.reasons): len(rows)}))
         return crops_tensor(crops, rows, *others)
 
-    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    monkeypatch.setattr("annotator.teaching.crops_tensor", watched)
     options = RunOptions(recipe=recipe(tmp_path), device="cpu")
     first, _ = ran(project, options)
     assert first.info.parts == ("hands",)
@@ -128,7 +128,7 @@ def test_half_of_every_batch_is_auxiliary(project: Project, tmp_path: Path, monk
         drawn.extend(["target" if taught.regularise.all() else "auxiliary"] * len(rows))
         return targets(taught, rows, names, part)
 
-    monkeypatch.setattr("annotator.procedure.lesson_rows", watched)
+    monkeypatch.setattr("annotator.teaching.lesson_rows", watched)
     ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", data=("lab", "wild")))
     assert drawn[:4] == ["auxiliary"] * 4
     assert Counter(drawn[4:]) == {"auxiliary": 2, "target": 2}
