@@ -5,26 +5,28 @@ Legend: B people, K labelled 2D points, J 3D joints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from annotator.annotators.neuralannot import crops_tensor, lesson_rows
+from annotator.augment import Changes, drawn_changes
 from annotator.batches import Pool
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.points import CONTOUR_START
+from annotator.camera import Camera, Crop
 from annotator.crops import Crops
 from annotator.losses import Targets, auxiliary_loss, target_loss
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
 from annotator.part import Part, taught_as
 from annotator.recipe import PartRecipe
 from annotator.sample import Samples
-from annotator.supervision import Lessons
+from annotator.supervision import Lessons, camera_of
 from annotator.taught import TaughtPoints
 from annotator.training import HeldOut, Loss
 
@@ -48,9 +50,16 @@ class DataSet:
         """Rows that may be drawn."""
         return np.setdiff1d(self.crops.usable, self.held) if len(self.held) else self.crops.usable
 
+    @cached_property
+    def camera(self) -> Camera:
+        """Of every sample: that in which its 3D lies."""
+        return camera_of(self.samples, self.lessons.crop)
+
 
 Drawn = list[tuple[DataSet, np.ndarray]]
 """Rows of tables that make a batch."""
+AllChanges = Sequence[Changes] | None
+"""Of each table's rows in a batch; None where nothing is augmented."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,14 @@ class Teacher:
         """L_ax of the network of one auxiliary set, by step and on the people held out."""
         columns, pool = self.joints_of(tables), self._pool(tables, 0)
 
-        def of(drawn: Drawn) -> Mapping[str, Tensor]:
-            targets = self.targets(drawn)
+        def of(drawn: Drawn, step: int | None = None) -> Mapping[str, Tensor]:
+            images, targets = self._shown(drawn, step)
             targets = replace(targets, joints=targets.joints[:, columns])
-            prediction = network(self.images(drawn), targets.joints)
+            prediction = network(images, targets.joints)
             return auxiliary_loss(self.recipe, prediction, self._posed(prediction)[1][:, columns], targets)
 
         def loss(step: int) -> Mapping[str, Tensor]:
-            return of([(tables[number], rows) for number, rows in pool.take(step, self.recipe.batch)])
+            return of([(tables[number], rows) for number, rows in pool.take(step, self.recipe.batch)], step)
 
         return loss, self._measured(of, tables)
 
@@ -97,28 +106,54 @@ class Teacher:
         halves = [(tables, pool) for tables, pool in halves if pool.size]
         share = self.recipe.batch // len(halves)
 
-        def of(drawn: Drawn) -> Mapping[str, Tensor]:
-            targets = self.targets(drawn)
-            prediction = network(self.images(drawn), targets.pixels)
+        def of(drawn: Drawn, step: int | None = None) -> Mapping[str, Tensor]:
+            images, targets = self._shown(drawn, step)
+            prediction = network(images, targets.pixels)
             pixels, joints = self.seen(prediction)
             return target_loss(self.recipe, prediction, joints, pixels, targets)
 
         def loss(step: int) -> Mapping[str, Tensor]:
-            return of([(tables[n], rows) for tables, pool in halves for n, rows in pool.take(step, share)])
+            return of([(tables[n], rows) for tables, pool in halves for n, rows in pool.take(step, share)], step)
 
         return loss, self._measured(of, auxiliary)
 
-    def images(self, drawn: Drawn) -> Tensor:
+    def images(self, drawn: Drawn, changes: AllChanges = None) -> Tensor:
         """`(B, 3, S, S)` uint8 crops."""
-        images = [crops_tensor(data.crops, rows, self.device, data.samples.part) for data, rows in drawn]
+        images = [
+            crops_tensor(data.crops, rows, self.device, data.samples.part, change)
+            for (data, rows), change in zip(drawn, changes or [None] * len(drawn), strict=True)
+        ]
         return torch.cat(images) if len(images) > 1 else images[0]
 
-    def targets(self, drawn: Drawn) -> Targets:
+    def targets(self, drawn: Drawn, changes: AllChanges = None) -> Targets:
         """What these people teach."""
         names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
-        parts = [lesson_rows(data.lessons, rows, names, data.samples.part) for data, rows in drawn]
+        parts = [
+            lesson_rows(
+                data.lessons, rows, names, data.samples.part, change and partial(change.of_lessons, self.points)
+            )
+            for (data, rows), change in zip(drawn, changes or [None] * len(drawn), strict=True)
+        ]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
         return Targets(**{name: torch.as_tensor(v, dtype=torch.float32).to(self.device) for name, v in columns.items()})
+
+    def _shown(self, drawn: Drawn, step: int | None) -> tuple[Tensor, Targets]:
+        """Crops and what they teach: augmented at a step of the training, as they are where people are held out."""
+        changes = None
+        if step is not None and self.recipe.augments:
+            changes = [self._changes(data, rows, step) for data, rows in drawn]
+        return self.images(drawn, changes), self.targets(drawn, changes)
+
+    def _changes(self, data: DataSet, rows: np.ndarray, step: int) -> Changes:
+        keys = [data.samples.keys[row] for row in rows.tolist()]
+        crop, camera = data.lessons.crop, data.camera
+        return drawn_changes(
+            self.recipe,
+            keys,
+            step,
+            Crop(crop.center[rows], crop.side[rows]),
+            Camera(camera.focal[rows], camera.princpt[rows]),
+        )
 
     def seen(self, prediction: Prediction) -> tuple[Tensor, Tensor]:
         """All 2D points `(B, K, 2)` px of the 256 crop, and the root-relative 3D pose `(B, J, 3)`, metres."""
