@@ -38,6 +38,7 @@ class Action:
 
 PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
 DATASETS, RUNS, OTHER_RUN, COMPARING = "data sets", "runs", "another run", "comparing"
+NETWORK = "a network"
 _LOOK, _JUDGE, _COMPARE = (PEOPLE,), (PEOPLE, JUDGING), (PEOPLE, OTHER_RUN, COMPARING)
 
 MENUS = ("File", "View", "Review", "Compare", "Run", "Help")
@@ -94,6 +95,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
     Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
+    Action("refine_fit", "Refine this fit", ("E",), "Run", "magic-wand", needs=(PROJECT, PEOPLE, WRITING, NETWORK)),
     Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
     Action("stop_job", "Stop the running job", (), "Run", "stop", needs=(PROJECT, WRITING)),
     Action("find_command", "Find a command…", ("Ctrl+K",), "Help", "command"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.actions import COMPARING, DATASETS, JUDGING, OTHER_RUN, PEOPLE, PROJECT, RUNS, WRITING
+from app import refining
+from app.actions import COMPARING, DATASETS, JUDGING, NETWORK, OTHER_RUN, PEOPLE, PROJECT, RUNS, WRITING
 from app.session import Session
 
 
@@ -17,6 +18,7 @@ def lacks(session: Session) -> dict[str, str]:
         DATASETS: "" if session.datasets() else "Import a data set first (Ctrl+I).",
         RUNS: "" if runs else "There are no fits yet; start a run first (Ctrl+R).",
         OTHER_RUN: "" if len(runs) > 1 else "There is no other run of this data set.",
+        NETWORK: refining.why_not(session),
         COMPARING: "" if session.comparison.on else "Compare two runs first (C).",
     }
     return {need: sentence for need, sentence in found.items() if sentence}
