@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from annotator.runs import RUNNING as STATE_RUNNING
+from app import refining
 from app.actions import (
     COMPARING,
     DATASETS,
     JUDGING,
+    NETWORK,
     OTHER_RUN,
     PEOPLE,
     PROJECT,
@@ -40,6 +42,7 @@ def lacks(session: Session, job: Job | None) -> dict[str, str]:
         REDOABLE: "" if session.can_take_back(undo=False) else "Nothing was undone.",
         RUNNING: "" if job is not None and job.state == STATE_RUNNING else "Nothing is running.",
         RESUMABLE: "" if job is not None and job.resumable else "There is no run to resume.",
+        NETWORK: refining.why_not(session),
         COMPARING: "" if session.comparison.on else "Compare two runs first (C).",
     }
     return {need: sentence for need, sentence in found.items() if sentence}
