@@ -83,11 +83,11 @@ class Settings:
 SETTINGS: Mapping[str, Settings] = {
     "smplx": Settings(),
     "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1),
-    "mano_right": Settings(skip=0, patience=1),
-    "mano_left": Settings(skip=0, patience=1),
+    "mano_right": Settings(skip=0, patience=1, starts=1),
+    "mano_left": Settings(skip=0, patience=1, starts=1),
     "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
 }
-"""By body model. Hands need all their stages, faces only the last and one orientation."""
+"""By body model. Hands need all their stages, faces only the last; both follow one orientation, as the reference does."""
 _CAMERA = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
