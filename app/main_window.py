@@ -66,7 +66,7 @@ class MainWindow(QMainWindow):
         self.details, self.numbers = DetailsPanel(session), ComparisonPanel(session)
         self.disagreements = Disagreements(session, self._bodies, self)
         self._sizes_alone: list[int] = []
-        self.jobs_panel = JobsPanel(jobs)
+        self.jobs_panel = JobsPanel(jobs, self.actions_by_id)
         self.status = StatusPanel(session, jobs)
         self.welcome = Welcome(self.actions_by_id)
         self.no_people = NoPeople(self.actions_by_id)
@@ -131,6 +131,7 @@ class MainWindow(QMainWindow):
         session.comparison.changed.connect(self._show_solid)
         session.comparison.look_changed.connect(self._show_look)
         session.problems_changed.connect(self._switch)
+        session.verdicts_changed.connect(self._switch)
         session.current_changed.connect(self._show_solid)
         session.current_changed.connect(lambda: QTimer.singleShot(0, self, self._dress_late))
         session.preferences_changed.connect(self._restyle)
@@ -141,7 +142,7 @@ class MainWindow(QMainWindow):
         self.jobs.ended.connect(self._job_ended)
         self.jobs.changed.connect(self._jobs_changed)
         self.jobs.refused.connect(session.messages.error)
-        self.jobs_panel.resume.connect(self.tasks.resume)
+        self.jobs_panel.current_changed.connect(self._switch)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
         self.status.offered.connect(self._show_offered)
         self.photo.view.photo_painted.connect(self.photo_painted)
@@ -155,6 +156,7 @@ class MainWindow(QMainWindow):
 
     def _project_changed(self) -> None:
         self._bodies.clear()
+        self._photos.clear()
         self.status.forget()
         self.jobs.watch(self.session.project, sweep=not self.session.read_only)
         project = self.session.project
@@ -185,8 +187,7 @@ class MainWindow(QMainWindow):
 
     def _switch(self) -> None:
         """Actions that lack something are off, and say what."""
-        table.switch(self.actions_by_id, lacks(self.session))
-        self.jobs_panel.forbid(self.session.read_only)
+        table.switch(self.actions_by_id, lacks(self.session, self.jobs_panel.current))
         self.review.refresh()
         self.preference.refresh()
 
@@ -261,7 +262,7 @@ class MainWindow(QMainWindow):
         self.photo.show_mesh()
         self._show_solid()
         self._load_last()
-        self._switch()
+        self.session.problems_changed.emit()
 
     def _load_last(self) -> None:
         """What may wait until the first mesh is on the screen: verdicts and icons."""
@@ -286,6 +287,7 @@ class MainWindow(QMainWindow):
         self.solid.dress()
 
     def _restyle(self) -> None:
+        self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)
         if theme.chosen(self.session.preferences.theme) != theme.current():
             theme.apply(self.session.preferences.theme)
             if self._dressed:
