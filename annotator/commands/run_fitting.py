@@ -1,4 +1,4 @@
-"""What `run` does for annotators that optimise (smplifyx, smplify): checks, the fits that they start from, the work."""
+"""What `run` does where people are optimised (smplifyx, smplify; faces of neuralannot): checks, starts, the work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from annotator.bodies.files import load_body_model
 from annotator.commands.choosing import best_fits
 from annotator.errors import RunError
 from annotator.progress import Work
-from annotator.project import Project
+from annotator.project import TARGET, Project
 from annotator.recipe import Recipe, read_recipe
 from annotator.runs import FINISHED, Run
 
@@ -91,4 +91,20 @@ def optimise(project: Project, current: Run) -> Work:
         data=info.datasets,
         keys=frozenset(info.samples),
         source=project.run(info.source) if info.source else None,
+    ).fit()
+
+
+def optimise_part(project: Project, current: Run, recipe: Recipe, word: str) -> Work:
+    """Fits one part of the target people of a run that learns its other parts: the paper leaves faces to SMPLify-X."""
+    from annotator.annotators.smplifyx import Optimisation
+
+    info, known = current.info, project.datasets()
+    yield from Optimisation(
+        project=project,
+        run=current,
+        annotator="smplifyx",
+        recipe=recipe.smplifyx,
+        parts=(word,),
+        data=tuple(name for name in info.datasets if known[name].role == TARGET),
+        keys=frozenset(info.samples),
     ).fit()
