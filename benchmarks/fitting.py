@@ -39,8 +39,6 @@ from benchmarks._fitted_people import (  # noqa: E402
 )
 
 QUICK = 4
-_MANY = 2048
-"""Faces or hands that are fitted at once while they are timed."""
 _DEMO = ROOT / "demo-output" / "project"
 _ARMS = {"truth3d": (200, 16), "real3d": (0, 0), "spoilt": (64, 16), "memory": (1280, 320)}
 """Arms beside the comparison, and how many people each has, whole and with `--quick`."""
@@ -162,6 +160,7 @@ def asked() -> Any:
     parser.add_argument("--project", type=Path, default=_DEMO, help="the small demo's project; made if absent")
     parser.add_argument("--people", type=int, default=64, help="how many of its people")
     parser.add_argument("--timed", type=int, default=8, help="how many of them the reference is timed on; 0: no timing")
+    parser.add_argument("--many", type=int, default=2048, help="faces or hands that are fitted at once while timed")
     parser.add_argument("--parts", type=int, default=64, help="how many faces and hands have a reference; 0: no parts")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralannot" / "reference-fits"
     parser.add_argument("--cache", type=Path, default=cache, help="where reference fits are kept")
@@ -205,7 +204,7 @@ def main() -> None:
         report.end(arguments.json)
         return
     fits = ReferenceFits(arguments.cache, root, body, prior)
-    count = QUICK if arguments.quick else arguments.people
+    count = min(QUICK, arguments.people) if arguments.quick else arguments.people
     people = truth(arguments, body, count)
     problem = whole_people(people, body)
     if arguments.one is not None:
@@ -288,7 +287,7 @@ def parts(report: Report, arguments: Any, root: Path) -> None:
 
     for name, make in (("flame", faces), ("mano_right", hands)):
         body = load_body_model(root, name)
-        many = make(body, _MANY)
+        many = make(body, arguments.many)
         few = many.take(slice(0, arguments.parts))
         reference = np.array([fit.objective for fit in ReferenceFits(arguments.cache, root, body, None).of(few)])
         ratios = Ratios.of(Ours(few, body, None).objective(), reference)
