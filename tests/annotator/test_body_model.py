@@ -207,3 +207,27 @@ def test_a_parameter_that_does_not_fit_is_named(
 def test_a_model_without_a_contour_says_so(bodies: Mapping[str, BodyModelData]) -> None:
     with pytest.raises(ValueError, match="no contour"):
         BodyModel(bodies["mano_right"], contour=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("full", [False, True])
+def test_gradients_of_the_compiled_loops_equal_those_in_double_precision(
+    bodies: Mapping[str, BodyModelData], name: str, full: bool
+) -> None:
+    body = bodies[name]
+    outline = body.landmarks is not None
+    arrays = people(body.family, (3,), 4)
+    found: list[dict[str, torch.Tensor]] = []
+    for dtype in (torch.float32, torch.float64):
+        model = BodyModel(body, list(body.points.values()), vertices=full, contour=outline).to(dtype)
+        given = {k: v.requires_grad_() for k, v in tensors(arrays, dtype).items()}
+        out = model(given)
+        parts = [v for v in (out.joints, out.points, out.vertices, out.contour) if v is not None]
+        whole = torch.cat([v.flatten(1) for v in parts], dim=1)
+        weights = torch.randn(whole.shape[1], generator=torch.manual_seed(0), dtype=torch.float64).to(dtype)
+        (whole @ weights).sum().backward()
+        found.append({key: v.grad.double() for key, v in given.items() if v.grad is not None})
+    quick, slow = found
+    assert quick.keys() == slow.keys() == arrays.keys()
+    for key, wanted in slow.items():
+        assert (quick[key] - wanted).abs().max() <= 1e-4 * wanted.abs().max(), key  # the eyes of a head move no point
