@@ -252,7 +252,8 @@ class Procedure:
                 load_weights(prior, run.network_folder(self.part.name, "prior"))
                 return prior.eval()
         fits = [self._fits_of(data) for data in auxiliary]
-        poses = [f.column("body_pose")[f.ok] for f in fits]
+        width = 3 * len(self.part.joints)
+        poses = [f.column("body_pose")[f.ok, :width] for f in fits]
         count = sum(len(p) for p in poses)
         source = f"{count:,} auxiliary fits"
         if count < _ENOUGH_FITS:
@@ -271,7 +272,7 @@ class Procedure:
     ) -> Work:
         steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
         words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
-        stage = f"Training {words}{'' if self.part is BODY else f' ({self.part.word})'}"
+        stage = f"Training {words}{'' if self.part.name == BODY.name else f' ({self.part.word})'}"
         folder = self.run.network_folder(self.part.name, name)
         yield from Training(network, loss, self.recipe, steps, folder, stage, measured).run()
 
@@ -307,7 +308,7 @@ class Procedure:
     def _write(self, data: DataSet, predict: Predict, to_fits: ToFits, doing: str, *, timed: bool = True) -> Work:
         part = data.samples.part
         work = annotate(
-            f"{doing} {data.name}" + ("" if self.part is BODY else f" ({part})"),
+            f"{doing} {data.name}" + ("" if self.part.name == BODY.name else f" ({part})"),
             predict,
             to_fits,
             lambda number: self.run.shard_path(data.name, part, number),

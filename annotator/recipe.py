@@ -15,6 +15,7 @@ from annotator.outside import exists, parse_toml, short
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("smplifyx", "network"),
+    "model": ("smplx", "smpl"),
     "input": ("image", "pose", "image+pose"),
     "auxiliary_input": ("image+pose", "pose"),
     "backbone": ("resnet18", "resnet34", "resnet50"),
@@ -166,10 +167,12 @@ class BodyRecipe(PartRecipe):
     """Settings of the body's networks.
 
     Attributes:
+        model: whose parameters fits have: "smplx" or "smpl", which cannot be joined with hands and faces.
         prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
         prior_steps: steps of the pose prior, where it is learnt.
     """
 
+    model: str = "smplx"
     prior: str = LEARNT
     prior_steps: int = 8000
 
