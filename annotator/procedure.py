@@ -24,6 +24,7 @@ from annotator.backbone import Backbone, prepare, starting_weights
 from annotator.batches import held_out
 from annotator.bodies.files import BodyModelData
 from annotator.crops import Crops, cached_crops, decoded_crops
+from annotator.eftrecipe import EftRecipe
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.network import (
@@ -38,7 +39,7 @@ from annotator.part import BODY, Part
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, BodyRecipe, EftRecipe, HandRecipe, PartRecipe
+from annotator.recipe import LEARNT, BodyRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
