@@ -194,17 +194,25 @@ def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
 
 
 @command(app)
-def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
+def evaluate(
+    project: Path,
+    *,
+    run: tuple[str, ...] = (),
+    samples: str = "",
+    truth: Path | None = None,
+    json: Path | None = None,
+) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
     Args:
         run: Id; may be given several times. Default the newest finished run that covers every target sample.
+        samples: Keys with commas, or a file with one a line: these people alone are measured.
         truth: Folder of the demo's hidden truth.
         json: File for the numbers.
     """
     from annotator.commands.evaluate import evaluate as work
 
-    return work(project, run_ids=run, truth=truth, json_file=json)
+    return work(project, run_ids=run, samples=samples, truth=truth, json_file=json)
 
 
 @command(app)

@@ -41,6 +41,7 @@ class Action:
 PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
 DATASETS, RUNS, OTHER_RUN, COMPARING = "data sets", "runs", "another run", "comparing"
 UNDOABLE, REDOABLE, RUNNING, RESUMABLE = "to undo", "to redo", "running", "to resume"
+NETWORK = "a network"
 _LOOK, _JUDGE, _COMPARE = (PEOPLE,), (PEOPLE, JUDGING), (PEOPLE, OTHER_RUN, COMPARING)
 
 MENUS = ("File", "View", "Review", "Compare", "Run", "Help")
@@ -98,6 +99,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
     Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
+    Action(
+        "refine_fit",
+        "Refine this fit",
+        ("Ctrl+Shift+E",),
+        "Run",
+        "magic-wand",
+        needs=(PROJECT, PEOPLE, WRITING, NETWORK),
+    ),
     Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
     Action(
         "stop_job",

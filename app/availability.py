@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from annotator.runs import RUNNING as STATE_RUNNING
+from app import refining
 from app.actions import (
     COMPARING,
     DATASETS,
     JUDGING,
+    NETWORK,
     OTHER_RUN,
     PEOPLE,
     PROJECT,
@@ -36,10 +40,23 @@ def lacks(session: Session, job: Job | None) -> dict[str, str]:
         DATASETS: "" if session.datasets() else "Import a data set first (Ctrl+I).",
         RUNS: "" if runs else "There are no fits yet; start a run first (Ctrl+R).",
         OTHER_RUN: "" if len(runs) > 1 else "There is no other run of this data set.",
-        UNDOABLE: "" if session.can_take_back(undo=True) else "You have not judged anything yet.",
-        REDOABLE: "" if session.can_take_back(undo=False) else "Nothing was undone.",
         RUNNING: "" if job is not None and job.state == STATE_RUNNING else "Nothing is running.",
         RESUMABLE: "" if job is not None and job.resumable else "There is no run to resume.",
+        NETWORK: refining.why_not(session),
         COMPARING: "" if session.comparison.on else "Compare two runs first (C).",
     }
+    return _unmet(found) | lacks_of_verdicts(session)
+
+
+def lacks_of_verdicts(session: Session) -> dict[str, str]:
+    """Those that every verdict may change; they look at no disk, because keys wait for them."""
+    return _unmet(
+        {
+            UNDOABLE: "" if session.can_take_back(undo=True) else "You have not judged anything yet.",
+            REDOABLE: "" if session.can_take_back(undo=False) else "Nothing was undone.",
+        }
+    )
+
+
+def _unmet(found: Mapping[str, str]) -> dict[str, str]:
     return {need: sentence for need, sentence in found.items() if sentence}

@@ -170,6 +170,9 @@ class Handlers:
     def start_run(self) -> None:
         self._tasks.start_run(next_round=False)
 
+    def refine_fit(self) -> None:
+        self._tasks.refine_fit()
+
     def next_round(self) -> None:
         self._tasks.start_run(next_round=True)
 

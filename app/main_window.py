@@ -16,7 +16,7 @@ from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
-from app.availability import lacks
+from app.availability import lacks, lacks_of_verdicts
 from app.disagreements import Disagreements
 from app.handlers import Handlers
 from app.jobs import Job, Jobs
@@ -58,6 +58,7 @@ class MainWindow(QMainWindow):
         self.handlers = Handlers(self, session, self.tasks)
         self.actions_by_id = table.build(self, self.handlers)
         self._dressed = False
+        self._lacks: dict[str, str] = {}
         self.people = SampleList(session)
         self.photo = PhotoPanel(session, self._photos, self._bodies, self.actions_by_id)
         self.preference = PreferenceBar(session, self.actions_by_id)
@@ -131,7 +132,7 @@ class MainWindow(QMainWindow):
         session.comparison.changed.connect(self._show_solid)
         session.comparison.look_changed.connect(self._show_look)
         session.problems_changed.connect(self._switch)
-        session.verdicts_changed.connect(self._switch)
+        session.verdicts_changed.connect(self._verdicts_changed)
         session.current_changed.connect(self._show_solid)
         session.current_changed.connect(lambda: QTimer.singleShot(0, self, self._dress_late))
         session.preferences_changed.connect(self._restyle)
@@ -187,9 +188,15 @@ class MainWindow(QMainWindow):
 
     def _switch(self) -> None:
         """Actions that lack something are off, and say what."""
-        table.switch(self.actions_by_id, lacks(self.session, self.jobs_panel.current))
+        self._lacks = lacks(self.session, self.jobs_panel.current)
+        table.switch(self.actions_by_id, self._lacks)
         self.review.refresh()
         self.preference.refresh()
+
+    def _verdicts_changed(self) -> None:
+        others = {need: why for need, why in self._lacks.items() if need not in (table.UNDOABLE, table.REDOABLE)}
+        self._lacks = others | lacks_of_verdicts(self.session)
+        table.switch(self.actions_by_id, self._lacks)
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf

@@ -15,6 +15,7 @@ from annotator.errors import NeuralAnnotError
 from annotator.project import Project
 from annotator.runs import FINISHED, Run
 from annotator.verdict import Verdict
+from app import refining
 from app.jobs import Job, Jobs
 from app.scenes import Bodies
 from app.session import Session
@@ -116,6 +117,16 @@ class Tasks(QObject):
         if dialog.exec():
             self._jobs.start_run(dialog.words)
             session.messages.note("The run starts in the background; J shows how far it is.")
+
+    def refine_fit(self) -> None:
+        """Tunes a trained network on the current person's 2D pose, in the background."""
+        words = refining.words(self._session)
+        if words:
+            self._jobs.start_run(words)
+            self._session.messages.note(
+                f"The fit of {self._session.key} is refined in the background and becomes one of a run of its own; J shows how "
+                "far it is."
+            )
 
     def _source(self) -> Run | None:
         """The run that the next round learns from: the one that is shown, or else the newest that can be learnt from."""

@@ -12,7 +12,7 @@ import numpy as np
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, between_cameras, crop_of_box
-from annotator.commands.choosing import best_fits, covering_run
+from annotator.commands.choosing import best_fits, covering_run, named_samples
 from annotator.commands.table import Table, duration_text
 from annotator.errors import RunError
 from annotator.fit import Fits
@@ -59,20 +59,27 @@ class Evaluation:
 
 
 def evaluate(
-    path: Path, *, run_ids: Sequence[str] = (), truth: Path | None = None, json_file: Path | None = None
+    path: Path,
+    *,
+    run_ids: Sequence[str] = (),
+    samples: str = "",
+    truth: Path | None = None,
+    json_file: Path | None = None,
 ) -> Generator[Progress, None, Table]:
     """Measures runs on every data set that they have fits of; with `truth` also the mean-pose predictor.
 
     Args:
+        samples: keys with commas, or a file with one a line: these people alone are measured.
         truth: folder of `<data set>/body.arrow`, fits in the photo's camera frame. Only this command opens it.
 
     Raises:
-        RunError: a run is unknown, or the truth belongs to another body model.
+        RunError: a run or a sample is unknown, or the truth belongs to another body model.
     """
     project = Project.open(path)
     if truth is not None and not any(truth.glob("*/body.arrow")):
         raise RunError(f"{truth} holds no truth (<data set>/body.arrow); give the folder that the demo wrote.")
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
+    named = frozenset(named_samples(project, samples)) if samples else None
     body = load_body_model(project.body_model_root("smplx"), "smplx")
     bodies = {"smplx": body, **_other_bodies(project, runs)}
     results: list[Evaluation] = []
@@ -80,18 +87,22 @@ def evaluate(
         if "body" not in info.parts:
             results += yield from _parts(project, runs, dataset, info.parts)
             continue
-        samples = project.samples(dataset, "body")
+        people = project.samples(dataset, "body")
+        if named is not None:
+            people = people.take([row for row, key in enumerate(people.keys) if key in named])
+            if not len(people):
+                continue
         true = _truth(truth, dataset, body)
         floor = _auxiliary_fits(project, runs) if true is not None and info.role != AUXILIARY else []
         if floor:
             yield Progress(f"Measuring {dataset}", message=f"Solving the mean pose for {dataset}")
-            fits = mean_pose_fits(samples, floor, body)
-            results.append((yield from _measure(MEAN_POSE, dataset, fits, samples, true, body, body)))
+            fits = mean_pose_fits(people, floor, body)
+            results.append((yield from _measure(MEAN_POSE, dataset, fits, people, true, body, body)))
         for run in runs:
             fits = best_fits(run, dataset)
             if fits is not None:
                 own = bodies[fits.header.family]
-                measured = yield from _measure(run.id, dataset, fits, samples, true, own, body)
+                measured = yield from _measure(run.id, dataset, fits, people, true, own, body)
                 results.append(_with_time(measured, run))
         results += yield from _parts(project, runs, dataset, info.parts)
     if json_file is not None:
@@ -165,7 +176,7 @@ def _measure(
         run=run,
         dataset=dataset,
         people=len(rows),
-        failed=int((~fits.ok).sum()),
+        failed=sum(key in samples.index_of for key, ok in zip(fits.keys, fits.ok, strict=True) if not ok),
         error_2d_crop=means[0],
         error_2d=means[1],
         mpjpe=means[2],

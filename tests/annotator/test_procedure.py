@@ -94,7 +94,7 @@ def test_algorithm_1_of_hands_with_two_auxiliary_sets_and_two_rounds(
         halves.append(Counter({len(crops.reasons): len(rows)}))
         return crops_tensor(crops, rows, *others)
 
-    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    monkeypatch.setattr("annotator.teaching.crops_tensor", watched)
     options = RunOptions(recipe=recipe(tmp_path), device="cpu")
     first, _ = ran(project, options)
     assert first.info.parts == ("hands",)
@@ -124,11 +124,11 @@ def test_half_of_every_batch_is_auxiliary(project: Project, tmp_path: Path, monk
     drawn: list[str] = []
     targets: Callable[..., Any] = neuralannot.lesson_rows
 
-    def watched(taught: Any, rows: Any, names: Any, part: str) -> Any:
+    def watched(taught: Any, rows: Any, *others: Any) -> Any:
         drawn.extend(["target" if taught.regularise.all() else "auxiliary"] * len(rows))
-        return targets(taught, rows, names, part)
+        return targets(taught, rows, *others)
 
-    monkeypatch.setattr("annotator.procedure.lesson_rows", watched)
+    monkeypatch.setattr("annotator.teaching.lesson_rows", watched)
     ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", data=("lab", "wild")))
     assert drawn[:4] == ["auxiliary"] * 4
     assert Counter(drawn[4:]) == {"auxiliary": 2, "target": 2}
@@ -286,6 +286,17 @@ def test_a_run_of_two_parts_joins_them(desk_project: Path, tmp_path: Path) -> No
     assert np.array_equal(whole.column("transl"), body.column("transl"))
     assert made.score("wild", "whole", "error_2d_crop") is not None
     assert not any("SMPLify-X" in words for words in said)  # nobody's face is there to be left out
+
+
+def test_augmentation_reaches_the_networks_and_a_run_repeats_it(project: Project, tmp_path: Path) -> None:
+    lines = ("augment_scale = 0.25", "augment_rotation = 30", "augment_translation = 0.1", "augment_colour = 0.2")
+    options = RunOptions(device="cpu", data=("lab", "wild"))
+    plain, _ = ran(project, replace(options, recipe=recipe(tmp_path, steps=1)))
+    first, _ = ran(project, replace(options, recipe=recipe(tmp_path, *lines, steps=1)))
+    again, _ = ran(project, replace(options, recipe=recipe(tmp_path, *lines, steps=1)))
+    for name in ("lab", TARGET):
+        assert weights(first, name) == weights(again, name)
+        assert weights(first, name) != weights(plain, name)
 
 
 def test_one_command_makes_whole_people_with_faces(desk_project: Path, tmp_path: Path) -> None:
