@@ -269,7 +269,9 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    if "body" in parts and (model := _stored_recipe(before).body.model) != recipe.body.model:
+    bodies = (before.fits(name, "body") for name in datasets if "body" in parts)
+    model = next((fits.header.family for fits in bodies if fits is not None), recipe.body.model)
+    if model != recipe.body.model:
         raise RunError(
             f"The fits of {before.id} are {model} bodies, and the recipe {recipe.name} asks for {recipe.body.model} ones; set "
             f'model = "{model}" in its table [body], or begin a new chain with a run of round 1.'
