@@ -181,6 +181,7 @@ class Fitter:
             robust=recipe.robust_3d,
             rho_3d=recipe.rho_3d,
             weight_3d=recipe.weight_3d,
+            penetration=recipe.penetration,
         )
         self._solver: Batched | None = None
         self._decoder = Decoder(body, prior).double()

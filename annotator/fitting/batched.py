@@ -140,7 +140,14 @@ class Batched:
         rhos = bends_of(like, len(used))
         self.plans = {
             moves: [
-                planner.plan(stage, in_3d=like.in_3d, free_translation=moves, rho=rho, dtype=self.settings.dtype)
+                planner.plan(
+                    stage,
+                    in_3d=like.in_3d,
+                    free_translation=moves,
+                    rho=rho,
+                    dtype=self.settings.dtype,
+                    penetration=like.penetration,
+                )
                 for stage, rho in zip(used, rhos, strict=True)
             ]
             for moves in (False, True)
@@ -149,7 +156,9 @@ class Batched:
         self.limits = self.settings.limits(len(used))
         self.rest, self.root = planner.mean_points()
         arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
-        self._terms = (*layout.TERMS, *arms)
+        self._terms = {name: column for column, name in enumerate((*layout.TERMS, *arms))}
+        if like.penetration > 0 and planner.has_spheres:
+            self._terms["penetration"] = layout.PENETRATION
 
     def fit(self, problem: Problem, start: Parameters | None = None) -> Result:
         """Fits N people; one who cannot be fitted keeps his start."""
@@ -165,9 +174,13 @@ class Batched:
                 _run(replace(shared, plans=plans), some, states, outcome, cold=start is None and not problem.in_3d)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
-        terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
+        terms = {name: outcome.terms[:, column] for name, column in self._terms.items()}
         return Result(
-            parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
+            parameters,
+            outcome.terms[:, list(self._terms.values())].sum(axis=1),
+            terms,
+            outcome.tried,
+            tuple(stop.tolist()),
         )
 
     def _guess(self, problem: Problem) -> Parameters:
@@ -317,4 +330,4 @@ def _turns(*, upright: bool) -> np.ndarray:
 
 
 def _outcome(count: int) -> Outcome:
-    return Outcome(np.zeros(count, np.int64), np.zeros(count, np.int64), np.full((count, 8), np.nan))
+    return Outcome(np.zeros(count, np.int64), np.zeros(count, np.int64), np.full((count, layout.ALL_TERMS), np.nan))
