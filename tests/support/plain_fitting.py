@@ -134,7 +134,8 @@ def cases() -> dict[str, Case]:
     in_3d = {"joints": rng.normal(size=(1, 21, 3)) * 0.1 + [0, 0, 12.0], "rho": 0.15, "data_weight": np.full(1, 1e3)}
     straight = random_parameters("smplx", 1, latent=False)
     folded = random_parameters("smpl", 1)
-    folded = folded.replaced(body_pose=np.random.default_rng(11).normal(size=(1, 69)) * 0.6)
+    assert folded.body_pose is not None
+    folded.body_pose[0, [47, 53]] = -1.2, -1.4  # the left arm hangs and its elbow takes the forearm into the belly
     return {
         "overlapping": Case(replace(whole, penetration=1e6), curled(person), body, vposer, WHOLE_BODY[4]),
         "overlapping little": Case(replace(whole, penetration=1e8), curled(person), body, vposer, WHOLE_BODY[3]),
@@ -160,7 +161,8 @@ def curled(person: Parameters) -> Parameters:
     """The same with a latent far from its mean, whose limbs run into each other, and a body that is not the mean one."""
     assert person.latent is not None
     rng = np.random.default_rng(7)
-    return person.replaced(latent=2.0 * rng.normal(size=person.latent.shape), betas=rng.normal(size=person.betas.shape))
+    latent = 3.5 * np.random.default_rng(0).normal(size=(20, person.latent.shape[1]))[8:9]
+    return person.replaced(latent=latent, betas=rng.normal(size=person.betas.shape))
 
 
 def overlaps(case: Case) -> dict[str, float]:
