@@ -183,7 +183,7 @@ def run(
         annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
         data: Names of data sets, with commas; default all.
         samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-        parts: body; for smplifyx whole (its default) or body.
+        parts: Of body, hands, face, whole, with commas; default those of the recipe, for smplifyx whole.
         recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
         round: 1 (the default), or the round to train on the verdicts of the one before.
         source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and

@@ -203,7 +203,8 @@ class FaceRecipe(PartRecipe):
     """How faces are fitted. The network has no auxiliary set and no latent space; its fields count with that method alone.
 
     Attributes:
-        method: "smplifyx" leaves faces to SMPLify-X, as the paper does; "network" trains one (the supplement's Table 7).
+        method: "smplifyx" fits faces by SMPLify-X, with the recipe's [smplifyx], as the paper does; "network" trains one (the
+            supplement's Table 7).
     """
 
     weight_3d: float = 18.75
@@ -230,7 +231,7 @@ class FittingRecipe:
         contour: whether the outline of the face counts where it is labelled; SMPL has none.
         robust_3d: of 3D residuals: "geman_mcclure" or "l1".
         rho_3d: where "geman_mcclure" bends, metres.
-        weight_3d: of the squared 3D residuals, per square metre.
+        weight_3d: of the squared 3D residuals, per square metre; its root of plain ones (l1), per metre.
         priors_3d: factor on the weights of all priors where joints in 3D are fitted.
         shard: people to a table of fits: what a killed run loses at most.
     """
@@ -285,16 +286,22 @@ class Recipe:
         """The table of a part by its name."""
         return {"body": self.body, "hand": self.hand, "face": self.face}[name]
 
+    def has_network(self, part: str) -> bool:
+        """Whether a part's fits are a network's; else they are SMPLify-X's."""
+        return part != "face" or self.face.method == "network"
+
     def table(self, annotator: str) -> FittingRecipe:
         """What an annotator that optimises reads of it."""
         return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
 
     def text(self, annotator: str = "neuralannot") -> str:
-        """As TOML, every field that an annotator reads written out; for eft also those of the network that it tunes."""
+        """As TOML, every field that an annotator reads written out: of eft those of the network that it tunes, too."""
         if annotator in FITTING_TABLES:
             tables = {annotator: asdict(self.table(annotator))}
         else:
             tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+            if "face" in self.tables and not self.has_network("face"):
+                tables["smplifyx"] = asdict(self.smplifyx)
         if annotator == EFT_TABLE:
             tables[EFT_TABLE] = asdict(self.eft)
         return tomli_w.dumps({"name": self.name, **tables})

@@ -16,7 +16,7 @@ from annotator.runs import FINISHED, RunInfo
 from app.catalogue import under_their_source
 from tests.support.cli import run_main
 from tests.support.small_data import quick_recipe, write_crowd, write_lab
-from tests.support.window import Desk, Key, wait_until
+from tests.support.window import CTRL, SHIFT, Desk, Key, wait_until
 
 
 def give_network(project: Path, run: str = "neuralannot-r1") -> None:
@@ -41,12 +41,12 @@ def test_without_a_trained_network_it_is_off_and_says_why(
     asked, action = started(desk, monkeypatch), desk.window.actions_by_id["refine_fit"]
     assert not action.isEnabled()
     assert why(desk) == "There is no trained target network to tune; start a run of NeuralAnnot first (Ctrl+R)."
-    desk.press(Key.Key_E)
+    desk.press(Key.Key_E, with_=CTRL | SHIFT)
     assert asked == []
     give_network(desk_project)
     desk.open(desk_project)
     assert action.isEnabled()
-    assert action.toolTip() == "Refine this fit (E)"
+    assert action.toolTip() == "Refine this fit (Ctrl+Shift+E)"
     menus = [menu for bar in desk.window.menuBar().actions() if isinstance(menu := bar.menu(), QMenu)]
     assert [menu.title() for menu in menus if action in menu.actions()] == ["Run"]
 
@@ -58,11 +58,12 @@ def test_the_key_starts_a_run_on_the_person_who_is_shown(
     desk.open(desk_project)
     desk.settle()
     asked = started(desk, monkeypatch)
-    desk.press(Key.Key_Right, Key.Key_E)
+    desk.press(Key.Key_Right)
+    desk.press(Key.Key_E, with_=CTRL | SHIFT)
     assert asked == [["--annotator", "eft", "--from", "neuralannot-r1", "--samples", desk.session.key]]
     assert str(desk.session.key) in desk.said[-1][1]
     desk.session.show_run("smplifyx-r1")  # has no network: the newest one that has
-    desk.press(Key.Key_E)
+    desk.press(Key.Key_E, with_=CTRL | SHIFT)
     assert asked[1] == asked[0]
 
 
@@ -106,7 +107,8 @@ def test_a_refined_fit_is_one_of_its_own_run_and_stands_beside_the_first(
     run_main("run", path, "--recipe", quick_recipe(tmp_path, 3, 3), "--device", "cpu")
     before = Project.open(path).run("neuralannot-r1").shards("wild", "body")[0].read_bytes()
     desk = open_desk(path)
-    desk.press(Key.Key_Right, Key.Key_E)
+    desk.press(Key.Key_Right)
+    desk.press(Key.Key_E, with_=CTRL | SHIFT)
     key = desk.session.key
     wait_until(lambda: any(j.name == "eft-r1" and j.state == FINISHED for j in desk.window.jobs.all), 240)
     made = Project.open(path).run("eft-r1")

@@ -6,7 +6,8 @@ import pytest
 
 from annotator.project import Project
 from tests.annotator.test_readers import Json, coco
-from tests.annotator.test_readers_3d import freihand, interhand, mpi_inf_3dhp
+from tests.annotator.test_readers_3d import freihand, mpi_inf_3dhp
+from tests.annotator.test_readers_interhand import interhand
 from tests.annotator.test_readers_parts import with_parts
 from tests.support.cli import refused, run_main
 
@@ -62,5 +63,5 @@ def test_what_cannot_be_read_or_run_is_one_sentence(taken_in: tuple[Path, dict[s
     fit = ("run", project, "--annotator", "smplifyx")
     assert "has no bodies" in refused(*fit, "--data", "freihand,coco-wholebody")
     assert "name its person, coco-wholebody/7" in refused(*fit, "--samples", "coco-wholebody/7/face")
-    assert "Faces are left to SMPLify-X" in refused("run", project, "--recipe", "tiny", "--parts", "face")
+    assert "has no faces" in refused(*fit, "--parts", "face", "--data", "freihand")
     assert Project.open(project).runs() == []
