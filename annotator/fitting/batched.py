@@ -20,6 +20,7 @@ from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera, layout, solver
 from annotator.fitting.kernels_fit import Outcome, place_cameras, solve_stage
 from annotator.fitting.objective import BodyPrior
+from annotator.fitting.orientations import distinct, orientations
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Frame, Plan, Planner, make_people
 from annotator.fitting.problem import L1, Problem
@@ -34,8 +35,6 @@ _LEAST_POINTS = 3
 _AT_ONCE = 8
 """People that a thread takes at a time."""
 _STOPS = {solver.CONVERGED: CONVERGED, solver.EXHAUSTED: EXHAUSTED, solver.NOT_FINITE: NOT_FINITE}
-_SAME = 0.97
-"""Cosine of the angle (14 degrees) below which two orientations are one."""
 
 
 def _of_last(column: Sequence[float], stages: int) -> list[float]:
@@ -83,7 +82,7 @@ SETTINGS: Mapping[str, Settings] = {
     "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
 }
 """By body model. Hands need all their stages, faces only the last and one orientation."""
-_CAMERA = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
+CAMERA_LIMITS = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
 def fit(
@@ -138,14 +137,19 @@ class Batched:
         outcome = _outcome(len(problem))
         stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
         sound = np.flatnonzero(stop == "")
-        shared = _Shared.of(self, problem)
-        _run(shared, sound, states, outcome, cold=start is None and not problem.in_3d)
+        self.solve(problem, sound, states, outcome, cold=start is None and not problem.in_3d)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
         return Result(
             parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
         )
+
+    def solve(
+        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool
+    ) -> None:
+        """Moves the states of some people, and says in `outcome` what came of them; `cold` if the camera starts them."""
+        _run(_Shared.of(self, problem), people, states, outcome, cold=cold)
 
     def _guess(self, problem: Problem) -> Parameters:
         """The mean pose and shape; in 3D placed on the anchors."""
@@ -247,49 +251,20 @@ def _fit_some(
 
 def _started(shared: _Shared, room: _Room, who: np.ndarray, states: np.ndarray) -> np.ndarray:
     """`(n, S, size + 9)` the best minima of the camera's objective that differ; the best one again where there are fewer."""
-    turns, frame = _turns(upright=shared.settings.upright).astype(states.dtype), shared.frame
+    turns, frame = orientations(upright=shared.settings.upright).astype(states.dtype), shared.frame
     tried = len(turns)
     cameras = np.zeros((len(who) * tried, kernels_camera.STATE), states.dtype)
     cameras[:, 3:] = np.tile(turns, (len(who), 1))
     values = np.zeros(len(cameras))
     place_cameras(
-        shared.rest, shared.root, shared.weight, shared.depth, shared.people, np.repeat(who, tried), _CAMERA, room.camera, cameras, values
+        shared.rest, shared.root, shared.weight, shared.depth, shared.people, np.repeat(who, tried), CAMERA_LIMITS, room.camera, cameras, values
     )  # fmt: skip
     cameras, values = cameras.reshape(len(who), tried, -1), values.reshape(len(who), tried)
-    chosen = _distinct(cameras[..., 3:].astype(np.float64), values, shared.settings.starts)
+    chosen = distinct(cameras[..., 3:].astype(np.float64), values, shared.settings.starts)
     best = np.take_along_axis(cameras, chosen[..., None], axis=1)
     out = np.repeat(states[:, None], shared.settings.starts, axis=1)
     out[:, :, frame.transl_at : frame.size], out[:, :, frame.size :] = best[..., :3], best[..., 3:]
     return out
-
-
-def _distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """`(n, count)` rows of the best values whose orientations differ; the best again where there are fewer.
-
-    Args:
-        turns: `(n, T, 9)` rotations. values: `(n, T)`.
-    """
-    left, chosen = np.where(np.isfinite(values), values, np.inf), np.zeros((len(values), count), np.int64)
-    for column in range(count):
-        best = left.argmin(axis=1)
-        none = np.isinf(left.min(axis=1)) & (column > 0)
-        chosen[:, column] = np.where(none, chosen[:, 0], best)
-        same = np.take_along_axis(turns, chosen[:, column, None, None], axis=1)
-        left = np.where(0.5 * ((turns * same).sum(axis=2) - 1) > _SAME, np.inf, left)
-    return chosen
-
-
-def _turns(*, upright: bool) -> np.ndarray:
-    """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright from the front."""
-    from scipy.spatial.transform import Rotation
-
-    front = Rotation.from_euler("x", 180, degrees=True)
-    if upright:
-        return front.as_matrix().reshape(1, 9)
-    around = [front * Rotation.from_euler("y", angle, degrees=True) for angle in (0, 90, 180, 270)]
-    tipped = [Rotation.from_euler("x", angle, degrees=True) * front for angle in (-70, 70)]
-    lying = [Rotation.from_euler("z", angle, degrees=True) * front for angle in (-90, 90)]
-    return np.stack([turn.as_matrix().ravel() for turn in (*around, *tipped, *lying)])
 
 
 def _outcome(count: int) -> Outcome:
