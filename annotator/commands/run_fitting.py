@@ -43,16 +43,34 @@ def check_optimiser(project: Project, annotator: str, recipe: Recipe, device: st
     Raises:
         NeuralAnnotError: they are not, or it is to run on a device that it does not know.
     """
-    if device not in ("auto", "cpu"):
-        raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
+    check_device(device)
     from annotator.annotators.smplifyx import prior_of
 
     load_body_model(project.body_model_root(FAMILY_OF[annotator]), FAMILY_OF[annotator])
     prior_of(project, annotator, recipe.table(annotator))
 
 
-def optimise(project: Project, current: Run) -> Work:
-    """Fits everybody of the run's data sets."""
+def check_device(device: str) -> None:
+    """Whether there is a GPU, where one is asked for.
+
+    Raises:
+        RunError: there is none that torch can use.
+    """
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
+
+
+def optimise(project: Project, current: Run, device: str = "auto") -> Work:
+    """Fits everybody of the run's data sets.
+
+    Raises:
+        RunError: there is no such device.
+    """
+    check_device(device)
     from annotator.annotators.smplifyx import Optimisation
 
     info = current.info
@@ -65,4 +83,5 @@ def optimise(project: Project, current: Run) -> Work:
         data=info.datasets,
         keys=frozenset(info.samples),
         source=project.run(info.source) if info.source else None,
+        device=device,
     ).fit()

@@ -1,7 +1,8 @@
 """The batched solver: many people's fits at once, each on its own, compiled.
 
 A person's fit depends on nobody else: the same bytes come out alone, among others, and for any number of threads. Where
-numba is absent or disabled the same code runs in plain Python, with the same fits and hundreds of times slower.
+numba is absent or disabled the same code runs in plain Python, with the same fits and hundreds of times slower;
+`torch_batched.py` is what runs there, and on a GPU.
 
 Legend: N people, S starts of each, T orientations tried.
 """
@@ -20,7 +21,6 @@ from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera, layout, solver
 from annotator.fitting.kernels_fit import Outcome, place_cameras, solve_stage
 from annotator.fitting.objective import BodyPrior
-from annotator.fitting.orientations import distinct, orientations
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Frame, Plan, Planner, make_people
 from annotator.fitting.problem import L1, Problem
@@ -35,6 +35,8 @@ _LEAST_POINTS = 3
 _AT_ONCE = 8
 """People that a thread takes at a time."""
 _STOPS = {solver.CONVERGED: CONVERGED, solver.EXHAUSTED: EXHAUSTED, solver.NOT_FINITE: NOT_FINITE}
+_SAME = 0.97
+"""Cosine of the angle (14 degrees) below which two orientations are one."""
 
 
 def _of_last(column: Sequence[float], stages: int) -> list[float]:
@@ -145,9 +147,7 @@ class Batched:
             parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
         )
 
-    def solve(
-        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool
-    ) -> None:
+    def solve(self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool) -> None:
         """Moves the states of some people, and says in `outcome` what came of them; `cold` if the camera starts them."""
         _run(_Shared.of(self, problem), people, states, outcome, cold=cold)
 
@@ -265,6 +265,35 @@ def _started(shared: _Shared, room: _Room, who: np.ndarray, states: np.ndarray) 
     out = np.repeat(states[:, None], shared.settings.starts, axis=1)
     out[:, :, frame.transl_at : frame.size], out[:, :, frame.size :] = best[..., :3], best[..., 3:]
     return out
+
+
+def distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """`(n, count)` rows of the best values whose orientations differ; the best again where there are fewer.
+
+    Args:
+        turns: `(n, T, 9)` rotations. values: `(n, T)`.
+    """
+    left, chosen = np.where(np.isfinite(values), values, np.inf), np.zeros((len(values), count), np.int64)
+    for column in range(count):
+        best = left.argmin(axis=1)
+        none = np.isinf(left.min(axis=1)) & (column > 0)
+        chosen[:, column] = np.where(none, chosen[:, 0], best)
+        same = np.take_along_axis(turns, chosen[:, column, None, None], axis=1)
+        left = np.where(0.5 * ((turns * same).sum(axis=2) - 1) > _SAME, np.inf, left)
+    return chosen
+
+
+def orientations(*, upright: bool) -> np.ndarray:
+    """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright from the front."""
+    from scipy.spatial.transform import Rotation
+
+    front = Rotation.from_euler("x", 180, degrees=True)
+    if upright:
+        return front.as_matrix().reshape(1, 9)
+    around = [front * Rotation.from_euler("y", angle, degrees=True) for angle in (0, 90, 180, 270)]
+    tipped = [Rotation.from_euler("x", angle, degrees=True) * front for angle in (-70, 70)]
+    lying = [Rotation.from_euler("z", angle, degrees=True) * front for angle in (-90, 90)]
+    return np.stack([turn.as_matrix().ravel() for turn in (*around, *tipped, *lying)])
 
 
 def _outcome(count: int) -> Outcome:

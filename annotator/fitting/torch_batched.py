@@ -19,10 +19,9 @@ from torch import Tensor
 
 from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera
-from annotator.fitting.batched import CAMERA_LIMITS, Batched, Settings
+from annotator.fitting.batched import CAMERA_LIMITS, Batched, Settings, distinct, orientations
 from annotator.fitting.kernels_fit import Outcome
 from annotator.fitting.objective import BodyPrior
-from annotator.fitting.orientations import distinct, orientations
 from annotator.fitting.plans import make_people
 from annotator.fitting.problem import Problem
 from annotator.fitting.stages import Stage
@@ -41,7 +40,8 @@ class TorchBatched(Batched):
     Args:
         device: "cpu", "cuda" or "cuda:1" and so on.
         at_once: people of a chunk; 0 for as many as the device's memory holds.
-        compaction: whether people who are done leave their chunk's tensors.
+        compaction: whether people who are done leave their chunk's tensors. Without it those who cannot be fitted stay there
+            too, and change no bit of the others.
     """
 
     def __init__(
@@ -66,21 +66,25 @@ class TorchBatched(Batched):
         dtype = torch.from_numpy(np.zeros(0, self.settings.dtype)).dtype
         return self._at_once or people_at_once(self.torch_plans, self.settings.starts, dtype, self.device)
 
-    def solve(
-        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool
-    ) -> None:
+    def solve(self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool) -> None:
         """Moves the states of some people, and says in `outcome` what came of them; `cold` if the camera starts them."""
         if not len(people):
             return
         count = self.at_once()
-        chunks = [people[first : first + count] for first in range(0, len(people), count)]
+        members = people if self.compaction else np.arange(len(problem))
+        chunks = [members[first : first + count] for first in range(0, len(members), count)]
         shared = self._seen(problem)
 
         def work(who: np.ndarray) -> None:
             found = self._fit_some(shared.take(who), states[who], cold=cold)
-            states[who] = found.states.cpu().numpy()
-            outcome.tried[who], outcome.stops[who] = found.tried.cpu().numpy(), found.stops.cpu().numpy()
-            outcome.terms[who, : found.terms.shape[1]] = found.terms.cpu().numpy()
+            wanted = np.isin(who, people)
+            who = who[wanted]
+            states[who] = found.states.cpu().numpy()[wanted]
+            outcome.tried[who], outcome.stops[who] = (
+                found.tried.cpu().numpy()[wanted],
+                found.stops.cpu().numpy()[wanted],
+            )
+            outcome.terms[who, : found.terms.shape[1]] = found.terms.cpu().numpy()[wanted]
 
         if self.device.type != "cpu":
             for who in chunks:
@@ -124,11 +128,10 @@ class TorchBatched(Batched):
         columns = (self._on_device(self.rest - self.root), self._on_device(self.root))
         each = (self._on_device(seen.weight)[rows], self._on_device(seen.depth)[rows], people[rows])
         cameras = CameraProblems.of(*columns, *each)
-        places, values, *_ = minimise(cameras, cameras.centred(turns.repeat(count, 1)), CAMERA_LIMITS)
+        start = cameras.centred(turns.repeat(count, 1))
+        places, values, *_ = minimise(cameras, start, CAMERA_LIMITS, compaction=self.compaction)
         places = places.reshape(count, tried, kernels_camera.STATE)
-        chosen = distinct(
-            places[..., 3:].double().cpu().numpy(), values.reshape(count, tried).cpu().numpy(), starts
-        )
+        chosen = distinct(places[..., 3:].double().cpu().numpy(), values.reshape(count, tried).cpu().numpy(), starts)
         best = places.gather(1, torch.from_numpy(chosen).to(self.device)[..., None].expand(-1, -1, places.shape[2]))
         out = begin[:, None].repeat(1, starts, 1)
         out[:, :, frame.transl_at : frame.size], out[:, :, frame.size :] = best[..., :3], best[..., 3:]

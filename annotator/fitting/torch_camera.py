@@ -52,9 +52,7 @@ class CameraProblems:
         """Some of them."""
         shared = ("points", "root")
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
-        return CameraProblems(
-            **{name: values if name in shared else values[rows] for name, values in columns.items()}
-        )
+        return CameraProblems(**{name: values if name in shared else values[rows] for name, values in columns.items()})
 
     def centred(self, turns: Tensor) -> Tensor:
         """`(N, 12)` states at the guessed depth that bring the mean of the points over that of their targets."""

@@ -136,9 +136,9 @@ def _pose_rates(plan: TorchPlan, states: Tensor, posed: Posed) -> Tensor:
         first, second, frames = posed.layers
         net = plan.net
         outputs = (6 * plan.pose_rows[:, None] + torch.arange(6, device=states.device)).flatten()
-        hidden = torch.matmul(net.w2, first[..., None] * net.w1)
-        six = torch.matmul(net.w3[outputs], second[..., None] * hidden)
-        return frames @ six.reshape(count, -1, 6, width)
+        hidden = ((first[:, None] * net.w1.T).flatten(0, 1) @ net.w2.T).unflatten(0, (count, width))
+        six = (second[:, None] * hidden).flatten(0, 1) @ net.w3[outputs].T
+        return frames @ six.reshape(count, width, -1, 6).permute(0, 2, 3, 1)
     rates = states.new_zeros(count, len(plan.pose_joints), 3, width // 3, 3)
     if len(plan.pose_joints):
         own = left_jacobian(_pose_angles(plan, states))

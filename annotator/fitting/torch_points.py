@@ -101,15 +101,21 @@ def points_value(plan: TorchPlan, placed: Placed, seen: Seen) -> Tensor:
     return total
 
 
-def jacobian(plan: TorchPlan, posed: Posed, rates: Rates, placed: Placed, seen: Seen) -> tuple[Tensor, Tensor]:
-    """`(N, K d, s)` rows scaled by the root of their curvature, and `(N, K d)` residuals scaled to give the gradient."""
+def jacobian(plan: TorchPlan, posed: Posed, rates: Rates, placed: Placed, seen: Seen) -> Tensor:
+    """`(N, K d, n + 1)` rows of what is varied, scaled by the root of their curvature; last the residual, scaled likewise.
+
+    So the Gram matrix of the rows is the curvature of the data term, and its last column the gradient.
+    """
     direction, residual = _directions(plan, placed, seen)
     count, points, dims = residual.shape
-    rows = direction.new_zeros(count, points, dims, plan.size)
+    rows = direction.new_zeros(count, points, dims, plan.size + 1)
     for group, turned, weight in zip(plan.groups, placed.turned, placed.slot_weights, strict=True):
         own = slice(group.first, group.first + group.count)
-        _fill_group(_Own(plan, group, posed, rates, turned, weight, placed.points[:, own], direction[:, own]), rows[:, own])
-    return rows.flatten(1, 2), residual.flatten(1)
+        _fill_group(
+            _Own(plan, group, posed, rates, turned, weight, placed.points[:, own], direction[:, own]), rows[:, own]
+        )
+    rows[..., plan.last] = residual
+    return rows.flatten(1, 2)[..., plan.first : plan.last + 1]
 
 
 def _directions(plan: TorchPlan, placed: Placed, seen: Seen) -> tuple[Tensor, Tensor]:
@@ -178,7 +184,9 @@ def _fill_core(own: _Own, bent: Tensor, rows: Tensor) -> None:
     """Pose, root and translation."""
     plan, group, rates = own.plan, own.group, own.rates
     about = own.posed.place[:, max(group.anchor, 0)]
-    turning = torch.linalg.cross((own.points - about[:, None])[:, :, None].expand_as(own.direction), own.direction, dim=3)
+    turning = torch.linalg.cross(
+        (own.points - about[:, None])[:, :, None].expand_as(own.direction), own.direction, dim=3
+    )
     if group.anchor >= 0:
         twist = torch.cat([own.direction, turning], dim=3).flatten(1, 2)
         carried = twist @ carrier(plan, own.posed, rates, group.anchor)

@@ -114,6 +114,4 @@ def _from_series(vectors: Tensor, squared: Tensor, a: Tensor, b: Tensor) -> Tens
     """I + a W + b W W, where W is the matrix of `spin`."""
     outer = vectors[..., :, None] * vectors[..., None, :]
     eye = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
-    return (
-        eye * (1 - b * squared)[..., None, None] + b[..., None, None] * outer + a[..., None, None] * spin(vectors)
-    )
+    return eye * (1 - b * squared)[..., None, None] + b[..., None, None] * outer + a[..., None, None] * spin(vectors)

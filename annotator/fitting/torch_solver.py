@@ -45,7 +45,10 @@ class Problems(Protocol):
 
 @dataclass
 class _Batch:
-    """What is known of each problem that is still in the batch; `row` is its place among all."""
+    """What is known of each problem that is still in the batch.
+
+    `row` is its place among all; `along` is S step for the secant S, and `bend` half of step' S step.
+    """
 
     row: Tensor
     state: Tensor
@@ -58,6 +61,9 @@ class _Batch:
     small: Tensor
     curved: Tensor
     stop: Tensor
+    step: Tensor
+    along: Tensor
+    bend: Tensor
 
     def take(self, rows: Tensor) -> _Batch:
         return _Batch(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -70,7 +76,7 @@ def minimise(
 
     Args:
         states: `(N, s)`; not changed.
-        compaction: whether problems that are done leave the batch.
+        compaction: whether problems that are done leave the batch. Without it nobody's bits depend on what the others hold.
 
     Returns:
         The states reached, `(N,)` values (float64), `(N,)` steps tried and `(N,)` why each stopped, as `solver.py` has it.
@@ -80,11 +86,12 @@ def minimise(
     values = problems.evaluate(states)
     sound = torch.isfinite(values)
     stops[~sound] = NOT_FINITE
-    rows = sound.nonzero().squeeze(1)
+    rows = sound.nonzero().squeeze(1) if compaction else torch.arange(len(states), device=states.device)
     if not len(rows):
         return reached, values, tried, stops
     problems = problems.take(rows)
     batch = _begin(problems, rows, states[rows], values[rows], limits)
+    batch.stop = torch.where(sound[rows], _GOING_ON, NOT_FINITE)
     for iteration in range(1, limits.iterations + 1):
         going = batch.stop == _GOING_ON
         left = int(going.sum())
@@ -96,7 +103,9 @@ def minimise(
         if not left:
             break
         tried[batch.row[going]] += 1
-        _iterate(problems, batch, going, limits, last=iteration == limits.iterations)
+        better = _iterate(problems, batch, going, limits)
+        if iteration < limits.iterations:
+            _look_around(problems, batch, better, all_rows=not compaction)
     batch.stop = torch.where(batch.stop == _GOING_ON, EXHAUSTED, batch.stop)
     _write(batch, reached, values, stops)
     return reached, values, tried, stops
@@ -116,6 +125,9 @@ def _begin(problems: Problems, rows: Tensor, states: Tensor, values: Tensor, lim
         small=torch.zeros_like(rows),
         curved=torch.zeros_like(rows, dtype=torch.bool),
         stop=torch.full_like(rows, _GOING_ON),
+        step=torch.zeros_like(gradient),
+        along=torch.zeros_like(gradient),
+        bend=torch.zeros_like(values),
     )
 
 
@@ -123,8 +135,8 @@ def _write(batch: _Batch, states: Tensor, values: Tensor, stops: Tensor) -> None
     states[batch.row], values[batch.row], stops[batch.row] = batch.state, batch.value, batch.stop
 
 
-def _iterate(problems: Problems, batch: _Batch, going: Tensor, limits: Limits, *, last: bool) -> None:
-    """One step of every problem that is `going`; the others stay as they are."""
+def _iterate(problems: Problems, batch: _Batch, going: Tensor, limits: Limits) -> Tensor:
+    """One step of every problem that is `going`; the others stay as they are. Returns who moved and goes on, `(N,)`."""
     diagonal = batch.matrix.diagonal(dim1=1, dim2=2)
     floored = torch.maximum(diagonal, limits.floor * diagonal.mean(dim=1, keepdim=True))
     step, promised = _damped_step(batch, floored)
@@ -138,7 +150,6 @@ def _iterate(problems: Problems, batch: _Batch, going: Tensor, limits: Limits, *
     better = going & (gained > 0)
     tiny = gained.abs() < limits.gain * batch.value.abs().clamp_min(1.0)
     batch.small = torch.where(tiny, batch.small + 1, torch.where(gained > 0, 0, batch.small))
-    before = batch.gradient
     batch.state = torch.where(better[:, None], moved, batch.state)
     batch.value = torch.where(better, batch.value - gained, batch.value)
     shrink = (1 - (2 * gained / promised - 1) ** 3).clamp_min(1 / 3)
@@ -146,17 +157,26 @@ def _iterate(problems: Problems, batch: _Batch, going: Tensor, limits: Limits, *
     batch.growth = torch.where(gained > 0, 2.0, 2 * batch.growth)
     done = (batch.small >= limits.patience) | (batch.damping > _GREATEST_DAMPING)
     batch.stop = torch.where(going & done, CONVERGED, batch.stop)
-    if last:
+    batch.step, batch.along, batch.bend = step, along, bend
+    return better & ~done
+
+
+def _look_around(problems: Problems, batch: _Batch, better: Tensor, *, all_rows: bool) -> None:
+    """Curvature and gradient of those who moved, where they are now, and what these say of the step."""
+    rows = torch.arange(len(better), device=better.device) if all_rows else better.nonzero().squeeze(1)
+    if not len(rows):
         return
-    rows = (better & ~done).nonzero().squeeze(1)
-    if len(rows):
-        whole = len(rows) == len(batch.row)
-        some = problems if whole else problems.take(rows)
-        matrix, gradient = some.linearise(batch.state if whole else batch.state[rows])
-        batch.matrix = batch.matrix.index_copy(0, rows, matrix)
-        batch.gradient = batch.gradient.index_copy(0, rows, gradient)
-        learnt = _learnt(batch.secant[rows], matrix, gradient - before[rows], step[rows], along[rows], 2 * bend[rows])
-        batch.secant.index_copy_(0, rows, learnt)
+    whole = len(rows) == len(better)
+    some, states = (problems, batch.state) if whole else (problems.take(rows), batch.state[rows])
+    matrix, gradient = some.linearise(states)
+    learnt = _learnt(batch, rows, matrix, gradient)
+    if all_rows:
+        matrix = torch.where(better[:, None, None], matrix, batch.matrix)
+        gradient = torch.where(better[:, None], gradient, batch.gradient)
+        learnt = torch.where(better[:, None, None], learnt, batch.secant)
+    batch.matrix = batch.matrix.index_copy(0, rows, matrix)
+    batch.gradient = batch.gradient.index_copy(0, rows, gradient)
+    batch.secant = batch.secant.index_copy(0, rows, learnt)
 
 
 def _damped_step(batch: _Batch, floored: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,11 +203,13 @@ def _solved(batch: _Batch, damped: Tensor, curved: Tensor) -> tuple[Tensor, Tens
     return step, torch.where(fine, 0.5 * _dot(step, damped * step - batch.gradient), 0.0)
 
 
-def _learnt(secant: Tensor, matrix: Tensor, change: Tensor, step: Tensor, along: Tensor, bend: Tensor) -> Tensor:
-    """The secant update of NL2SOL after `step`, sized so that it forgets what no longer holds.
+def _learnt(batch: _Batch, rows: Tensor, matrix: Tensor, gradient: Tensor) -> Tensor:
+    """The secant update of NL2SOL after the last step, sized so that it forgets what no longer holds.
 
-    S becomes that symmetric matrix near it with (H + S) step = change of the gradient. Args: along, bend: S step, step' S step.
+    S becomes that symmetric matrix near it with (H + S) step = change of the gradient. Args: matrix, gradient: where `rows` are now.
     """
+    secant, step, along, bend = batch.secant[rows], batch.step[rows], batch.along[rows], 2 * batch.bend[rows]
+    change = gradient - batch.gradient[rows]
     missing = change - _times(matrix, step)
     wanted, slope = _dot(step, missing), _dot(step, change)
     size = torch.where(bend == 0, 1.0, (wanted.abs() / bend.abs()).clamp_max(1.0)).to(step.dtype)[:, None]

@@ -62,10 +62,9 @@ class FitProblems:
         plan, seen = self.plan, Seen.of(self.plan, self.people)
         posed = pose_joints(plan, states)
         rates = joint_rates(plan, states, posed)
-        rows, residual = jacobian(plan, posed, rates, place_points(plan, states, posed, seen), seen)
-        rows = rows[..., plan.first : plan.last]
-        matrix = rows.transpose(1, 2) @ rows
-        gradient = (rows.transpose(1, 2) @ residual[..., None]).squeeze(2)
+        rows = jacobian(plan, posed, rates, place_points(plan, states, posed, seen), seen)
+        gram = rows.transpose(1, 2) @ rows
+        matrix, gradient = gram[:, :-1, :-1].contiguous(), gram[:, :-1, -1].contiguous()
         _add_priors(plan, states, posed, rates, matrix, gradient)
         return matrix, gradient
 
@@ -85,9 +84,7 @@ def turned_root(turns: Tensor, steps: Tensor) -> Tensor:
     return straightened(to_rotation(steps) @ turns.reshape(-1, 3, 3)).reshape(-1, 9)
 
 
-def _add_priors(
-    plan: TorchPlan, states: Tensor, posed: Posed, rates: Rates, matrix: Tensor, gradient: Tensor
-) -> None:
+def _add_priors(plan: TorchPlan, states: Tensor, posed: Posed, rates: Rates, matrix: Tensor, gradient: Tensor) -> None:
     diagonal, origin = matrix.diagonal(dim1=1, dim2=2), plan.first
     own = slice(plan.shape_at - origin, plan.root_at - origin)
     prior = 2 * plan.prior[plan.shape_at : plan.root_at]
