@@ -40,24 +40,38 @@ class ArmPart:
 
 
 @dataclass(frozen=True)
+class TurnedBy:
+    """What an articulation that is varied does to a group.
+
+    Attributes:
+        arm: its number. below: `(R, T, j)` 1 where turning its joint moves the slot.
+        bends, of: which of C it turns, and their rows among its joints.
+    """
+
+    arm: int
+    below: Tensor
+    bends: Tensor
+    of: Tensor
+
+
+@dataclass(frozen=True)
 class Group:
     """Points whose rows of the Jacobian have the same columns.
 
     Attributes:
         first: its first point. count: R.
-        anchor: the joint that carries it but for articulation and shape, or -1. arm: number of its articulation, or -1.
+        anchor: the joint that carries it but for articulation and shape, or -1.
         outline: whether its points slide with the neck's yaw; then `weights` and `numbers` have M leading rows.
         bends: `(C,)` joints whose rotation bends it.
         joints: `(R, T)`. weights: `(R, T)`. numbers: `(R, 3 T, 1 + 20 + 9 C)` levers at rest, by shape and by rotations.
         at_joint: `(R, T, J)` 1 at each slot's joint.
-        below_pose: `(R, T, B)` 1 where turning the b-th joint of the pose moves the slot. below_arm: of the articulation's.
-        pose_bends, pose_of: which of C the pose turns, and their rows among B. arm_bends, arm_of: the articulation's.
+        below_pose: `(R, T, B)` 1 where turning the b-th joint of the pose moves the slot.
+        pose_bends, pose_of: which of C the pose turns, and their rows among B. arms: the articulations that move it.
     """
 
     first: int
     count: int
     anchor: int
-    arm: int
     outline: bool
     bends: Tensor
     joints: Tensor
@@ -65,11 +79,9 @@ class Group:
     numbers: Tensor
     at_joint: Tensor
     below_pose: Tensor
-    below_arm: Tensor
     pose_bends: Tensor
     pose_of: Tensor
-    arm_bends: Tensor
-    arm_of: Tensor
+    arms: tuple[TurnedBy, ...]
 
 
 class Packed:
@@ -142,7 +154,7 @@ def _group(
     """A run of a group's points, all of the outline or none."""
     feature_starts = packed.table(at.GROUP_FEATURES)
     bends = packed.table(at.GROUP_FEATURE_JOINT)[feature_starts[which] : feature_starts[which + 1]]
-    anchor, arm = int(packed.table(at.GROUP_ANCHOR)[which]), int(packed.table(at.GROUP_ARM)[which])
+    anchor = int(packed.table(at.GROUP_ANCHOR)[which])
     outline = bool(packed.table(at.POINT_OUTLINE)[points[0]] >= 0)
     joints, weights, numbers = _slots(packed, points, len(bends), outline=outline)
     plan_type = packed.body.dtype
@@ -150,15 +162,19 @@ def _group(
     def number(values: np.ndarray) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values, plan_type))
 
-    turned = arms[arm].joints.numpy() if arm >= 0 else np.zeros(0, np.int64)
     of_pose = np.isin(bends, pose_joints) & (anchor < 0)
-    of_arm = np.isin(bends, turned) & ~of_pose
+    turned_by: list[TurnedBy] = []
+    for number_of, arm in enumerate(arms):
+        turned = arm.joints.numpy()
+        below, bent = np.moveaxis(above[turned][:, joints], 0, -1), np.isin(bends, turned)
+        if not arm.still and (below.any() or bent.any()):
+            own = whole_numbers(np.flatnonzero(bent)), whole_numbers(np.searchsorted(turned, bends[bent]))
+            turned_by.append(TurnedBy(number_of, number(below), *own))
     driven = pose_joints if anchor < 0 else pose_joints[:0]
     return Group(
         first=int(points[0]),
         count=len(points),
         anchor=anchor,
-        arm=arm,
         outline=outline,
         bends=whole_numbers(bends),
         joints=whole_numbers(joints),
@@ -166,11 +182,9 @@ def _group(
         numbers=number(numbers),
         at_joint=number(np.eye(len(above))[joints]),
         below_pose=number(np.moveaxis(above[driven][:, joints], 0, -1)),
-        below_arm=number(np.moveaxis(above[turned][:, joints], 0, -1)),
         pose_bends=whole_numbers(np.flatnonzero(of_pose)),
         pose_of=whole_numbers(np.searchsorted(pose_joints, bends[of_pose])),
-        arm_bends=whole_numbers(np.flatnonzero(of_arm)),
-        arm_of=whole_numbers(np.searchsorted(turned, bends[of_arm])),
+        arms=tuple(turned_by),
     )
 
 

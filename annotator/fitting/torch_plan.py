@@ -102,7 +102,11 @@ class TorchPlan:
         total += turned * 12 * (self.root_at - self.pose_at + at.ARM)
         for group in self.groups:
             slots, inner = group.joints.shape[1], group.numbers.shape[-1]
-            of_row = 6 * slots + 2 * inner + 12 * (group.below_pose.shape[2] + group.below_arm.shape[2])
+            of_row = (
+                6 * slots
+                + 2 * inner
+                + 12 * (group.below_pose.shape[2] + sum(turned.below.shape[2] for turned in group.arms))
+            )
             total += group.count * (self.dims * of_row + slots * (30 + 3 * inner * group.outline))
         return total
 

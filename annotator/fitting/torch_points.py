@@ -167,16 +167,13 @@ def _fill_group(own: _Own, rows: Tensor) -> None:
     moved = torch.matmul(at_joint, rates.shape).unflatten(2, (3, at.SHAPES))
     rows[..., plan.shape_at : plan.pose_at] = by_numbers[..., : at.SHAPES] + own.direction @ moved
     bent = by_numbers[..., at.SHAPES :].unflatten(3, (-1, 9))
-    arm = plan.arms[group.arm] if group.arm >= 0 else None
-    if arm is not None and not arm.still:
-        local, world = rates.arms[group.arm], rates.arms_world[group.arm]
+    for turned in group.arms:
+        arm, local, world = plan.arms[turned.arm], rates.arms[turned.arm], rates.arms_world[turned.arm]
         assert local is not None
         assert world is not None
-        turning = _by_turning(own, group.below_arm, arm.joints)
-        bending = _by_bending(own, bent[..., group.arm_bends, :], arm.joints[group.arm_of], local[:, group.arm_of])
-        rows[..., arm.first : arm.first + arm.width] = (turning @ world.flatten(1, 2) + bending).reshape(
-            *rows.shape[:3], arm.width
-        )
+        turning = _by_turning(own, turned.below, arm.joints) @ world.flatten(1, 2)
+        bending = _by_bending(own, bent[..., turned.bends, :], arm.joints[turned.of], local[:, turned.of])
+        rows[..., arm.first : arm.first + arm.width] = (turning + bending).reshape(*rows.shape[:3], arm.width)
     _fill_core(own, bent, rows)
 
 
