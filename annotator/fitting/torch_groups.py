@@ -200,8 +200,8 @@ def _slots(
         firsts, entries = packed.table(at.POINT_FIRST), points[None]
     starts, ends = firsts[entries], firsts[entries + 1]
     at_joint = packed.table(at.AT_JOINT)
+    used = np.unique(at_joint[starts.min() : ends.max()])
     if outline:
-        used = np.unique(at_joint[starts.min() : ends.max()])
         joints = np.tile(used, (len(points), 1))
     else:
         joints = np.zeros((len(points), int((ends - starts).max())), np.int64)

@@ -8,7 +8,7 @@ Legend: J joints, B of them driven by the pose, K points.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,8 +17,6 @@ from torch import Tensor
 from annotator.fitting import layout as at
 from annotator.fitting.plans import Plan
 from annotator.fitting.torch_groups import ArmPart, Group, Packed, arms_of, groups_of, whole_numbers
-
-_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -115,16 +113,15 @@ class TorchPlan:
         return _moved(self, device)
 
 
-def _moved(part: _Part, device: torch.device) -> _Part:
+def _moved(part: Any, device: torch.device) -> Any:
     """A dataclass, tuple or tensor on a device; anything else as it is."""
-    found: Any = part
-    if isinstance(found, Tensor):
-        found = found.to(device)
-    elif isinstance(found, tuple):
-        found = tuple(_moved(item, device) for item in found)
-    elif is_dataclass(found) and not isinstance(found, type):
-        found = replace(found, **{f.name: _moved(getattr(found, f.name), device) for f in fields(found)})
-    return found
+    if isinstance(part, Tensor):
+        return part.to(device)
+    if isinstance(part, tuple):
+        return tuple(_moved(item, device) for item in cast("tuple[Any, ...]", part))
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{f.name: _moved(getattr(part, f.name), device) for f in fields(part)})
+    return part
 
 
 def unpack(plan: Plan) -> TorchPlan:
