@@ -15,16 +15,17 @@ ON_CPU = 32
 _ON_GPU = 4096
 _SHARE = 0.6
 """Of the free memory that may be taken: others use the machine too, and allocators keep blocks that they cannot join."""
-_TEMPORARY = 2.5
-"""How much more than the tensors that `numbers_per_person` counts is alive at the worst moment."""
 
 
 def people_at_once(plans: Sequence[TorchPlan], starts: int, dtype: torch.dtype, device: torch.device) -> int:
     """People that are fitted together, each from `starts` orientations.
 
+    A person is taken to need all that `numbers_per_person` counts, though a third of it was alive at the worst moment when
+    whole bodies were measured.
+
     On a CPU they are `ON_CPU`, or a half, a quarter and so on of that where the free memory is too small.
     """
-    one = max(plan.numbers_per_person() for plan in plans) * starts * dtype.itemsize * _TEMPORARY
+    one = max(plan.numbers_per_person() for plan in plans) * starts * dtype.itemsize
     room = int(_SHARE * free_memory(device) / one)
     if device.type == "cuda":
         return max(1, min(room, _ON_GPU))
