@@ -183,7 +183,7 @@ def run(
         annotator: neuralannot (the default), smplifyx, smplify, or eft: a trained network, tuned on each 2D pose.
         data: Names of data sets, with commas; default all.
         samples: Keys with commas, or a file with one a line: the run learns from these people and annotates them alone.
-        parts: body; for smplifyx whole (its default) or body.
+        parts: Of body, hands, face, whole, with commas; default those of the recipe, for smplifyx whole.
         recipe: paper (the default), demo, demo-full, tiny, or a TOML file.
         round: 1 (the default), or the round to train on the verdicts of the one before.
         source: The run of the round before; default the newest finished one that has a fit of everybody. For smplifyx and
@@ -245,17 +245,25 @@ def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
 
 
 @command(app)
-def evaluate(project: Path, *, run: tuple[str, ...] = (), truth: Path | None = None, json: Path | None = None) -> Said:
+def evaluate(
+    project: Path,
+    *,
+    run: tuple[str, ...] = (),
+    samples: str = "",
+    truth: Path | None = None,
+    json: Path | None = None,
+) -> Said:
     """Measure runs: 2D error, and 3D errors against a truth.
 
     Args:
         run: Id; may be given several times. Default the newest finished run that covers every target sample.
+        samples: Keys with commas, or a file with one a line: these people alone are measured.
         truth: Folder of the demo's hidden truth.
         json: File for the numbers.
     """
     from annotator.commands.evaluate import evaluate as work
 
-    return work(project, run_ids=run, truth=truth, json_file=json)
+    return work(project, run_ids=run, samples=samples, truth=truth, json_file=json)
 
 
 @command(app)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +102,8 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 
     try:
         kinds: Any = torchvision.models.get_model_weights(name)
-        return kinds.DEFAULT.get_state_dict(progress=False, check_hash=True)
+        with redirect_stderr(io.StringIO()):  # where torch says that it downloads; what fails is said below
+            return kinds.DEFAULT.get_state_dict(progress=False, check_hash=True)
     except Exception as error:  # no network, or a damaged file in the cache, of which torch raises whatever it meets
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,30 +17,24 @@ from annotator.annotators.neuralannot import (
     ToFits,
     annotate,
     auxiliary_fits,
-    crops_tensor,
-    lesson_rows,
     predictor,
     target_fits,
 )
 from annotator.backbone import Backbone, prepare, starting_weights
-from annotator.batches import Pool, held_out
-from annotator.bodies.body_model import BodyModel
+from annotator.batches import held_out
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.points import CONTOUR_START
 from annotator.crops import Crops, cached_crops, decoded_crops
 from annotator.errors import RunError
 from annotator.fit import Fits
-from annotator.losses import Targets, auxiliary_loss, target_loss
 from annotator.network import (
     AuxiliaryNetwork,
     HandDecoder,
     Prediction,
     TargetNetwork,
     hand_decoder,
-    project_to_crop,
     rest_sixd,
 )
-from annotator.part import BODY, Part, taught_as
+from annotator.part import BODY, Part
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
@@ -48,38 +42,14 @@ from annotator.recipe import LEARNT, BodyRecipe, EftRecipe, HandRecipe, PartReci
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
-from annotator.supervision import Lessons
 from annotator.synthetic import sample_body_poses
 from annotator.taught import TaughtPoints
+from annotator.teaching import DataSet, Teacher
 from annotator.training import HeldOut, Loss, Training, load_weights, save_weights
 from annotator.verdict import Verdict
 
 _ENOUGH_FITS = 2000
 _ARCHETYPE_POSES = 6000
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One table of a data set as the procedure needs it.
-
-    Attributes:
-        held: rows that no network is taught, on which its loss is measured.
-    """
-
-    name: str
-    samples: Samples
-    crops: Crops
-    lessons: Lessons
-    held: np.ndarray
-
-    @cached_property
-    def taught(self) -> np.ndarray:
-        """Rows that may be drawn."""
-        return np.setdiff1d(self.crops.usable, self.held) if len(self.held) else self.crops.usable
-
-
-Drawn = list[tuple[DataSet, np.ndarray]]
-"""Rows of tables that make a batch."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +96,7 @@ class Procedure:
             tables = [data for data in auxiliary if data.name == name]
             if self.chain is None:
                 network = self._auxiliary_network(tables)  # line 2
-                loss, measured = self._auxiliary_loss(ranks.shared(network), tables)
+                loss, measured = self._teacher.auxiliary_loss(ranks.shared(network), tables)
                 yield from self._train(network, loss, measured, name)  # line 3
                 for data in tables:
                     yield from self._annotate_auxiliary(network, data)  # lines 4, 5
@@ -134,7 +104,7 @@ class Procedure:
         target = [self._with_verdicts(data) for data in target]
         prior = yield from ranks.leader_first(lambda: self._prior(auxiliary))
         network = self._target_network(prior)  # line 7
-        loss, measured = self._target_loss(ranks.shared(network), auxiliary, target)
+        loss, measured = self._teacher.target_loss(ranks.shared(network), auxiliary, target)
         yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
@@ -148,18 +118,16 @@ class Procedure:
         network = self._target_network(prior)
         load_weights(network, source.network_folder(self.part.name, TARGET))
         prepare(network, "fp32")
-        points = self._points()
         legs = Legs.of((skeleton, self._taught.rows(skeleton)) for skeleton in self._taught.skeletons)
 
         def project(prediction: Prediction) -> torch.Tensor:
-            assert prediction.transl is not None
-            return project_to_crop(self._posed(points, prediction)[0], prediction.transl)
+            return self._teacher.seen(prediction)[0]
 
         def wanted(data: DataSet, rows: np.ndarray) -> torch.Tensor:
-            return self._targets([(data, rows)]).pixels
+            return self._teacher.targets([(data, rows)]).pixels
 
         def inputs(data: DataSet, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-            return self._images([(data, rows)]), wanted(data, rows)
+            return self._teacher.images([(data, rows)]), wanted(data, rows)
 
         for data in target:
             people = People(partial(inputs, data), partial(wanted, data), project, legs)
@@ -192,6 +160,10 @@ class Procedure:
     @cached_property
     def _taught(self) -> TaughtPoints:
         return TaughtPoints.of(self.part, [samples for tables in self._tables.values() for _, samples in tables])
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(self.recipe, self.part, self._taught, self._body, self.device)
 
     def _open(self, role: str) -> Generator[Progress, None, list[DataSet]]:
         opened: list[DataSet] = []
@@ -250,7 +222,7 @@ class Procedure:
         return backbone
 
     def _auxiliary_network(self, tables: list[DataSet]) -> AuxiliaryNetwork:
-        columns, rest = self._joints_of(tables), rest_sixd(self.part, self._body)
+        columns, rest = self._teacher.joints_of(tables), rest_sixd(self.part, self._body)
         backbone = self._backbone(self.recipe.auxiliary_input)
         network = AuxiliaryNetwork(backbone, columns.stop - columns.start, self.part, rest=rest)
         return network.to(memory_format=torch.channels_last).to(self.device)
@@ -260,12 +232,6 @@ class Procedure:
         slots = None if seen == "image" else self._taught.slots
         network = TargetNetwork(self._backbone(seen), prior, self.part, rest=rest, slots=slots)
         return network.to(memory_format=torch.channels_last).to(self.device)
-
-    def _joints_of(self, tables: list[DataSet]) -> slice:
-        """Where the 3D pose of an auxiliary set is among all that are taught."""
-        skeleton = tables[0].samples.joint_skeleton
-        assert skeleton is not None, "auxiliary sets have GT 3D"
-        return self._taught.joint_columns(taught_as(skeleton))
 
     def _prior(self, auxiliary: list[DataSet]) -> Generator[Progress, None, PosePrior | HandDecoder | None]:
         """The pose space of the target network: MANO's for hands, a VPoser for bodies, none for faces or if it is off."""
@@ -309,97 +275,11 @@ class Procedure:
         folder = self.run.network_folder(self.part.name, name)
         yield from Training(network, loss, self.recipe, steps, folder, stage, measured).run()
 
-    # -- losses ----------------------------------------------------------------------------------------------------------
-
-    def _auxiliary_loss(self, network: AuxiliaryNetwork, tables: list[DataSet]) -> tuple[Loss, HeldOut | None]:
-        points, columns = self._points(), self._joints_of(tables)
-        pool = self._pool(tables, 0)
-
-        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
-            targets = self._targets(drawn)
-            targets = replace(targets, joints=targets.joints[:, columns])
-            prediction = network(self._images(drawn), targets.joints)
-            joints = self._posed(points, prediction)[1][:, columns]
-            return auxiliary_loss(self.recipe, prediction, joints, targets)
-
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            return of([(tables[number], rows) for number, rows in pool.take(step, self.recipe.batch)])
-
-        return loss, self._measured(of, tables)
-
-    def _target_loss(
-        self, network: TargetNetwork, auxiliary: list[DataSet], target: list[DataSet]
-    ) -> tuple[Loss, HeldOut | None]:
-        points = self._points()
-        halves = [(auxiliary, self._pool(auxiliary, 1)), (target, self._pool(target, 2))]
-        halves = [(tables, pool) for tables, pool in halves if pool.size]
-        share = self.recipe.batch // len(halves)
-
-        def of(drawn: Drawn) -> Mapping[str, torch.Tensor]:
-            targets = self._targets(drawn)
-            prediction = network(self._images(drawn), targets.pixels)
-            assert prediction.transl is not None
-            projected, joints = self._posed(points, prediction)
-            return target_loss(self.recipe, prediction, joints, project_to_crop(projected, prediction.transl), targets)
-
-        def loss(step: int) -> Mapping[str, torch.Tensor]:
-            return of([(tables[n], rows) for tables, pool in halves for n, rows in pool.take(step, share)])
-
-        return loss, self._measured(of, auxiliary)
-
-    def _measured(self, of: Callable[[Drawn], Mapping[str, torch.Tensor]], tables: list[DataSet]) -> HeldOut | None:
-        """Mean terms of a loss over the people held out, each as heavy as any other; None where there are none."""
-        held = [(data, rows) for data in tables for rows in _pieces(data.held, self.recipe.batch)]
-        if not held:
-            return None
-
-        def measure() -> Mapping[str, float]:
-            sums: dict[str, float] = {}
-            for data, rows in held:
-                for name, term in of([(data, rows)]).items():
-                    sums[name] = sums.get(name, 0.0) + float(term) * len(rows)
-            people = sum(len(rows) for _, rows in held)
-            return {name: value / people for name, value in sums.items()}
-
-        return measure
-
-    def _pool(self, tables: list[DataSet], stream: int) -> Pool:
-        return Pool([data.taught for data in tables], seed=self.recipe.seed, stream=stream)
-
-    def _images(self, drawn: Drawn) -> torch.Tensor:
-        images = [crops_tensor(data.crops, rows, self.device, data.samples.part) for data, rows in drawn]
-        return torch.cat(images) if len(images) > 1 else images[0]
-
-    def _points(self) -> BodyModel:
-        landmarks = self._body.landmarks
-        contour = self.part.family == "flame" and landmarks is not None and len(landmarks.contour_faces) > 0
-        return BodyModel(self._body, self._taught.maps(self._body), contour=contour).to(self.device)
-
-    def _targets(self, drawn: Drawn) -> Targets:
-        names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
-        parts = [lesson_rows(data.lessons, rows, names, data.samples.part) for data, rows in drawn]
-        columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
-        return Targets(**{name: torch.as_tensor(v, dtype=torch.float32).to(self.device) for name, v in columns.items()})
-
-    def _posed(self, points: BodyModel, prediction: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
-        """All 2D points `(B, K, 3)` and the root-relative 3D pose `(B, J, 3)`, metres in the crop frame."""
-        out = points.turned(_all_joints(self.part, prediction.rotations), prediction.betas)
-        placed = out.points
-        if out.contour is not None:
-            placed = placed.clone()
-            for skeleton in self._taught.skeletons:
-                first = self._taught.columns(skeleton).start + CONTOUR_START[skeleton.name]
-                placed[:, first : first + 17] = out.contour
-        poses = [placed[:, columns] for columns, _ in self._taught.poses]
-        roots = [root for _, root in self._taught.poses]
-        relative = [pose - pose[:, root : root + 1] for pose, root in zip(poses, roots, strict=True)]
-        return placed, torch.cat(relative, dim=1) if len(relative) > 1 else relative[0]
-
     # -- annotating ------------------------------------------------------------------------------------------------------
 
     def _annotate_auxiliary(self, network: AuxiliaryNetwork, data: DataSet) -> Work:
         to_fits = auxiliary_fits(data.samples, data.lessons, data.crops, self.bodies[data.samples.part], self.part)
-        yield from self._annotate(network, data, to_fits, self._joints_of([data]))
+        yield from self._annotate(network, data, to_fits, self._teacher.joints_of([data]))
 
     def _annotate_target(self, network: TargetNetwork, data: DataSet) -> Work:
         to_fits = target_fits(data.samples, data.lessons, data.crops, self.bodies[data.samples.part], self.part)
@@ -443,15 +323,3 @@ class Procedure:
             yield Progress(
                 "Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed."
             )
-
-
-def _pieces(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def _all_joints(part: Part, rotations: torch.Tensor) -> torch.Tensor:
-    """`(B, R, 3, 3)` -> rotations of all joints up to the last predicted one; those between stay at rest."""
-    if part.joints == tuple(range(1, part.rotations)):
-        return rotations
-    whole = torch.eye(3, device=rotations.device).repeat(len(rotations), part.joints[-1] + 1, 1, 1)
-    return whole.index_copy(1, torch.tensor([0, *part.joints], device=rotations.device), rotations)

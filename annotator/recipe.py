@@ -26,6 +26,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+_AUGMENTATION = {
+    "augment_scale": 0.5,
+    "augment_rotation": 180.0,
+    "augment_translation": 0.5,
+    "augment_colour": 1.0,
+    "augment_flip": 1.0,
+}
+"""Fields of the augmentation and the most that each may be."""
 ALL, NONE = "all", "none"
 """Values of `auxiliary`; anything else is names of data sets."""
 HAND_COMPONENTS = 45
@@ -74,6 +82,11 @@ class PartRecipe:
         compile: whether the backbone is compiled for training (torch.compile); the first steps then take minutes.
         held_out: share of every auxiliary set that no network is taught, on which its loss is measured; 0 is none.
         tensorboard: whether the loss curves are also written for TensorBoard, where that is installed.
+        augment_scale: crops are made larger or smaller by up to this share; 0 is off, as are the next four.
+        augment_rotation: they are turned by up to so many degrees.
+        augment_translation: they are moved by up to this share of their side.
+        augment_colour: red, green and blue are each made brighter or darker by up to this share.
+        augment_flip: how often a crop is mirrored, 0 to 1; a hand's twin would be another hand, a face's expression has none.
         seed: of every random draw.
     """
 
@@ -105,6 +118,11 @@ class PartRecipe:
     compile: bool = False
     held_out: float = 0.0
     tensorboard: bool = False
+    augment_scale: float = 0.0
+    augment_rotation: float = 0.0
+    augment_translation: float = 0.0
+    augment_colour: float = 0.0
+    augment_flip: float = 0.0
     seed: int = 1
 
     unused: ClassVar[tuple[str, ...]] = ()
@@ -119,6 +137,9 @@ class PartRecipe:
                 raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
         if not 0 <= self.held_out <= 0.5:
             raise RecipeError(f"held_out = {self.held_out} must be a share from 0 to 0.5.")
+        for name, most in _AUGMENTATION.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise RecipeError(f"{name} = {getattr(self, name)} must be a number from 0 to {most:g}.")
         if self.batch % 2:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
@@ -127,6 +148,11 @@ class PartRecipe:
     def uses(self, dataset: str) -> bool:
         """Whether an auxiliary set of that name is used."""
         return self.auxiliary == ALL or (self.auxiliary != NONE and dataset in self.named)
+
+    @property
+    def augments(self) -> bool:
+        """Whether crops are changed at all."""
+        return any(getattr(self, name) for name in _AUGMENTATION)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -161,6 +187,8 @@ class HandRecipe(PartRecipe):
     weight_3d: float = 18.75
     hand_pca: int = 12
 
+    unused: ClassVar[tuple[str, ...]] = ("augment_flip",)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.hand_pca <= HAND_COMPONENTS:
@@ -172,14 +200,15 @@ class FaceRecipe(PartRecipe):
     """How faces are fitted. The network has no auxiliary set and no latent space; its fields count with that method alone.
 
     Attributes:
-        method: "smplifyx" leaves faces to SMPLify-X, as the paper does; "network" trains one (the supplement's Table 7).
+        method: "smplifyx" fits faces by SMPLify-X, with the recipe's [smplifyx], as the paper does; "network" trains one (the
+            supplement's Table 7).
     """
 
     weight_3d: float = 18.75
     method: str = "smplifyx"
 
     unused: ClassVar[tuple[str, ...]] = (
-        *("auxiliary_steps", "regulariser_auxiliary", "auxiliary", "auxiliary_input", "latent"),
+        *("auxiliary_steps", "regulariser_auxiliary", "auxiliary", "auxiliary_input", "latent", "augment_flip"),
     )
 
 
@@ -199,7 +228,7 @@ class FittingRecipe:
         contour: whether the outline of the face counts where it is labelled; SMPL has none.
         robust_3d: of 3D residuals: "geman_mcclure" or "l1".
         rho_3d: where "geman_mcclure" bends, metres.
-        weight_3d: of the squared 3D residuals, per square metre.
+        weight_3d: of the squared 3D residuals, per square metre; its root of plain ones (l1), per metre.
         priors_3d: factor on the weights of all priors where joints in 3D are fitted.
         shard: people to a table of fits: what a killed run loses at most.
     """
@@ -283,16 +312,22 @@ class Recipe:
         """The table of a part by its name."""
         return {"body": self.body, "hand": self.hand, "face": self.face}[name]
 
+    def has_network(self, part: str) -> bool:
+        """Whether a part's fits are a network's; else they are SMPLify-X's."""
+        return part != "face" or self.face.method == "network"
+
     def table(self, annotator: str) -> FittingRecipe:
         """What an annotator that optimises reads of it."""
         return {"smplifyx": self.smplifyx, "smplify": self.smplify}[annotator]
 
     def text(self, annotator: str = "neuralannot") -> str:
-        """As TOML, every field that an annotator reads written out; for eft also those of the network that it tunes."""
+        """As TOML, every field that an annotator reads written out: of eft those of the network that it tunes, too."""
         if annotator in FITTING_TABLES:
             tables = {annotator: asdict(self.table(annotator))}
         else:
             tables = {name: _written(self.part(name)) for name in PART_TABLES if name in self.tables}
+            if "face" in self.tables and not self.has_network("face"):
+                tables["smplifyx"] = asdict(self.smplifyx)
         if annotator == EFT_TABLE:
             tables[EFT_TABLE] = asdict(self.eft)
         return tomli_w.dumps({"name": self.name, **tables})

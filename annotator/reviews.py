@@ -7,7 +7,8 @@ event that takes another back, so it works across samples and restarts, and two 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,24 +105,32 @@ class ReviewLog:
         return self._open_engine
 
 
-def undo_event(events: list[ReviewEvent], reviewer: str) -> ReviewEvent | None:
-    """The event that takes back the reviewer's newest verdict, preference or note still in force; None if there is none."""
-    undone = undone_ids(events)
+def undo_event(
+    events: Sequence[ReviewEvent], reviewer: str, *, undone: AbstractSet[str] | None = None
+) -> ReviewEvent | None:
+    """The event that takes back the reviewer's newest verdict, preference or note still in force; None if there is none.
+
+    Args:
+        undone: what `undone_ids` gives for the events, where that is known.
+    """
+    undone = undone_ids(events) if undone is None else undone
     for event in reversed(events):
         if event.kind is not EventKind.UNDO and event.reviewer == reviewer and event.id not in undone:
             return ReviewEvent(EventKind.UNDO, undone=event.id, reviewer=reviewer)
     return None
 
 
-def redo_event(events: list[ReviewEvent], reviewer: str) -> ReviewEvent | None:
+def redo_event(
+    events: Sequence[ReviewEvent], reviewer: str, *, undone: AbstractSet[str] | None = None
+) -> ReviewEvent | None:
     """The event that takes back the reviewer's newest undo, unless he has judged since; None if there is nothing to redo."""
-    undone = undone_ids(events)
+    undone = undone_ids(events) if undone is None else undone
     for event in reversed(events):
         if event.reviewer != reviewer or event.id in undone:
             continue
         if event.kind is not EventKind.UNDO:
             return None
-        target = next((e for e in events if e.id == event.undone), None)
+        target = next((e for e in reversed(events) if e.id == event.undone), None)
         if target is not None and target.kind is not EventKind.UNDO:
             return ReviewEvent(EventKind.UNDO, undone=event.id, reviewer=reviewer)
     return None

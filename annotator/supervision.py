@@ -64,7 +64,7 @@ def lessons(
     roots, joints = np.zeros((count, 3)), np.zeros((count, points.joint_count, 4), np.float32)
     if auxiliary and samples.joints is not None and samples.joint_skeleton is not None:
         if recipe.frame == "crop":
-            turn = crop_from_camera(_camera(samples, crop), crop)
+            turn = crop_from_camera(camera_of(samples, crop), crop)
         given, skeleton = relabelled(samples.joints, samples.joint_skeleton)
         root, columns = root_of(skeleton), points.joint_columns(skeleton)
         roots = given[:, root, :3].astype(np.float64)
@@ -169,7 +169,7 @@ def _joints_of(rotations: np.ndarray, shapes: np.ndarray, body: BodyModelData, p
     return out
 
 
-def _camera(samples: Samples, crop: Crop) -> Camera:
+def camera_of(samples: Samples, crop: Crop) -> Camera:
     """The photo's camera; the virtual one where K is unknown, so that the turn is none."""
     known = samples.intrinsics[:, 2, 2] > 0
     given, virtual = Camera.of_matrix(samples.intrinsics.astype(np.float64)), crop.virtual_camera()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -163,7 +164,7 @@ def preferences_in_force(events: list[ReviewEvent]) -> dict[Pair, Preference]:
     return found
 
 
-def undone_ids(events: list[ReviewEvent]) -> set[str]:
+def undone_ids(events: Sequence[ReviewEvent]) -> set[str]:
     """Ids of all events that an undo still in force takes back."""
     undone: set[str] = set()
     for event in reversed(events):

@@ -22,6 +22,7 @@ class Action:
         keys: shortcuts, the first one is shown; single letters are inert while a text field has focus.
         menu: where it is found; empty = palette and keys only.
         checkable: on or off.
+        hint: what it does, where its title does not say it all; a line of the tooltip.
         repeats: whether holding the key repeats it.
         needs: what must be there for it, in the words of `app/availability.py`; else it is off and its tooltip says why.
     """
@@ -33,11 +34,14 @@ class Action:
     icon: str = ""
     checkable: bool = False
     repeats: bool = False
+    hint: str = ""
     needs: tuple[str, ...] = ()
 
 
 PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
 DATASETS, RUNS, OTHER_RUN, COMPARING = "data sets", "runs", "another run", "comparing"
+UNDOABLE, REDOABLE, RUNNING, RESUMABLE = "to undo", "to redo", "running", "to resume"
+NETWORK = "a network"
 _LOOK, _JUDGE, _COMPARE = (PEOPLE,), (PEOPLE, JUDGING), (PEOPLE, OTHER_RUN, COMPARING)
 
 MENUS = ("File", "View", "Review", "Compare", "Run", "Help")
@@ -73,8 +77,8 @@ ACTIONS: tuple[Action, ...] = (
         )
         for reason in REASONS
     ),
-    Action("undo", "Undo", ("Ctrl+Z",), "Review", "arrow-counter-clockwise", needs=_JUDGE),
-    Action("redo", "Redo", ("Ctrl+Shift+Z",), "Review", "arrow-clockwise", needs=_JUDGE),
+    Action("undo", "Undo", ("Ctrl+Z",), "Review", "arrow-counter-clockwise", needs=(*_JUDGE, UNDOABLE)),
+    Action("redo", "Redo", ("Ctrl+Shift+Z",), "Review", "arrow-clockwise", needs=(*_JUDGE, REDOABLE)),
     Action("next_sample", "Next", ("Right",), "Review", "arrow-right", repeats=True, needs=_LOOK),
     Action("previous_sample", "Previous", ("Left",), "Review", "arrow-left", repeats=True, needs=_LOOK),
     Action("next_unreviewed", "Next unreviewed", ("Shift+Right",), "Review", "skip-forward", needs=_LOOK),
@@ -94,8 +98,42 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
     Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),
+    Action(
+        "refine_fit",
+        "Refine this fit",
+        ("Ctrl+Shift+E",),
+        "Run",
+        "magic-wand",
+        needs=(PROJECT, PEOPLE, WRITING, NETWORK),
+    ),
     Action("next_round", "Train the next round…", (), "Run", "repeat", needs=(PROJECT, WRITING, RUNS, JUDGING)),
-    Action("stop_job", "Stop the running job", (), "Run", "stop", needs=(PROJECT, WRITING)),
+    Action(
+        "stop_job",
+        "Stop the job",
+        ("Ctrl+Shift+S",),
+        "Run",
+        "stop",
+        hint="It saves what it has and ends; a run can be resumed.",
+        needs=(PROJECT, WRITING, RUNNING),
+    ),
+    Action(
+        "kill_job",
+        "Kill the job",
+        ("Ctrl+Shift+K",),
+        "Run",
+        "x-circle",
+        hint="It ends at once; what was saved stays.",
+        needs=(PROJECT, WRITING, RUNNING),
+    ),
+    Action(
+        "resume_job",
+        "Resume the run",
+        ("Ctrl+Shift+R",),
+        "Run",
+        "play-circle",
+        hint="It goes on from what was saved last.",
+        needs=(PROJECT, WRITING, RESUMABLE),
+    ),
     Action("find_command", "Find a command…", ("Ctrl+K",), "Help", "command"),
     Action("cheat_sheet", "Keys", ("?",), "Help", "keyboard"),
     Action("about", "About", (), "Help", "info"),
@@ -139,7 +177,9 @@ def switch(actions: Mapping[str, QAction], lacks: Mapping[str, str]) -> None:
 
 
 def _tooltip(row: Action) -> str:
-    return f"{row.title.rstrip('…')} ({key_text(row)})" if row.keys else row.title.rstrip("…")
+    title = row.title.rstrip("…")
+    said = f"{title} ({key_text(row)})" if row.keys else title
+    return f"{said}\n{row.hint}" if row.hint else said
 
 
 def dress(actions: Mapping[str, QAction]) -> None:

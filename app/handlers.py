@@ -167,11 +167,20 @@ class Handlers:
     def start_run(self) -> None:
         self._tasks.start_run(next_round=False)
 
+    def refine_fit(self) -> None:
+        self._tasks.refine_fit()
+
     def next_round(self) -> None:
         self._tasks.start_run(next_round=True)
 
     def stop_job(self) -> None:
-        self._tasks.stop_job()
+        self._tasks.stop_job(self._window.jobs_panel.current)
+
+    def kill_job(self) -> None:
+        self._tasks.kill_job(self._window.jobs_panel.current)
+
+    def resume_job(self) -> None:
+        self._tasks.resume_job(self._window.jobs_panel.current)
 
     def find_command(self) -> None:
         chosen = self._tasks.find_command(self._window.actions_by_id)

@@ -64,6 +64,11 @@ class Job:
     _recent: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
 
     @property
+    def resumable(self) -> bool:
+        """Whether it is a run that ended early."""
+        return self.run and self.state in (STOPPED, INTERRUPTED, FAILED)
+
+    @property
     def name(self) -> str:
         """Name of its folder."""
         return self.folder.path.name

@@ -16,7 +16,7 @@ from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
 from app import theme
-from app.availability import lacks
+from app.availability import lacks, lacks_of_verdicts
 from app.disagreements import Disagreements
 from app.handlers import Handlers
 from app.jobs import Job, Jobs
@@ -58,6 +58,7 @@ class MainWindow(QMainWindow):
         self.handlers = Handlers(self, session, self.tasks)
         self.actions_by_id = table.build(self, self.handlers)
         self._dressed = False
+        self._lacks: dict[str, str] = {}
         self.people = SampleList(session)
         self.photo = PhotoPanel(session, self._photos, self._bodies, self.actions_by_id)
         self.preference = PreferenceBar(session, self.actions_by_id)
@@ -66,7 +67,7 @@ class MainWindow(QMainWindow):
         self.details, self.numbers = DetailsPanel(session), ComparisonPanel(session)
         self.disagreements = Disagreements(session, self._bodies, self)
         self._sizes_alone: list[int] = []
-        self.jobs_panel = JobsPanel(jobs)
+        self.jobs_panel = JobsPanel(jobs, self.actions_by_id)
         self.status = StatusPanel(session, jobs)
         self.welcome = Welcome(self.actions_by_id)
         self.no_people = NoPeople(self.actions_by_id)
@@ -131,6 +132,7 @@ class MainWindow(QMainWindow):
         session.comparison.changed.connect(self._show_solid)
         session.comparison.look_changed.connect(self._show_look)
         session.problems_changed.connect(self._switch)
+        session.verdicts_changed.connect(self._verdicts_changed)
         session.current_changed.connect(self._show_solid)
         session.current_changed.connect(lambda: QTimer.singleShot(0, self, self._dress_late))
         session.preferences_changed.connect(self._restyle)
@@ -141,7 +143,7 @@ class MainWindow(QMainWindow):
         self.jobs.ended.connect(self._job_ended)
         self.jobs.changed.connect(self._jobs_changed)
         self.jobs.refused.connect(session.messages.error)
-        self.jobs_panel.resume.connect(self.tasks.resume)
+        self.jobs_panel.current_changed.connect(self._switch)
         self.status.jobs_clicked.connect(self.actions_by_id["toggle_jobs"].trigger)
         self.status.offered.connect(self._show_offered)
         self.photo.view.photo_painted.connect(self.photo_painted)
@@ -155,6 +157,7 @@ class MainWindow(QMainWindow):
 
     def _project_changed(self) -> None:
         self._bodies.clear()
+        self._photos.clear()
         self.status.forget()
         self.jobs.watch(self.session.project, sweep=not self.session.read_only)
         project = self.session.project
@@ -185,10 +188,15 @@ class MainWindow(QMainWindow):
 
     def _switch(self) -> None:
         """Actions that lack something are off, and say what."""
-        table.switch(self.actions_by_id, lacks(self.session))
-        self.jobs_panel.forbid(self.session.read_only)
+        self._lacks = lacks(self.session, self.jobs_panel.current)
+        table.switch(self.actions_by_id, self._lacks)
         self.review.refresh()
         self.preference.refresh()
+
+    def _verdicts_changed(self) -> None:
+        others = {need: why for need, why in self._lacks.items() if need not in (table.UNDOABLE, table.REDOABLE)}
+        self._lacks = others | lacks_of_verdicts(self.session)
+        table.switch(self.actions_by_id, self._lacks)
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf
@@ -261,7 +269,7 @@ class MainWindow(QMainWindow):
         self.photo.show_mesh()
         self._show_solid()
         self._load_last()
-        self._switch()
+        self.session.problems_changed.emit()
 
     def _load_last(self) -> None:
         """What may wait until the first mesh is on the screen: verdicts and icons."""
@@ -286,6 +294,7 @@ class MainWindow(QMainWindow):
         self.solid.dress()
 
     def _restyle(self) -> None:
+        self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)
         if theme.chosen(self.session.preferences.theme) != theme.current():
             theme.apply(self.session.preferences.theme)
             if self._dressed:

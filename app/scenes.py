@@ -54,6 +54,10 @@ class Photos:
         if path not in self._kept:
             self._keep(path, self._reader.submit(read_image, path))
 
+    def clear(self) -> None:
+        """Forgets the photos of a project that was closed."""
+        self._kept.clear()
+
     def close(self) -> None:
         """Ends the thread."""
         self._reader.shutdown(wait=True, cancel_futures=True)
@@ -195,7 +199,7 @@ def fit_mesh(shelf: Shelf | None, fit: Fit | None, bodies: Bodies) -> SceneMesh 
         damaged = " that can be read" if shelf.damaged_fits else ""
         return f"This run has no fit of this person{damaged}."
     if not bodies.loaded or shelf.fits is None:
-        return bodies.problem
+        return "No mesh without the body model." if bodies.problem else ""
     return bodies.drawn(shelf, fit)
 
 

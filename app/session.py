@@ -5,6 +5,8 @@ It holds no widget and draws nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
@@ -16,7 +18,8 @@ from app.messages import Messages
 from app.place import Place
 from app.shelf import FITTED, Order, Shelf
 
-_NO_PAIR = "Both runs need a fit of this person that did not fail; judge the one that is there."
+_NO_FIT = "This person has no fit to judge in the run that is shown."
+_NO_PAIR = "Both runs need a fit of this person that did not fail."
 
 
 class Session(Place):
@@ -31,6 +34,7 @@ class Session(Place):
     def __init__(self, messages: Messages, parent: QObject | None = None) -> None:
         super().__init__(messages, parent)
         self.armed: tuple[str, ...] = ()
+        self.unseen: dict[Side, str] = {}
         self.comparison = Comparison(self)
         self.comparison.look_changed.connect(self._arm_anew)
 
@@ -222,6 +226,26 @@ class Session(Place):
         self._person_came()
         self.verdicts_changed.emit()
 
+    @property
+    def nothing_to_judge(self) -> str:
+        """Why the current person's fit cannot be judged although others can, as a sentence; empty if it can."""
+        return self.unseen.get(self.comparison.armed, "") if self.fit_key is not None else _NO_FIT
+
+    @property
+    def nothing_to_prefer(self) -> str:
+        """Why it cannot be said which of the two is better, as a sentence; empty if it can."""
+        return next(filter(None, self.unseen.values()), "") if self.pair is not None else _NO_PAIR
+
+    def see(self, lacks: Mapping[Side, str]) -> None:
+        """Photo and mesh are on the screen, or a sentence says why not, for each side: nobody judges what he cannot see."""
+        if lacks != self.unseen:
+            self.unseen = dict(lacks)
+            self.verdicts_changed.emit()
+
+    def can_take_back(self, *, undo: bool) -> bool:
+        """Whether this reviewer has something to undo, or to redo."""
+        return self.verdicts is not None and self.verdicts.can_take_back(self.preferences.name, undo=undo)
+
     # -- verdicts ----------------------------------------------------------------------------------------------------
 
     def load_reviews(self) -> None:
@@ -247,8 +271,8 @@ class Session(Place):
     def prefer(self, value: Preferred) -> bool:
         """Stores which of the two fits is better, at once and durably, and goes on; False if nothing was stored."""
         pair = self.pair
-        if pair is None:
-            self.messages.warn(_NO_PAIR)
+        if pair is None or self.nothing_to_prefer:
+            self.messages.warn(self.nothing_to_prefer)
             return False
         said = ReviewEvent(EventKind.PREFERENCE, *pair, value=value.value, reviewer=self.preferences.name)
         if not self._may_judge() or not self._append(said):
@@ -260,7 +284,7 @@ class Session(Place):
     def toggle_reason(self, digit: int) -> None:
         """Arms or disarms a reason for the current person; on one who is judged it changes what is stored."""
         reason = next((reason for reason in REASONS if reason.digit == digit), None)
-        if reason is None or self.fit_key is None or not self._may_judge():
+        if reason is None or self.nothing_to_judge or not self._may_judge():
             return
         has = reason.id in self.armed
         self.armed = tuple(r for r in self.armed if r != reason.id) if has else (*self.armed, reason.id)
@@ -322,8 +346,8 @@ class Session(Place):
 
     def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:
         key = self.fit_key
-        if key is None:
-            self.messages.warn("This person has no fit to judge in the run that is shown.")
+        if key is None or self.nothing_to_judge:
+            self.messages.warn(self.nothing_to_judge)
             return False
         said = ReviewEvent(EventKind.VERDICT, key, value=verdict.value, reasons=reasons, reviewer=self.preferences.name)
         if not self._may_judge() or not self._append(said):

@@ -15,7 +15,8 @@ from annotator.errors import NeuralAnnotError
 from annotator.project import Project
 from annotator.runs import FINISHED, Run
 from annotator.verdict import Verdict
-from app.jobs import Jobs
+from app import refining
+from app.jobs import Job, Jobs
 from app.scenes import Bodies
 from app.session import Session
 
@@ -38,7 +39,6 @@ class Tasks(QObject):
         super().__init__(window)
         self._session, self._jobs, self._window = session, jobs, window
         self._pool = QThreadPool(self)
-        self.body_failed.connect(session.messages.error)
 
     def load_body(self, project: Project, bodies: Bodies) -> None:
         """Loads the body model in a thread."""
@@ -118,6 +118,16 @@ class Tasks(QObject):
             self._jobs.start_run(dialog.words)
             session.messages.note("The run starts in the background; J shows how far it is.")
 
+    def refine_fit(self) -> None:
+        """Tunes a trained network on the current person's 2D pose, in the background."""
+        words = refining.words(self._session)
+        if words:
+            self._jobs.start_run(words)
+            self._session.messages.note(
+                f"The fit of {self._session.key} is refined in the background and becomes one of a run of its own; J shows how "
+                "far it is."
+            )
+
     def _source(self) -> Run | None:
         """The run that the next round learns from: the one that is shown, or else the newest that can be learnt from."""
         shelf, project = self._session.shelf, self._session.project
@@ -127,18 +137,21 @@ class Tasks(QObject):
         known = reversed(project.runs()) if project is not None else ()
         return next((run for run in known if run.info.annotator == _TRAINED and run.state == FINISHED), None)
 
-    def resume(self, run_id: str) -> None:
+    def resume_job(self, job: Job | None) -> None:
         """Goes on with a run that ended early."""
-        self._jobs.start_run(["--resume", run_id])
+        if job is not None:
+            self._jobs.start_run(["--resume", job.name])
 
-    def stop_job(self) -> None:
-        """Asks the newest running job to save what it has and end."""
-        running = self._jobs.running
-        if running:
-            self._jobs.stop(running[0])
-            self._session.messages.note(f"{running[0].name} saves what it has and ends.")
-        else:
-            self._session.messages.note("Nothing is running.")
+    def stop_job(self, job: Job | None) -> None:
+        """Asks a job to save what it has and end."""
+        if job is not None:
+            self._jobs.stop(job)
+            self._session.messages.note(f"{job.name} saves what it has and ends.")
+
+    def kill_job(self, job: Job | None) -> None:
+        """Ends a job at once."""
+        if job is not None:
+            self._jobs.cancel(job)
 
     def go_to(self) -> None:
         """Asks for an annotation id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from annotator.verdict import (
     in_force,
     pair_of,
     preferences_in_force,
+    undone_ids,
 )
 from app import damage
 
@@ -40,6 +42,8 @@ class Verdicts:
         self._log: ReviewLog | None = None
         self._judged_at: list[float] = []
         self._events: list[ReviewEvent] = []
+        self._about: defaultdict[FitKey, list[ReviewEvent]] = defaultdict(list)
+        self._undos: list[ReviewEvent] = []
         self._seen = (0, 0)
         self.in_force: dict[FitKey, Judgement] = {}
         self.preferences: dict[Pair, Preference] = {}
@@ -59,13 +63,18 @@ class Verdicts:
         """Reads the log, or finds out that it cannot be read."""
         stamp = _stamp(self._path)
         try:
-            self._events = self._opened().events()
-            self.in_force = in_force(self._events)
-            self.preferences = preferences_in_force(self._events)
+            events = self._opened().events()
+            self.in_force = in_force(events)
+            self.preferences = preferences_in_force(events)
         except (NeuralAnnotError, ValueError, TypeError):  # no database, or one with words that nobody here wrote
-            self._events, self.in_force, self.preferences = [], {}, {}
+            events, self.in_force, self.preferences = [], {}, {}
             self.problem = damage.of_log(self._path)
         self._seen = stamp
+        self._events = []
+        self._about.clear()
+        self._undos = []
+        for event in events:
+            self._note(event)
 
     def append(self, event: ReviewEvent) -> None:
         """Stores an event, at once and durably.
@@ -73,12 +82,15 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
-        earlier = max((known.time for known in self._events if _concerns(known, event)), default=event.time)
-        if earlier >= event.time:  # a clock was set back, or a list came from a machine whose clock is ahead
+        known = self._about.get(event.fit, ()) if event.fit is not None else self._undos
+        earlier = max((one.time for one in known), default=None)
+        if (
+            earlier is not None and earlier >= event.time
+        ):  # a clock was set back, or one was ahead where a list came from
             event = replace(event, time=earlier + timedelta(microseconds=1))
         stale = self.stale
         self._opened().append(event)
-        self._events.append(event)
+        self._note(event)
         if not stale:
             self._seen = _stamp(self._path)
         self._find_again(event)
@@ -92,7 +104,7 @@ class Verdicts:
         Raises:
             NeuralAnnotError: it was not stored.
         """
-        event = (undo_event if undo else redo_event)(self._events, reviewer)
+        event = self._taking_back(reviewer, undo=undo)
         if event is None:
             return None
         self.append(event)
@@ -101,6 +113,13 @@ class Verdicts:
         concerned = by_id.get(concerned.undone, concerned)
         self._find_again(concerned)
         return concerned
+
+    def can_take_back(self, reviewer: str, *, undo: bool) -> bool:
+        """Whether `take_back` would find something."""
+        return self._taking_back(reviewer, undo=undo) is not None
+
+    def _taking_back(self, reviewer: str, *, undo: bool) -> ReviewEvent | None:
+        return (undo_event if undo else redo_event)(self._events, reviewer, undone=undone_ids(self._undos))
 
     def newest(self, run: str, rows: Mapping[str, int], *, but: str | None) -> int:
         """The row, of those that `rows` has by sample key, whose fit of a run was judged last; -1 if none was."""
@@ -116,8 +135,7 @@ class Verdicts:
             self._find_in_force(event.fit)
 
     def _find_preference(self, pair: Pair) -> None:
-        about = [e for e in self._events if e.kind is EventKind.UNDO or _pair(e) == pair]
-        preference = preferences_in_force(about).get(pair)
+        preference = preferences_in_force([*self._about[pair[0]], *self._undos]).get(pair)
         if preference is None:
             self.preferences.pop(pair, None)
         else:
@@ -125,11 +143,20 @@ class Verdicts:
 
     def _find_in_force(self, fit: FitKey) -> None:
         """The verdict in force for one fit, from the events that bear on it."""
-        judgement = in_force([e for e in self._events if e.kind is EventKind.UNDO or e.fit == fit]).get(fit)
+        judgement = in_force([*self._about[fit], *self._undos]).get(fit)
         if judgement is None:
             self.in_force.pop(fit, None)
         else:
             self.in_force[fit] = judgement
+
+    def _note(self, event: ReviewEvent) -> None:
+        """Keeps an event, and under the fits that it speaks of, so that a verdict costs the same after many."""
+        self._events.append(event)
+        if event.kind is EventKind.UNDO:
+            self._undos.append(event)
+        for fit in (event.fit, event.other):
+            if fit is not None:
+                self._about[fit].append(event)
 
     def count(self) -> None:
         """A fit was judged just now."""
@@ -152,15 +179,6 @@ class Verdicts:
         if self._log is None:
             self._log = ReviewLog(self._path)
         return self._log
-
-
-def _pair(event: ReviewEvent) -> Pair | None:
-    return pair_of(event.fit, event.other) if event.fit is not None and event.other is not None else None
-
-
-def _concerns(known: ReviewEvent, event: ReviewEvent) -> bool:
-    """Whether an event speaks of the fit that another one judges, or that was on the other side of its two."""
-    return known.fit == event.fit or (event.fit is not None and known.other == event.fit)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

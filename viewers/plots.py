@@ -27,6 +27,10 @@ class CurvePlot(QWidget):
         self._plot.showGrid(y=True, alpha=0.15)
         self._plot.setLabel("bottom", title)
         self._plot.setLabel("left", "loss")
+        for side in ("left", "bottom"):
+            self._plot.getAxis(side).enableAutoSIPrefix(
+                False
+            )  # it would say "x0.001" beside ticks that are written out
         self._curves: dict[str, Any] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

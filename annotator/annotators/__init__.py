@@ -4,7 +4,7 @@ ANNOTATORS = ("neuralannot", "smplifyx", "smplify", "eft")
 """Names that `run --annotator` takes."""
 PARTS_OF = {
     "neuralannot": ("body", "hands", "face", "whole"),
-    "smplifyx": ("whole", "body"),
+    "smplifyx": ("whole", "body", "hands", "face"),
     "smplify": ("body",),
     "eft": ("body",),
 }

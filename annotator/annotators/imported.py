@@ -12,9 +12,11 @@ from annotator.annotators.official_results import Results
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
 from annotator.camera import VIRTUAL_SIZE, Camera, Crop, crop_of_box
+from annotator.errors import RunError
 from annotator.exports.smplifyx import photo_name
 from annotator.fit import FitHeader, Fits
 from annotator.metrics import error_2d
+from annotator.outside import short
 from annotator.sample import Samples
 from annotator.skeleton import error_points
 
@@ -41,10 +43,21 @@ def give(results: Results, parameters: Mapping[str, np.ndarray], samples: Sample
 
     The number in a result's name counts the people that somebody's detector found, in its order, so it tells nothing here.
     One that misses a person by more than the side of his crop is not his. A result without a fit is given last.
+
+    Raises:
+        RunError: a result is of a photo whose name two photos have, so nobody can say of which.
     """
+    images = samples.table["image"].to_pylist()
     by_photo: dict[str, list[int]] = {}
-    for row, image in enumerate(samples.table["image"].to_pylist()):
+    for row, image in enumerate(images):
         by_photo.setdefault(photo_name(image), []).append(row)
+    for photo in dict.fromkeys(results.photos):
+        alike = sorted({images[row] for row in by_photo.get(photo, [])})
+        if len(alike) > 1:
+            raise RunError(
+                f"{short(alike[0])} and {short(alike[1])} are both called {short(photo)}, and results are kept by that name "
+                "alone; rename one of the photos and its results, or import the photos of one folder as a data set of its own."
+            )
     of_photo: dict[str, list[int]] = {}
     for row, photo in enumerate(results.photos):
         if photo in by_photo:

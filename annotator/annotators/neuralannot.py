@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 
 from annotator import ranks
+from annotator.augment import Changes
 from annotator.backbone import prepare
 from annotator.batches import MIRRORED, mirrored_crops, mirrored_lessons
 from annotator.bodies.files import BodyModelData
@@ -182,15 +183,24 @@ def predictor(
     return predict
 
 
-def crops_tensor(crops: Crops, rows: np.ndarray, device: torch.device, part: str = "body") -> torch.Tensor:
-    """`(B, 3, S, S)` uint8, channels last in memory; of left hands as right ones."""
-    taken = crops.take(rows)
+def crops_tensor(
+    crops: Crops, rows: np.ndarray, device: torch.device, part: str = "body", changes: Changes | None = None
+) -> torch.Tensor:
+    """`(B, 3, S, S)` uint8, channels last in memory; changed where that is wanted, then of left hands as right ones."""
+    taken = crops.take(rows) if changes is None else changes.of_crops(crops.take(rows))
     return torch.as_tensor(mirrored_crops(taken) if part == MIRRORED else taken).to(device).permute(0, 3, 1, 2)
 
 
-def lesson_rows(taught: Lessons, rows: np.ndarray, names: Iterable[str], part: str = "body") -> dict[str, np.ndarray]:
-    """Columns of lessons for some rows; of left hands as right ones."""
+def lesson_rows(
+    taught: Lessons,
+    rows: np.ndarray,
+    names: Iterable[str],
+    part: str = "body",
+    change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Columns of lessons for some rows; changed where that is wanted, then of left hands as right ones."""
     columns = {name: getattr(taught, name)[rows] for name in names}
+    columns = columns if change is None else change(columns)
     return mirrored_lessons(columns) if part == MIRRORED else columns
 
 

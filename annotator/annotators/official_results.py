@@ -9,6 +9,7 @@ Legend: N files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,13 @@ _WIDTHS = {
     **{"jaw_pose": 3, "leye_pose": 3, "reye_pose": 3},
 }
 _BODY_WIDTH = {"smplx": 63, "smpl": 69}
-NOT_FINITE = "its file holds numbers that are not finite"
+_MOST = 1e6
+"""Radians, metres and coefficients beyond this are of no fit; a file may hold some that float32 has no room for."""
+_SLACK = 1e-3
+"""How far a rotation in float32 may be from one: of each number of R R^T."""
+_YES = ("true", "yes", "on")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
+NOT_FINITE = "its file holds numbers that are not finite or beyond a million"
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Results:
 
     Attributes:
         photos: name of each file's photo, without its ending. names: of the files, for sentences.
-        columns: `(N, d)` float64 as they lie in the files; zeros where a number is not finite.
+        columns: `(N, d)` float64 as they lie in the files; zeros, and no camera rotation, where a file holds no fit.
         focal: px. settings: of `conf.yaml`; empty if it has none.
         reasons: why a file holds no fit; empty where it does.
     """
@@ -91,8 +98,10 @@ def read_results(folder: Path) -> Results:
                 "folder holds the results of one run."
             )
     columns = {name: np.stack([row[name] for row in rows]) for name in widths}
-    finite = np.all([np.isfinite(values).all(axis=1) for values in columns.values()], axis=0)
-    columns = {name: np.where(finite[:, None], values, 0.0) for name, values in columns.items()}
+    fine = np.all([(np.abs(values) <= _MOST).all(axis=1) for values in columns.values()], axis=0)  # false of a NaN
+    columns = {name: np.where(fine[:, None], values, 0.0) for name, values in columns.items()}
+    columns["camera_rotation"][~fine] = np.eye(3).ravel()
+    _check_rotations(columns["camera_rotation"].reshape(-1, 3, 3), files)
     return Results(
         family,
         [file.parent.name for file in files],
@@ -100,7 +109,7 @@ def read_results(folder: Path) -> Results:
         columns,
         _focal(settings, folder),
         settings,
-        ["" if fine else NOT_FINITE for fine in finite],
+        ["" if good else NOT_FINITE for good in fine],
     )
 
 
@@ -119,7 +128,7 @@ def to_parameters(results: Results, body: BodyModelData, prior: PosePrior | None
             parameters[f"{side}_hand_pose"] = _hand(given, components, body.hand_mean[side], results.settings)
     rotation, place = columns.pop("camera_rotation"), columns.pop("camera_translation")
     parameters |= columns
-    turn = np.where((rotation != 0).any(axis=1)[:, None], rotation, np.eye(3).ravel()).reshape(-1, 3, 3)
+    turn = rotation.reshape(-1, 3, 3)
     if np.abs(turn - np.eye(3)).max() > 0:
         parameters["global_orient"], place = _before_camera(parameters, place, turn, body)
     return {name: values.astype(np.float32) for name, values in {**parameters, "transl": place}.items()}
@@ -152,6 +161,16 @@ def _row(content: dict[str, Any], file: Path, family: str) -> dict[str, np.ndarr
     return row
 
 
+def _check_rotations(matrices: np.ndarray, files: list[Path]) -> None:
+    square = matrices @ np.swapaxes(matrices, -1, -2)
+    wrong = (np.abs(square - np.eye(3)).max(axis=(1, 2)) > _SLACK) | (np.linalg.det(matrices) < 0)
+    if wrong.any():
+        raise RunError(
+            f"{files[int(np.flatnonzero(wrong)[0])]}: 'camera_rotation' is no rotation (its rows should have length 1, stand "
+            "at right angles and not mirror); remove the file or fetch it again."
+        )
+
+
 def _wanted(name: str, family: str) -> tuple[int, ...]:
     if name == "body_pose":
         return (LATENT, _BODY_WIDTH[family])
@@ -161,15 +180,23 @@ def _wanted(name: str, family: str) -> tuple[int, ...]:
 
 
 def _settings(file: Path) -> dict[str, str]:
-    """The settings of `conf.yaml` that stand on a line of their own; that is all that matter here, and needs no YAML."""
+    """The plain settings of `conf.yaml`, each on a line of its own; lists and tables matter nothing here, so no YAML is needed."""
     if not file.exists():
         return {}
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise RunError(f"{file} cannot be read as text; put back the one that SMPLify-X wrote.") from error
     pairs = [line.partition(":") for line in text.splitlines() if line[:1].isalpha()]
-    return {name.strip(): value.strip().strip("'\"") for name, colon, value in pairs if colon and value.strip()}
+    found = {name.strip(): _scalar(value) for name, colon, value in pairs if colon}
+    return {name: value for name, value in found.items() if value}
+
+
+def _scalar(text: str) -> str:
+    """A value without its quotes, or without the comment behind it."""
+    text = text.strip()
+    end = text.find(text[0], 1) if text[:1] in ("'", '"') else -1
+    return text[1:end] if end > 0 else _COMMENT.sub("", text).strip()
 
 
 def _focal(settings: Mapping[str, str], folder: Path) -> float:
@@ -196,9 +223,9 @@ def _decoded(latent: np.ndarray, prior: PosePrior | None) -> np.ndarray:
 
 def _hand(given: np.ndarray, components: np.ndarray, mean: np.ndarray, settings: Mapping[str, str]) -> np.ndarray:
     """`(N, 45)` axis-angle without the mean."""
-    plain = given.shape[1] == 45 and settings.get("use_pca", "true").lower() == "false"
+    plain = given.shape[1] == 45 and settings.get("use_pca", "true").lower() not in _YES
     pose = given if plain else given @ components[: given.shape[1]].astype(np.float64)
-    return pose - mean if settings.get("flat_hand_mean", "false").lower() == "true" else pose
+    return pose - mean if settings.get("flat_hand_mean", "false").lower() in _YES else pose
 
 
 def _before_camera(

@@ -1,6 +1,7 @@
 """SMPLify-X and SMPLify over a data set: people are fitted in shards that appear whole, with the same bytes every time on CPU.
 
-Target people are fitted to their 2D keypoints, auxiliary people to their 3D joints. A fit keeps the camera it was made with
+People, or their hands (MANO) and faces (FLAME) alone. Target ones are fitted to their 2D keypoints, auxiliary ones to their
+3D joints. A fit keeps the camera it was made with
 and stands in that camera's frame: f = 5000 at the photo's centre as published, or the photo's own. The two differ in
 the body model, its prior and its schedule alone.
 """
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from annotator import ranks
 from annotator.annotators import FAMILY_OF
+from annotator.annotators.fitted import Fitted, fitted_tables
 from annotator.annotators.starts import Starts, whole_parameters
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.fit import FitHeader, Fits
@@ -24,7 +26,7 @@ from annotator.fitting import compiled
 from annotator.fitting.batched import SETTINGS, TOO_FEW_POINTS, Batched
 from annotator.fitting.engines import TORCH, engine_for, solver_for
 from annotator.fitting.objective import BodyPrior, Decoder
-from annotator.fitting.people import Fitting, people_of
+from annotator.fitting.people import Fitting, model_of, people_of
 from annotator.fitting.problem import BODY_GROUP, Problem
 from annotator.fitting.result import NOT_FINITE, Result
 from annotator.fitting.stages import SCHEDULES
@@ -43,6 +45,9 @@ _REASONS = {
     TOO_FEW_POINTS: "it has too few labelled points of this part",
     NOT_FINITE: "the solver met a value that is not a number",
 }
+
+_ABSENT = {"mano": ("body_prior", "bending", "expression"), "flame": ("body_prior", "bending")}
+"""Terms that a hand or a face has not; they are zero."""
 
 
 def prior_of(project: Project, annotator: str, recipe: FittingRecipe) -> BodyPrior:
@@ -66,9 +71,10 @@ class Optimisation:
     """A run of an annotator that optimises.
 
     Attributes:
-        data: names of the data sets. keys: of the samples used; empty for all.
-        source: the run whose fits are the starts, or None.
-        device: where people are fitted, as `engines.py` has it.
+        parts: words of the command line.
+        data: names of the data sets. keys: of the samples used, or of the people whose hands and faces are; empty for all.
+        source: the run whose fits of bodies are their starts, or None; hands and faces always start by themselves.
+        device: where they are fitted, as `engines.py` has it.
     """
 
     project: Project
@@ -87,22 +93,38 @@ class Optimisation:
             yield Progress(
                 "Starting", message="numba is not there: people are fitted in torch, with the same fits, but slower."
             )
-        family = FAMILY_OF[self.annotator]
-        body = load_body_model(self.project.body_model_root(family), family)
-        prior = prior_of(self.project, self.annotator, self.recipe)
+        tables = fitted_tables(self.annotator, self.parts)
+        bodies = {
+            table.model: load_body_model(self.project.body_model_root(table.family), table.model) for table in tables
+        }
+        prior = (
+            prior_of(self.project, self.annotator, self.recipe) if any(table.of_bodies for table in tables) else None
+        )
         for name, info in self.project.datasets().items():
-            if name not in self.data or "body" not in info.parts:
-                continue
-            samples = self.project.samples(name, "body")
-            if self.keys:
-                samples = samples.take([row for row, key in enumerate(samples.keys) if key in self.keys])
-            for part in self.parts:
-                fitter = Fitter(self.annotator, self.recipe, part, body, prior, in_3d=info.role == AUXILIARY)
+            for table in tables:
+                samples = self._samples(name, table) if name in self.data and info.parts.get(table.samples) else None
+                if samples is None or not len(samples):
+                    continue
+                in_3d = info.role == AUXILIARY and samples.joint_skeleton is not None
+                of_body = prior if table.of_bodies else None
+                fitter = Fitter(self.annotator, self.recipe, table.part, bodies[table.model], of_body, in_3d=in_3d)
                 fitter.device = self.device
-                starts = self._starts(fitter, name)
-                yield from ranks.apart(self._walk(fitter, name, samples, starts))
-                yield from ranks.leader_only(write_2d_errors(self.run, name, samples, body, part=part))
-                yield from self._count(name, part)
+                starts = self._starts(fitter, name) if table.of_bodies else None
+                stage = f"Annotating {name}" if table.of_bodies else f"Annotating {name} ({table.part})"
+                yield from ranks.apart(self._walk(fitter, name, samples, starts, stage))
+                yield from ranks.leader_only(
+                    write_2d_errors(self.run, name, samples, bodies[table.model], part=table.part)
+                )
+                yield from self._count(name, table, stage)
+
+    def _samples(self, dataset: str, table: Fitted) -> Samples:
+        samples = self.project.samples(dataset, table.samples)
+        if not self.keys:
+            return samples
+        return samples.take([row for row, key in enumerate(samples.keys) if self._wants(key)])
+
+    def _wants(self, key: str) -> bool:
+        return key in self.keys or "/".join(key.split("/")[:2]) in self.keys
 
     def _starts(self, fitter: Fitter, dataset: str) -> Starts | None:
         if self.source is None:
@@ -110,9 +132,9 @@ class Optimisation:
         fits = self.source.fits(dataset, "whole") or self.source.fits(dataset, "body")
         return Starts(fits, fitter.body, fitter.prior) if fits is not None else None
 
-    def _walk(self, fitter: Fitter, dataset: str, samples: Samples, starts: Starts | None) -> Work:
+    def _walk(self, fitter: Fitter, dataset: str, samples: Samples, starts: Starts | None, stage: str) -> Work:
         """Writes the shards of one data set and part that are not there yet; of several processes each writes its own."""
-        stage, total = f"Annotating {dataset}", len(samples)
+        total = len(samples)
         fitted, began = 0, 0.0
         for number, first in enumerate(range(0, total, self.recipe.shard)):
             rows = range(first, min(first + self.recipe.shard, total))
@@ -133,13 +155,14 @@ class Optimisation:
                 yield Progress(stage, some[-1] + 1, total, "people", values={"people_per_second": rate})
             Fits(pa.concat_tables(tables)).write(path)
 
-    def _count(self, dataset: str, part: str) -> Work:
-        fits = self.run.fits(dataset, part)
+    def _count(self, dataset: str, table: Fitted, stage: str) -> Work:
+        fits = self.run.fits(dataset, table.part)
         failed = int((~fits.ok).sum()) if fits is not None else 0
         if failed:
+            who = "people" if table.of_bodies else f"samples of the part {table.part}"
             yield Progress(
-                f"Annotating {dataset}",
-                message=f"{failed:,} people of {dataset} cannot be fitted; their fits are marked failed, with the reason.",
+                stage,
+                message=f"{failed:,} {who} of {dataset} cannot be fitted; their fits are marked failed, with the reason.",
             )
 
 
@@ -150,9 +173,10 @@ class Fitter:
         self, annotator: str, recipe: FittingRecipe, part: str, body: BodyModelData, prior: BodyPrior, *, in_3d: bool
     ) -> None:
         self.annotator, self.part, self.body, self.prior = annotator, part, body, prior
-        stages, settings = SCHEDULES[body.family], SETTINGS[body.family]
+        model = model_of(body)
+        stages, settings = SCHEDULES[model], SETTINGS[model]
         self._stages = [stage.with_priors(recipe.priors_3d) for stage in stages] if in_3d else stages
-        self._settings = replace(settings, starts=recipe.orientations)
+        self._settings = replace(settings, starts=recipe.orientations) if model in FAMILY_OF.values() else settings
         self._fitting = Fitting(
             in_3d=in_3d,
             focal=recipe.focal,
@@ -202,7 +226,8 @@ class Fitter:
         def kept(values: np.ndarray, dtype: type) -> np.ndarray:
             return np.where(ok, values, 0).astype(dtype)
 
-        numbers = {"objective": result.objective, **result.terms}
+        absent = _ABSENT.get(self.body.family, ())
+        numbers = {"objective": result.objective, **{n: v for n, v in result.terms.items() if n not in absent}}
         columns: dict[str, np.ndarray | list[str]] = {
             f"{self.annotator}.{name}": kept(values, np.float32) for name, values in numbers.items()
         }

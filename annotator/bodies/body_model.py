@@ -121,7 +121,7 @@ class BodyModel(nn.Module):
                 pose without the mean, `transl` in metres. Those not named are zeros.
 
         Raises:
-            ValueError: a name is unknown to the family, or a width is wrong.
+            ValueError: there is none, a name is unknown to the family, or a width is wrong.
         """
         pose, shape, transl = self._gathered(parameters)
         quick = usable(pose, self.template)
@@ -158,6 +158,8 @@ class BodyModel(nn.Module):
 
     def _gathered(self, parameters: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
         """Full pose `(..., J, 3)` with the mean hands added, shape and translation."""
+        if not parameters:
+            raise ValueError("no parameter was given, so nothing says how many people there are")
         first, widths = next(iter(parameters.values())), self._widths
         for name, values in parameters.items():
             if values.shape[-1] != widths.get(name):

@@ -20,6 +20,7 @@ from annotator.bodies.layouts import (
     DYNAMIC_EMBEDDING,
     FACE_KEYS,
     LAYOUTS,
+    MODEL_KEYS,
     OPEN_BODY,
     SPARSE_POSEDIRS,
     STATIC_EMBEDDING,
@@ -55,10 +56,11 @@ class BodyModelData:
 
     Attributes:
         family: smplx, smplh, smpl, mano or flame. side: left or right for a single hand, else empty.
-        hash: of the arrays' rounded contents, so that equal builds have equal hashes.
+        provenance: where the file says it comes from. hash: of the arrays' rounded contents, so that equal builds have equal hashes.
         v_template: `(V, 3)` float32. faces: `(F, 3)` int32.
         shapedirs, exprdirs: `(V, 3, 10)` float32 per standard deviation, or as many components as were asked for;
-            `(V, 3, 0)` where there are no expressions.
+            `(V, 3, 0)` in families without expressions, zeros where only the file has none.
+        file_components: how many of shape and of expression the file has.
         posedirs: float32: `(R - I)` flattened times it moves the vertices. Sparse `(9 (J - 1), 3 V)` where the file has it
             sparse, else `(9 (J - 1), V, 3)`, a view of the file.
         joint_regressor: `(J, V)` sparse, from vertices after shape and expression.
@@ -72,11 +74,13 @@ class BodyModelData:
     family: str
     side: str
     name: str
+    provenance: str
     hash: str
     v_template: np.ndarray
     faces: np.ndarray
     shapedirs: np.ndarray
     exprdirs: np.ndarray
+    file_components: tuple[int, int]
     posedirs: sparse.csr_array | np.ndarray
     joint_regressor: sparse.csr_array
     parents: np.ndarray
@@ -122,13 +126,13 @@ def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs
 def verified(root: Path, name: str, gender: str = "neutral") -> bool:
     """Whether this program wrote a model and its contents are still those of the hash it states.
 
-    A file that also holds arrays of objects is never ours: other readers would run what is in them.
+    A file that also holds objects is never ours: other readers would run what is in them.
 
     Raises:
         BodyModelError: it states a hash, and its contents have another.
     """
     arrays, path = read_model(root, name, gender), model_path(root, name, gender)
-    if "hash" not in arrays or (path.suffix == ".npz" and holds_objects(path)):
+    if "hash" not in arrays or _holds_more(path):
         return False
     if content_hash(arrays) != str(arrays["hash"]):
         raise BodyModelError(
@@ -141,23 +145,39 @@ def read_pickled(path: Path) -> dict[str, Any]:
     """The arrays by name of a pickle; texts and numbers become arrays of one.
 
     Raises:
-        BodyModelError: it is damaged, holds anything but arrays by name, or names code.
+        BodyModelError: it is damaged, holds no arrays by name, or names code.
     """
     return arrays_of(read_pickle(path), path)
 
 
 def arrays_of(content: object, path: Path) -> dict[str, Any]:
-    """The arrays by name of what the pickle `path` held.
+    """The arrays by name of what the pickle `path` held; what else an official file holds, and nobody needs, is left out.
 
     Raises:
-        BodyModelError: it holds anything but arrays by name.
+        BodyModelError: it holds no arrays by name, or something else where a model's array belongs.
     """
     if not isinstance(content, dict):
         raise BodyModelError(f"{path} does not hold arrays by name; fetch it again.")
-    arrays = {key: np.asarray(v) if isinstance(v, str | int | float) else v for key, v in content.items()}
-    if wrong := [key for key, v in arrays.items() if not (isinstance(v, np.ndarray) or sparse.issparse(v))]:
-        raise BodyModelError(f"{path} holds more than arrays ({', '.join(wrong)}); fetch it again.")
+    arrays = {key: values for key, value in content.items() if (values := _array(value)) is not None}
+    if wrong := sorted((MODEL_KEYS & set(content)) - set(arrays)):
+        raise BodyModelError(
+            f"{path} holds something else where its arrays belong ({', '.join(wrong)}); fetch it again."
+        )
     return arrays
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, str | int | float):
+        return np.asarray(value)
+    return value if isinstance(value, np.ndarray) or sparse.issparse(value) else None
+
+
+def _holds_more(path: Path) -> bool:
+    """Whether a model's file holds anything beside arrays, texts and numbers, which other readers would make objects of."""
+    if path.suffix == ".npz":
+        return holds_objects(path)
+    content = read_pickle(path)
+    return not isinstance(content, dict) or any(_array(value) is None for value in content.values())
 
 
 def _read_npz(path: Path, *, dense_posedirs: bool) -> dict[str, Any]:
@@ -200,16 +220,19 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
     parents[0] = -1
     landmarks = _landmarks(arrays) if FACE_KEYS[0] in layout.keys else None
     head_top = int(arrays["head_top"]) if "head_top" in arrays else int(v_template[:, 1].argmax())
-    of_shape, of_expression = layout.split(arrays["shapedirs"].shape[2])
+    components = arrays["shapedirs"].shape[2]
+    of_shape, of_expression = layout.split(components)
     return BodyModelData(
         family=layout.family,
         side=layout.side,
         name=str(arrays["name"]) if "name" in arrays else path.stem,
+        provenance=str(arrays.get("provenance", "")),
         hash=str(arrays["hash"]) if "hash" in arrays else content_hash(arrays),
         v_template=v_template,
         faces=arrays["f"].astype(np.int32),
         shapedirs=_components(arrays, of_shape, betas, path, "shape"),
         exprdirs=_components(arrays, of_expression, expressions, path, "expression"),
+        file_components=layout.counts(components),
         posedirs=_posedirs(arrays, layout, path),
         joint_regressor=sparse.csr_array(arrays["J_regressor"].astype(np.float32)),
         parents=parents.astype(np.int32),
@@ -236,6 +259,8 @@ def _model(arrays: dict[str, Any], layout: Layout, path: Path, *, betas: int, ex
 def _components(arrays: Mapping[str, Any], columns: slice, count: int, path: Path, of: str) -> np.ndarray:
     """`(V, 3, count)` float32, each component in one piece."""
     found = arrays["shapedirs"][:, :, columns]
+    if of == "expression" and found.shape[2] == 0:
+        return by_component(np.zeros((*found.shape[:2], count)))
     if found.shape[2] < count:
         raise BodyModelError(f"{path} has {found.shape[2]} components of {of}, fewer than the {count} asked for.")
     taken = by_component(found[:, :, :count])

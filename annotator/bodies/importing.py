@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import arrays_of, read_model
+from annotator.bodies.files import arrays_of, read_pickled
 from annotator.bodies.layouts import (
     BOTH_HANDS,
     COMMON_KEYS,
@@ -30,7 +30,7 @@ from annotator.bodies.layouts import (
 )
 from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.regressors import regressor_in
-from annotator.bodies.stored import read_arrays
+from annotator.bodies.stored import UNREADABLE, read_arrays
 from annotator.bodies.written import Texts, write_model
 from annotator.errors import BodyModelError
 
@@ -38,9 +38,12 @@ SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
 _HAND_JOINTS, _WRIST, _MIDDLE = 16, 0, 4
+MENDED = "; mended: "
+"""Stands in a file's provenance before what was changed in it."""
+_HANDS = ("mano_left", "mano_right")
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
-"""Summed |left x + right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
+"""Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
 _GENDERS = ((r"female|_f_", "female"), (r"male|_m_", "male"))
 
 
@@ -50,12 +53,15 @@ class Found:
 
     Attributes:
         name: of `LAYOUTS`. gender: neutral, female or male. arrays: what is kept of it.
+        mended: what was changed in it, for the record in its file. texts: of a file that this program wrote before.
     """
 
     name: str
     gender: str
     path: Path
     arrays: dict[str, Any]
+    mended: str = ""
+    texts: Texts | None = None
 
 
 @dataclass
@@ -120,11 +126,13 @@ def write(found: Found, arrays: dict[str, Any], target: Path) -> str:
         StorageError: the disk is full or may not be written.
     """
     title = LAYOUTS[found.name].title
-    texts = Texts(
+    texts = found.texts or Texts(
         name=f"{title} {found.gender} of {found.path.name}",
         licence=f"that of {title}, as its owners give it; not for sharing",
         provenance=f"imported from {found.path.name}, sha256 {_sha256(found.path)}",
     )
+    if found.mended:
+        texts = replace(texts, provenance=f"{texts.provenance}{MENDED}{found.mended}")
     return write_model(target, found.name, found.gender, arrays, texts)
 
 
@@ -141,22 +149,47 @@ def write_loose(
 def mend_left_hand(models: list[Found], target: Path) -> str:
     """Turns the sign of the left hand's shape along x where it is the right hand's; says what was done.
 
-    The official left hand has it wrong (smplx, issue 48). It is seen by comparing with the right hand, from the same import
-    or from one before into `target`.
+    The official left hand has it wrong (smplx, issue 48). It is seen by comparing with the right hand, whichever of the two
+    comes first: a left hand that lies in `target` since an earlier import joins `models` if it has to be turned. Turned, it
+    differs from the right hand, so that it is never turned twice.
     """
-    left = next((found for found in models if found.name == "mano_left"), None)
+    hands = {found.name: found for found in models if found.name in _HANDS}
+    if not hands:
+        return ""
+    for name in _HANDS:
+        if name not in hands and (path := model_path(target, name)).exists():
+            hands[name] = _stored(path)
+    left, right = (hands.get(name) for name in _HANDS)
     if left is None:
         return ""
-    right = next((found.arrays for found in models if found.name == "mano_right"), None)
-    if right is None and model_path(target, "mano_right").exists():
-        right = read_model(target, "mano_right")
     if right is None:
-        return "The left hand's shape was not checked for the wrong sign, because the right hand is not there."
-    ours, theirs = left.arrays["shapedirs"], np.asarray(right["shapedirs"])
-    if ours.shape != theirs.shape or float(np.abs(ours[:, 0] - theirs[:, 0]).sum()) >= _SAME_SIGN:
+        return (
+            "The left hand's shape was not checked for the wrong sign, because the right hand is not there; importing that "
+            "one checks both."
+        )
+    if not _same_sign(left.arrays["shapedirs"], right.arrays["shapedirs"]):
         return ""
-    left.arrays["shapedirs"] = ours * np.array([-1, 1, 1], ours.dtype)[:, None]
+    shapes = left.arrays["shapedirs"]
+    turned = left.arrays | {"shapedirs": shapes * np.array([-1, 1, 1], shapes.dtype)[:, None]}
+    models[:] = [found for found in models if found is not left]
+    models.append(replace(left, arrays=turned, mended="the sign of its shape along x was turned (smplx, issue 48)"))
     return "The left hand's shape had the right hand's sign along x; it was turned (smplx, issue 48)."
+
+
+def _stored(path: Path) -> Found:
+    """A hand of an earlier import, with what its file says about itself."""
+    haul = Haul()
+    take(path, haul)
+    content = read_pickled(path) if path.suffix == ".pkl" else read_arrays(path)
+    name, licence, provenance = (str(content.get(key, "")) for key in ("name", "licence", "provenance"))
+    return replace(haul.models[0], texts=Texts(name, licence, provenance) if "hash" in content else None)
+
+
+def _same_sign(left: np.ndarray, right: np.ndarray) -> bool:
+    count = min(left.shape[2], right.shape[2])
+    if left.shape[0] != right.shape[0]:
+        return False
+    return float(np.abs(left[:, 0, :count] - right[:, 0, :count]).sum()) < _SAME_SIGN
 
 
 def _content(path: Path) -> Mapping[str, Any] | np.ndarray | None:
@@ -177,7 +210,7 @@ def _numbers(path: Path) -> np.ndarray | None:
     """An npy file that is a plain array."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except UNREADABLE:
         return None  # an object, or damaged: what is wrong is said by whoever reads it next
 
 

@@ -22,8 +22,14 @@ ONE_HAND = ("hands_mean", "hands_components")
 GENDERS = ("neutral", "female", "male")
 STATIC_EMBEDDING, DYNAMIC_EMBEDDING = "flame_static_embedding.pkl", "flame_dynamic_embedding.npy"
 SHAPES_OF_LARGE, LARGE = 300, 400
-"""A file with at least 400 components has 300 of shape, then those of expression; a smaller one 10, then 10."""
+"""A file with at least 400 components has 300 of shape, then those of expression."""
+SHAPES_OF_SMALL, SMALL = 10, 20
+"""One with 20 has 10 of shape, then those of expression; one with fewer, or with 300, has shape alone."""
 _NUMBERS = ("head_top", "smplx_vertices")
+MODEL_KEYS = frozenset(
+    (*COMMON_KEYS, *BOTH_HANDS, *ONE_HAND, *FACE_KEYS, *CONTOUR_KEYS, *SPARSE_POSEDIRS, *_NUMBERS, "name", "hash")
+)
+"""Every entry of a model's file that is read here; official files hold others, of any kind, that nobody needs."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +59,24 @@ class Layout:
         return 9 * (self.joints - 1)
 
     def split(self, components: int) -> tuple[slice, slice]:
-        """Which of a file's components are of shape and which of expression: the smplx package's rule."""
-        if not self.expressions:
+        """Which of a file's components are of shape and which of expression.
+
+        The smplx package's rule, except that it takes components of shape for expression where a file has no expression.
+        """
+        if not self.expressions or components < SMALL or SHAPES_OF_LARGE <= components < LARGE:
             return slice(0, components), slice(0, 0)
         if components >= LARGE:
             return slice(0, SHAPES_OF_LARGE), slice(SHAPES_OF_LARGE, components)
-        return slice(0, 10), slice(10, min(components, 20))
+        return slice(0, SHAPES_OF_SMALL), slice(SHAPES_OF_SMALL, SMALL)
+
+    def counts(self, components: int) -> tuple[int, int]:
+        """How many components of shape and of expression a file with so many has."""
+        of_shape, of_expression = (part.stop - part.start for part in self.split(components))
+        return of_shape, of_expression
 
 
 LAYOUTS: dict[str, Layout] = {
-    "smplx": Layout("smplx", "SMPL-X", "SMPLX_{gender}", 55, True, (*BOTH_HANDS, *FACE_KEYS, *CONTOUR_KEYS)),
+    "smplx": Layout("smplx", "SMPL-X", "SMPLX_{gender}", 55, True, (*BOTH_HANDS, *FACE_KEYS)),
     "smplh": Layout("smplh", "SMPL-H", "SMPLH_{gender}", 52, False, BOTH_HANDS),
     "smpl": Layout("smpl", "SMPL", "SMPL_{gender}", 24, suffixes=(".pkl",)),
     "mano_right": Layout("mano", "MANO", "MANO_RIGHT", 16, False, ONE_HAND, "right"),
@@ -122,6 +136,8 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
     wanted = [*COMMON_KEYS, *layout.keys]
     if SPARSE_POSEDIRS[0] in arrays:
         wanted.remove("posedirs")
+    if CONTOUR_KEYS[0] in arrays or CONTOUR_KEYS[1] in arrays:  # old files have no outline of the face
+        wanted += CONTOUR_KEYS
     if missing := [key for key in wanted if key not in arrays]:
         raise BodyModelError(
             f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
@@ -131,7 +147,7 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
     wrong = [
         k for k in (*wanted, *CONTOUR_KEYS) if k in arrays and arrays[k].shape not in shapes.get(k, [arrays[k].shape])
     ]
-    wrong += [key for key, fits in _open_shapes(arrays, count, layout).items() if not fits]
+    wrong += [key for key, fits in _open_shapes(arrays, count).items() if not fits]
     wrong += [key for key in wanted if arrays[key].dtype.kind not in "biuf"]
     if wrong or count < vertices_needed(layout.family):
         found = (
@@ -151,13 +167,12 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
         raise BodyModelError(f"{path} has triangles, joints or landmarks that point outside of it; fetch it again.")
 
 
-def _open_shapes(arrays: Mapping[str, Any], count: int, layout: Layout) -> dict[str, bool]:
+def _open_shapes(arrays: Mapping[str, Any], count: int) -> dict[str, bool]:
     """Whether arrays of which one axis is as long as the file has it fit."""
     faces, components = arrays["f"].shape, arrays["shapedirs"].shape
-    enough = 20 if layout.expressions else 10
     return {
         "f": len(faces) == 2 and faces[1] == 3,
-        "shapedirs": len(components) == 3 and components[:2] == (count, 3) and components[2] >= enough,
+        "shapedirs": len(components) == 3 and components[:2] == (count, 3) and components[2] >= SHAPES_OF_SMALL,
     }
 
 

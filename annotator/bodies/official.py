@@ -11,7 +11,8 @@ import io
 from pathlib import Path
 from typing import Any
 
-from annotator.bodies.files import LAYOUTS, model_path, verified
+from annotator.bodies.files import LAYOUTS, model_path, read_model, verified
+from annotator.bodies.layouts import SHAPES_OF_SMALL
 from annotator.errors import BodyModelError
 
 
@@ -31,12 +32,13 @@ def create(root: Path, name: str, gender: str = "neutral", **options: Any) -> An
             f"{path} states no content hash, so it was not handed to the smplx package; import it first."
         )
     layout = LAYOUTS[name]
+    after_shape = read_model(root, name, gender, dense_posedirs=False)["shapedirs"].shape[2] - SHAPES_OF_SMALL
     defaults: dict[str, Any] = {
         "use_pca": False,
         "flat_hand_mean": False,
         "gender": gender,
         "num_betas": 10,
-        "num_expression_coeffs": 10,
+        "num_expression_coeffs": max(0, min(10, after_shape)),  # it fails if asked for more than lie there
         "is_rhand": layout.side == "right",
         "ext": path.suffix.removeprefix("."),
     }

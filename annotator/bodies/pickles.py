@@ -9,6 +9,7 @@ Not even numpy's own reconstruction runs: given a forged state, that can write o
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,9 +19,12 @@ import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 
+from annotator.bodies.stored import UNREADABLE, in_a_line
 from annotator.errors import BodyModelError, storage
 
-_PLAIN_KINDS = "biufSU"
+_PLAIN_KINDS = "biufcSU"
+_MOST_ENTRIES = 20_000_000
+"""How many numbers and letters a list may unfold to: one that holds itself shared many times over would fill any memory."""
 _DAMAGED = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
     *(ImportError, MemoryError, OverflowError, RecursionError),
@@ -28,7 +32,7 @@ _DAMAGED = (
 
 
 def read_pickle(path: Path) -> Any:
-    """The dicts, lists, texts, numbers and arrays of a pickle.
+    """The dicts, lists, texts, numbers and arrays of a pickle. Arrays of objects come as flat lists of what is in them.
 
     Raises:
         BodyModelError: the file is missing or damaged, or names anything but numpy and scipy arrays.
@@ -47,8 +51,8 @@ def read_object_npy(path: Path) -> Any:
         version = npy.read_magic(stream)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = header(stream)
-    except ValueError as error:
-        raise BodyModelError(f"{path} is not an npy file ({error}); fetch it again.") from error
+    except UNREADABLE as error:
+        raise BodyModelError(f"{path} is not an npy file ({in_a_line(error)}); fetch it again.") from error
     if shape != () or dtype != np.dtype(object):
         raise BodyModelError(f"{path} does not hold one object but {dtype} of shape {shape}; fetch it again.")
     return _unpickled(stream.read(), path)
@@ -62,7 +66,7 @@ def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
         (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
         (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
     ):
-        data = data.replace(new, old)
+        data = data.replace(new, old, 1)  # a name is written once, then referred to
     with storage(path):
         path.write_bytes(data)
 
@@ -78,9 +82,9 @@ def _bytes_of(path: Path) -> bytes:
 
 def _unpickled(data: bytes, path: Path) -> Any:
     try:
-        return _finished(_Reader(io.BytesIO(data), path).load())
+        return _Unfolding().of(_Reader(io.BytesIO(data), path).load())
     except _DAMAGED as error:
-        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+        raise BodyModelError(f"{path} cannot be read as plain arrays ({in_a_line(error)}); fetch it again.") from error
 
 
 class _Inert:
@@ -138,8 +142,8 @@ class _Sparse:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
 
-    def made(self) -> Any:
-        parts = [np.asarray(_finished(self._state[key])) for key in ("data", "indices", "indptr")]
+    def made(self, unfolding: _Unfolding) -> Any:
+        parts = [np.asarray(unfolding.of(self._state[key])) for key in ("data", "indices", "indptr")]
         shape = self._state.get("_shape", self._state.get("shape"))
         matrix = self.kind(tuple(parts), shape=shape)
         matrix.check_format(full_check=True)
@@ -158,16 +162,16 @@ class _Chumpy:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self._state = dict(state)
 
-    def made(self) -> np.ndarray:
-        return np.asarray(_finished(self._state["x"]))
+    def made(self, unfolding: _Unfolding) -> np.ndarray:
+        return np.asarray(unfolding.of(self._state["x"]))
 
 
 class _ChumpySelect(_Chumpy):
     """Some entries of another array, in another shape."""
 
-    def made(self) -> np.ndarray:
-        values, places = (np.asarray(_finished(self._state[key])) for key in ("a", "idxs"))
-        return values.ravel()[places].reshape(_finished(self._state["preferred_shape"]))
+    def made(self, unfolding: _Unfolding) -> np.ndarray:
+        values, places = (np.asarray(unfolding.of(self._state[key])) for key in ("a", "idxs"))
+        return values.ravel()[places].reshape(unfolding.of(self._state["preferred_shape"]))
 
 
 def _reconstructed(kind: Any, *_: Any) -> Any:
@@ -179,9 +183,9 @@ def _reconstructed(kind: Any, *_: Any) -> Any:
 
 def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
     if dtype == np.dtype(object):
-        if shape != () or not isinstance(data, list) or len(data) != 1:
-            raise ValueError("arrays of objects are not plain")
-        return data[0]
+        if not isinstance(data, list) or math.prod(shape) != len(data):
+            raise ValueError("an array of objects that does not hold as many as it says")
+        return data if shape else data[0]
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     values = np.frombuffer(raw, dtype).reshape(shape, order=order)
     return values.astype(dtype.newbyteorder("="), order="C")
@@ -231,16 +235,47 @@ class _Reader(pickle.Unpickler):
         raise BodyModelError(f"{self._path} refers to data outside itself ({pid!r}), so it was not read.")
 
 
-def _finished(value: Any) -> Any:
-    """Collectors replaced by what they collected."""
-    if isinstance(value, _Array):
-        return _finished(value.value)
-    if isinstance(value, _Sparse | _Chumpy):
-        return value.made()
-    if isinstance(value, _Inert | _Dtype | type):
+class _Unfolding:
+    """Replaces collectors by what they collected; what is stored once and shared is made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, Any] = {}
+        self._entries: dict[int, int] = {}
+
+    def of(self, value: Any) -> Any:
+        """Plain data, of which nothing unfolds without end."""
+        if not isinstance(value, dict | list | tuple | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type):
+            return value
+        if id(value) in self._made:
+            if self._made[id(value)] is self:
+                raise ValueError("it contains itself")
+            return self._made[id(value)]
+        self._made[id(value)] = self
+        self._made[id(value)] = made = self._plain(value)
+        return made
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, _Array):
+            return self.of(value.value)
+        if isinstance(value, _Sparse | _Chumpy):
+            return value.made(self)
+        if isinstance(value, dict):
+            return {_key(key): self.of(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            items = [self.of(item) for item in value]
+            self._entries[id(items)] = sum(self._size(item) for item in items)
+            if self._entries[id(items)] > _MOST_ENTRIES:
+                raise ValueError(f"a list of more than {_MOST_ENTRIES} entries")
+            return items
         raise TypeError("it stores a class or function instead of data")
-    if isinstance(value, dict):
-        return {str(key): _finished(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finished(item) for item in value]
-    return value
+
+    def _size(self, item: Any) -> int:
+        if isinstance(item, list):
+            return self._entries[id(item)]
+        return item.size if isinstance(item, np.ndarray) else len(item) if isinstance(item, str | bytes) else 1
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str | bytes | int | float | None):
+        raise TypeError("it has a name that is no text")
+    return str(key)

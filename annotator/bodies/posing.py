@@ -99,8 +99,10 @@ class Poser:
                 `transl` in metres. Those not named are zeros.
 
         Raises:
-            ValueError: a name is unknown to the family, or a width is wrong.
+            ValueError: there is none, a name is unknown to the family, or a width is wrong.
         """
+        if not parameters:
+            raise ValueError("no parameter was given, so nothing says how many people there are")
         batch = np.shape(next(iter(parameters.values())))[:-1]
         given = _checked(parameters, widths_of(self.body), batch)
         count = len(next(iter(given.values())))

@@ -28,12 +28,14 @@ class PriorFile:
     """A prior as it lies on disk.
 
     Attributes:
-        name: what the file calls itself. hash: of its arrays, as it states it.
+        name: what the file calls itself. provenance: where it says it comes from.
+        hash: of its arrays, as it states it.
         arrays: the weights of a VPoser by their official names; `means`, `covars`, `weights` of a mixture.
     """
 
     path: Path
     name: str
+    provenance: str
     hash: str
     arrays: Mapping[str, np.ndarray]
 
@@ -68,7 +70,7 @@ def read_prior(root: Path, kind: str) -> PriorFile:
             f"{path} is damaged: its contents do not have the hash {texts['hash']}; put it back, or delete it to use the "
             "one that ships."
         )
-    return PriorFile(path, texts.get("name", path.stem), texts["hash"], arrays)
+    return PriorFile(path, texts.get("name", path.stem), texts.get("provenance", ""), texts["hash"], arrays)
 
 
 def write_prior(root: Path, kind: str, arrays: Mapping[str, np.ndarray], texts: Texts) -> str:

@@ -55,6 +55,11 @@ def regressors_in(root: Path) -> dict[str, np.ndarray]:
     return {path.stem: _rows(path) for path in sorted((root / FOLDER).glob("*.npz"))}
 
 
+def provenance(root: Path, name: str) -> str:
+    """Where the regressor `name` of a body-model folder came from, as its file says."""
+    return str(read_arrays(regressor_path(root, name), left_out=("rows",)).get("provenance", ""))
+
+
 def _rows(path: Path) -> np.ndarray:
     content = read_arrays(path)
     rows = regressor_in({key: values for key, values in content.items() if key == "rows"})

@@ -13,8 +13,10 @@ import math
 import mmap
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -30,6 +32,19 @@ _ALIGNMENT = 64
 _PADDING_ID = 0xD935
 _LOCAL_HEADER = 30
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+
+
+UNREADABLE = (
+    *(ValueError, TypeError, OSError, EOFError, KeyError, IndexError, struct.error, zipfile.BadZipFile, zlib.error),
+    *(MemoryError, OverflowError),  # a header that claims more than any memory holds
+    *(SyntaxError, TokenError, RuntimeError),  # a header that is no text of numpy's; a password; an unknown compression
+)
+"""What reading a damaged or hostile npz or npy raises."""
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error says, as part of a sentence."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def content_hash(arrays: Mapping[str, Any]) -> str:
@@ -71,10 +86,8 @@ def read_arrays(path: Path, *, left_out: tuple[str, ...] = ()) -> dict[str, Any]
             return {key: mapped[key] if key in mapped else file[key] for key in wanted}
     except FileNotFoundError as error:
         raise BodyModelError(f"There is no body model {path}; put the file there or give another folder.") from error
-    except (ValueError, TypeError, OSError, EOFError, KeyError, struct.error, zipfile.BadZipFile) as error:
-        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
-    except (NotImplementedError, RuntimeError) as error:  # a password, or a compression that nobody uses
-        raise BodyModelError(f"{path} cannot be read as plain arrays ({error}); fetch it again.") from error
+    except UNREADABLE as error:
+        raise BodyModelError(f"{path} cannot be read as plain arrays ({in_a_line(error)}); fetch it again.") from error
 
 
 def names_in(path: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from annotator.bodies.files import BodyModelData, default_root, load_body_model, verified
-from annotator.bodies.layouts import models_in
+from annotator.bodies.importing import MENDED
+from annotator.bodies.layouts import LAYOUTS, models_in
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import PRIORS, prior_path, read_prior
-from annotator.bodies.regressors import regressors_in
+from annotator.bodies.regressors import provenance, regressors_in
 from annotator.bodies.stored import content_hash
 from annotator.commands.projects import is_project
 from annotator.commands.table import Table
@@ -22,7 +24,8 @@ from annotator.project import Project
 
 _TOLERANCE = 1e-5
 _PEOPLE = 4
-_COLUMNS = ("family", "name", "vertices", "joints", "components", "hash", "self-test")
+_COLUMNS = ("family", "name", "source", "vertices", "joints", "components", "hash", "self-test")
+_OFFICIAL = "its owners' file, not imported"
 
 
 def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress, None, Table]:
@@ -67,24 +70,43 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
             f"{folder} holds no body model; give the folder that holds smplx/, smpl/, mano/ or flame/."
         )
     rows: list[tuple[str, ...]] = []
+    mended: list[str] = []
     for number, (name, gender) in enumerate(models):
         yield Progress("Checking body models", number, len(models), "models")
         ours = verified(folder, name, gender)
         body = load_body_model(folder, name, gender)
-        components = f"{body.shapedirs.shape[2]} + {body.exprdirs.shape[2]}"
+        of_shape, of_expression = body.file_components
+        components = f"{of_shape} + {of_expression}" if LAYOUTS[name].expressions else str(of_shape)
         agreement = _agreement(folder, name, body, gender) if ours else "not compared (not written by this program)"
         counts = (str(len(body.v_template)), str(len(body.parents)), components)
-        rows.append((name, body.name, *counts, body.hash, agreement))
+        source = _source(body.provenance) if ours else _OFFICIAL
+        rows.append((name, body.name, source, *counts, body.hash, agreement))
+        if ours and MENDED in body.provenance:
+            mended.append(f"{body.name}: {body.provenance}.")
     yield Progress("Checking body models", len(models), len(models), "models")
     rows += _priors(folder)
     for name, values in regressors_in(folder).items():
         counts = (str(values.shape[1]), str(len(values)), "")
-        rows.append(("points", name, *counts, content_hash({"rows": values}), "rows sum to 1"))
+        rows.append(
+            (
+                "points",
+                name,
+                _source(provenance(folder, name)),
+                *counts,
+                content_hash({"rows": values}),
+                "rows sum to 1",
+            )
+        )
     notes = (
-        "Components are those of shape + expression, or of a prior's latent or mixture.",
+        "Components are those of shape + expression in the file, or of a prior's latent or mixture.",
         "The last column of a model is its distance to the smplx package.",
     )
-    return Table("", _COLUMNS, tuple(rows), notes)
+    return Table("", _COLUMNS, tuple(rows), (*notes, *mended))
+
+
+def _source(provenance: str) -> str:
+    """The beginning of what a file says of where it comes from, as far as a column takes it."""
+    return re.split(r" \(|[,;] |\. | on ", provenance, maxsplit=1)[0]
 
 
 def _priors(folder: Path) -> list[tuple[str, ...]]:
@@ -102,7 +124,7 @@ def _priors(folder: Path) -> list[tuple[str, ...]]:
         else:
             mixture = default_gmm(folder)
             components, result = len(mixture.means), mixture_test(mixture)
-        rows.append((kind, name, "", "", str(components), file.hash, result))
+        rows.append((kind, name, _source(file.provenance), "", "", str(components), file.hash, result))
     return rows
 
 
@@ -127,6 +149,8 @@ def distance_to_smplx(
 
     widths = parameter_widths(body.family)
     people = {key: rng.normal(0, 0.4, (_PEOPLE, width)).astype(np.float32) for key, width in widths.items()}
+    if "expression" in people and not body.file_components[1]:  # the package takes components of shape for expression
+        del people["expression"]
     ours = Poser(body).pose(people)
     model = create(root, name, gender)
     worst = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from annotator.annotators.fitted import kinds
 from annotator.errors import RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.outside import is_file, short
@@ -28,25 +29,30 @@ def chosen_datasets(project: Project, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def chosen_samples(
-    project: Project, data: tuple[str, ...], samples: str, *, need_target: bool = True
+    project: Project,
+    data: tuple[str, ...],
+    samples: str,
+    *,
+    need_target: bool = True,
+    tables: tuple[str, ...] = ("body",),
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Data sets and sample keys that a run is over; no keys where it is over all samples of those data sets.
 
     A data set of which no sample is named takes no part.
 
     Args:
-        need_target: whether one of them must be a target set: one that learns annotates nothing else. It learns hands and
-            faces too, where one that optimises is over bodies.
+        need_target: whether one of them must be a target set: one that learns annotates nothing else.
+        tables: parts of the samples that one which optimises is over.
 
     Raises:
         RunError: a sample is unknown or not in `data`, or nothing is left to annotate.
     """
-    datasets = chosen_datasets(project, data) if need_target else _with_bodies(project, data)
+    datasets = chosen_datasets(project, data) if need_target else _with_any(project, data, tables)
     keys = named_samples(project, samples) if samples else ()
-    part = next((key for key in keys if key.count("/") > 1), "")
+    part = next((key for key in keys if key.count("/") > 1 and key.rpartition("/")[2] not in tables), "")
     if part and not need_target:
         raise RunError(
-            f"--samples names {part}, and this run is over bodies; name its person, {part.rpartition('/')[0]}."
+            f"--samples names {part}, and this run is over {kinds(tables)}; name its person, {part.rpartition('/')[0]}."
         )
     of_keys = {key.split("/", 1)[0] for key in keys}
     if beside := sorted(of_keys - set(datasets)):
@@ -56,7 +62,7 @@ def chosen_samples(
     chosen = tuple(name for name in datasets if not keys or name in of_keys)
     known = project.datasets()
     if not chosen and not need_target:
-        raise RunError(f"{project.path} has no data set to annotate; import one first.")
+        raise RunError(f"{project.path} has no data set with {kinds(tables)} to annotate; import one first.")
     if need_target and not any(known[name].role == TARGET for name in chosen):
         if keys:
             raise RunError("--samples names nobody of a target data set, so there is nothing to annotate; add some.")
@@ -66,13 +72,16 @@ def chosen_samples(
     return chosen, keys
 
 
-def _with_bodies(project: Project, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The data sets named, or all that have bodies: a data set of hands takes no part where bodies are fitted."""
+def _with_any(project: Project, names: tuple[str, ...], tables: tuple[str, ...]) -> tuple[str, ...]:
+    """The data sets named, or all that have such samples: a data set of hands takes no part where bodies are fitted."""
     known = project.datasets()
     chosen = chosen_datasets(project, names)
-    lacking = [name for name in chosen if "body" not in known[name].parts]
+    lacking = [name for name in chosen if not any(known[name].parts.get(table) for table in tables)]
     if names and lacking:
-        raise RunError(f"The data set {lacking[0]} has no bodies, and this run is over bodies; leave it out.")
+        words = kinds(tables)
+        raise RunError(
+            f"The data set {lacking[0]} has no {words.replace(' and ', ' or ')}, and this run is over {words}; leave it out."
+        )
     return tuple(name for name in chosen if name not in lacking)
 
 

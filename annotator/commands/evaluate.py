@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import numpy as np
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, between_cameras, crop_of_box
-from annotator.commands.choosing import best_fits, covering_run
+from annotator.commands.choosing import best_fits, covering_run, named_samples
 from annotator.commands.table import Table, duration_text
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.mean_pose import mean_pose_fits
 from annotator.metrics import aligned_error_mm, error_2d, joint_error_mm
+from annotator.part import FACES, HANDS
 from annotator.progress import Progress
 from annotator.project import AUXILIARY, Project
 from annotator.runs import Run, write_text
@@ -33,6 +34,7 @@ class Evaluation:
     """One row of the table; numbers that cannot be had are None.
 
     Attributes:
+        part: body (which whole people count as), or rhand, lhand, face, of which the 2D error alone is measured.
         people: fits that did not fail (and have truth, where truth is given).
         error_2d_crop, error_2d: mean 2D distance in px of the 256 crop and in image px.
         mpjpe, pa_mpjpe: 14 Human3.6M joints, mm, pelvis-aligned and similarity-aligned.
@@ -53,45 +55,76 @@ class Evaluation:
     pa_mpvpe: float | None = None
     seconds: float | None = None
     seconds_batch1: float | None = None
+    part: str = "body"
 
 
 def evaluate(
-    path: Path, *, run_ids: Sequence[str] = (), truth: Path | None = None, json_file: Path | None = None
+    path: Path,
+    *,
+    run_ids: Sequence[str] = (),
+    samples: str = "",
+    truth: Path | None = None,
+    json_file: Path | None = None,
 ) -> Generator[Progress, None, Table]:
     """Measures runs on every data set that they have fits of; with `truth` also the mean-pose predictor.
 
     Args:
+        samples: keys with commas, or a file with one a line: these people alone are measured.
         truth: folder of `<data set>/body.arrow`, fits in the photo's camera frame. Only this command opens it.
 
     Raises:
-        RunError: a run is unknown, or the truth belongs to another body model.
+        RunError: a run or a sample is unknown, or the truth belongs to another body model.
     """
     project = Project.open(path)
     if truth is not None and not any(truth.glob("*/body.arrow")):
         raise RunError(f"{truth} holds no truth (<data set>/body.arrow); give the folder that the demo wrote.")
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
+    named = frozenset(named_samples(project, samples)) if samples else None
     body = load_body_model(project.body_model_root("smplx"), "smplx")
     bodies = {"smplx": body, **_other_bodies(project, runs)}
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
         if "body" not in info.parts:
+            results += yield from _parts(project, runs, dataset, info.parts)
             continue
-        samples = project.samples(dataset, "body")
+        people = project.samples(dataset, "body")
+        if named is not None:
+            people = people.take([row for row, key in enumerate(people.keys) if key in named])
+            if not len(people):
+                continue
         true = _truth(truth, dataset, body)
         floor = _auxiliary_fits(project, runs) if true is not None and info.role != AUXILIARY else []
         if floor:
             yield Progress(f"Measuring {dataset}", message=f"Solving the mean pose for {dataset}")
-            fits = mean_pose_fits(samples, floor, body)
-            results.append((yield from _measure(MEAN_POSE, dataset, fits, samples, true, body, body)))
+            fits = mean_pose_fits(people, floor, body)
+            results.append((yield from _measure(MEAN_POSE, dataset, fits, people, true, body, body)))
         for run in runs:
             fits = best_fits(run, dataset)
             if fits is not None:
                 own = bodies[fits.header.family]
-                measured = yield from _measure(run.id, dataset, fits, samples, true, own, body)
+                measured = yield from _measure(run.id, dataset, fits, people, true, own, body)
                 results.append(_with_time(measured, run))
+        results += yield from _parts(project, runs, dataset, info.parts)
     if json_file is not None:
         write_text(json_file, json.dumps([asdict(result) for result in results], indent=2) + "\n")
     return _table(results)
+
+
+def _parts(
+    project: Project, runs: Sequence[Run], dataset: str, counts: Mapping[str, int]
+) -> Generator[Progress, None, list[Evaluation]]:
+    """The fits of hands and faces by themselves."""
+    results: list[Evaluation] = []
+    for part in (HANDS, FACES):
+        for table, model in part.models.items():
+            for run in runs:
+                fits = run.fits(dataset, table) if counts.get(table) else None
+                if fits is not None and fits.header.family == part.family:
+                    body = load_body_model(project.body_model_root(part.family), model)
+                    samples = project.samples(dataset, table)
+                    measured = yield from _measure(run.id, dataset, fits, samples, None, body, body)
+                    results.append(replace(_with_time(measured, run), part=table))
+    return results
 
 
 def _other_bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:
@@ -143,7 +176,7 @@ def _measure(
         run=run,
         dataset=dataset,
         people=len(rows),
-        failed=int((~fits.ok).sum()),
+        failed=sum(key in samples.index_of for key, ok in zip(fits.keys, fits.ok, strict=True) if not ok),
         error_2d_crop=means[0],
         error_2d=means[1],
         mpjpe=means[2],
@@ -171,7 +204,7 @@ def _errors(
     crop = crop_of_box(samples.boxes[of_samples], samples.sizes[of_samples], drawn=samples.box_drawn)
     camera = Camera(fits.column("focal")[rows].astype(np.float64), fits.column("princpt")[rows].astype(np.float64))
     posed = poser.pose({name: values[rows] for name, values in fits.parameters.items()})
-    chosen = error_points(samples.skeleton, "body")
+    chosen = error_points(samples.skeleton, samples.part)
     points = posed.points(samples.skeleton.name)[:, chosen] + fits.column("transl")[rows][:, None]
     errors = np.full((6, len(rows)), np.nan)
     errors[0], errors[1] = error_2d(camera.project(points), samples.keypoints[of_samples][:, chosen], crop)
@@ -237,7 +270,7 @@ def _table(results: Sequence[Evaluation]) -> Table:
     rows = tuple(
         (
             result.run,
-            result.dataset,
+            result.dataset if result.part == "body" else f"{result.dataset} ({result.part})",
             f"{result.people:,}",
             *("" if value is None else f"{value:.1f}" for value in _errors_of(result)),
             "" if result.seconds is None else duration_text(result.seconds),
@@ -254,7 +287,8 @@ def _errors_of(result: Evaluation) -> tuple[float | None, ...]:
 
 def _notes(results: Sequence[Evaluation]) -> list[str]:
     notes = [
-        f"{result.failed:,} fits of {result.run} on {result.dataset} failed and do not count."
+        f"{result.failed:,} {'' if result.part == 'body' else f'{result.part} '}fits of {result.run} on {result.dataset} failed "
+        "and do not count."
         for result in results
         if result.failed
     ]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from annotator.annotators.fitted import kinds
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.commands.choosing import best_fits, chosen_datasets, covering_run
 from annotator.commands.table import Table, sentences
@@ -54,6 +55,12 @@ def export(
     run = project.run(run_id) if run_id else covering_run(project, data)
     judgements = ReviewLog(project.reviews_path).judgements()
     tables, left_out = _choose(project, run, targets, judgements, keep)
+    fitted = {part for _, part in run.fitted}
+    if fitted and fitted.isdisjoint(("body", "whole")):
+        raise RunError(
+            f"{run.id} has no fits of bodies, which an export holds; it has fits of {kinds(sorted(fitted))}. Name another run "
+            "with --run: one of bodies, hands and faces joins them."
+        )
     if not any(table.rows for table in tables):
         raise RunError(f"No fit of {run.id} is left to export with --verdict {keep}; nothing was written.")
     count = yield from write(tables, out)

@@ -106,7 +106,7 @@ def _imported(project: Project, folder: Path, data: tuple[str, ...]) -> Generato
         *_left_out("lie on a photo that the project does not have", [results.names[row] for row in beside]),
         *_left_out("lie on nobody who has no better one", [results.names[row] for row in left_over]),
         *_left_out(
-            "hold numbers that are not finite; their fits are marked failed",
+            "hold numbers that are not finite or beyond a million; their fits are marked failed",
             [name for name, why in zip(results.names, results.reasons, strict=True) if why],
         ),
         *notes,

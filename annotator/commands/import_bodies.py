@@ -117,9 +117,9 @@ def _require_one_each(models: Iterable[str]) -> None:
 
 def _priors(networks: list[Path], haul: importing.Haul) -> dict[str, tuple[dict[str, np.ndarray], Path]]:
     """Arrays and file of every prior that is taken, by kind, after a look at whether they are what they seem."""
-    from annotator.prior.mixture import mixture_of
-
     if haul.mixture is not None:
+        from annotator.prior.mixture import mixture_of
+
         mixture_of(*haul.mixture)
     found = {"vposer": _vposer(networks, haul), "gmm": haul.mixture}
     return {kind: prior for kind, prior in found.items() if prior is not None}
@@ -130,6 +130,8 @@ def _vposer(networks: list[Path], haul: importing.Haul) -> tuple[dict[str, np.nd
 
     Of a folder of snapshots the newest counts. Of several VPosers version 1 is taken, for which SMPLify-X's weights are.
     """
+    if not networks:
+        return None  # and torch, which takes longer to import than a body model, is left alone
     from annotator.prior.checkpoints import load_vposer, newest_snapshot
     from annotator.prior.vposer import VPoser
 
@@ -140,8 +142,6 @@ def _vposer(networks: list[Path], haul: importing.Haul) -> tuple[dict[str, np.nd
             loaded.append((load_vposer(path), path))
         else:
             haul.passed_over.append((path, f"{newest.name} is a newer snapshot of the same VPoser"))
-    if not loaded:
-        return None
     loaded.sort(key=lambda found: not isinstance(found[0], VPoser))
     (network, path), others = loaded[0], loaded[1:]
     for _, other in others:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from annotator import ranks
 from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
+from annotator.annotators.fitted import fitted_tables
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
-from annotator.commands.run_fitting import check_optimiser, optimise, warm_start
-from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round
+from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimise, optimise_part, warm_start
+from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round, single
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
 from annotator.part import BODY, PARTS, Part
@@ -136,19 +137,21 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
         return _tuning(project, number, options)
     recipe = load_recipe(options.recipe or "paper")
     optimises = annotator in FAMILY_OF
-    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises)
+    wanted = fitted_tables(annotator, options.parts or PARTS_OF[annotator][:1]) if optimises else ()
+    tables = tuple(dict.fromkeys(table.samples for table in wanted))
+    datasets, samples = chosen_samples(project, options.data, options.samples, need_target=not optimises, tables=tables)
     before = None
     if optimises:
-        parts = options.parts or PARTS_OF[annotator][:1]
-        before = warm_start(project, annotator, options.source, datasets)
-        check_optimiser(project, annotator, recipe, options.device)
+        parts = fitted_parts(project, annotator, datasets, options.parts)
+        before = warm_start(project, annotator, options.source, datasets, parts)
+        check_optimiser(project, annotator, recipe, parts, options.device)
     else:
         parts = chosen_parts(project, recipe, datasets, options.parts)
         if number > 1:
             before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
             parts = parts_in_round(before, parts, options.parts)
             _check_chain(project, before, datasets, recipe, parts)
-        for word in learnt(parts):
+        for word in single(parts):
             _load_bodies(project, PARTS[word])
         _check_files(project, recipe, parts)
     return _Beginning(recipe, datasets, samples, parts, before)
@@ -213,7 +216,10 @@ def _same(one: Recipe, other: Recipe, info: RunInfo) -> bool:
         return one.table(info.annotator) == other.table(info.annotator)
     if info.annotator == EFT:
         return one.eft == other.eft
-    return all(one.part(PARTS[word].name) == other.part(PARTS[word].name) for word in learnt(info.parts))
+    names = [PARTS[word].name for word in single(info.parts)]
+    optimised = any(not other.has_network(name) for name in names)
+    same = all(one.part(name) == other.part(name) for name in names)
+    return same and (one.smplifyx == other.smplifyx or not optimised)
 
 
 def _before(
@@ -263,7 +269,7 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    for part in (PARTS[word] for word in learnt(parts)):
+    for part in (PARTS[word] for word in learnt(parts, recipe)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
             if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
@@ -295,7 +301,7 @@ def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> No
 
     known = project.datasets()
     auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
-    for table in (recipe.part(PARTS[word].name) for word in learnt(parts)):
+    for table in (recipe.part(PARTS[word].name) for word in learnt(parts, recipe)):
         if unknown := [name for name in table.named if name not in auxiliary]:
             raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
         starting_weights(table.backbone, table.weights)
@@ -325,7 +331,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
 
     recipe = _stored_recipe(current)
     tunes = current.info.annotator == EFT
-    if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in learnt(current.info.parts)):
+    networks = learnt(current.info.parts, recipe)
+    if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in networks):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
@@ -338,8 +345,11 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for word, reason in left_out(project, recipe, info.datasets).items():
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
-    for word in learnt(info.parts):
+    for word in single(info.parts):
         part = PARTS[word]
+        if word not in networks:
+            yield from optimise_part(project, current, recipe, word)
+            continue
         procedure = Procedure(
             project=project,
             run=current,

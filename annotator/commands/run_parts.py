@@ -18,7 +18,7 @@ def chosen_parts(
     """The parts asked for, else those of the recipe that can be had."""
     there = [word for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)]
     if not asked:
-        parts = tuple(word for word in there if not _lack_of(project, recipe, PARTS[word]))
+        parts = tuple(word for word in there if not _lack_of(project, PARTS[word]))
         if parts:
             return (*parts, WHOLE) if "body" in parts and len(parts) > 1 else parts
         raise RunError(
@@ -27,19 +27,24 @@ def chosen_parts(
         )
     if WHOLE in asked and not ("body" in asked and len(asked) > 2):
         raise RunError("--parts whole joins what a run makes of its other parts; name body and hands or face with it.")
-    for word in learnt(asked):
+    for word in single(asked):
         if PARTS[word].name not in recipe.tables:
             raise RunError(f"The recipe {recipe.name} has no table [{PARTS[word].name}], which --parts {word} needs.")
         if word not in there:
             raise RunError(f"No target data set has samples of the part {word}; leave it out of --parts.")
-        if reason := _lack_of(project, recipe, PARTS[word]):
+        if reason := _lack_of(project, PARTS[word]):
             raise RunError(reason)
     return tuple(word for word in (*PARTS, WHOLE) if word in asked)
 
 
-def learnt(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that have networks."""
+def single(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that have samples of their own."""
     return tuple(word for word in parts if word in PARTS)
+
+
+def learnt(parts: tuple[str, ...], recipe: Recipe) -> tuple[str, ...]:
+    """Those that have networks; SMPLify-X fits the others."""
+    return tuple(word for word in single(parts) if recipe.has_network(PARTS[word].name))
 
 
 def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
@@ -51,28 +56,23 @@ def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
 def left_out(project: Project, recipe: Recipe, datasets: tuple[str, ...]) -> dict[str, str]:
     """Parts that there are samples of and that a run without --parts leaves out all the same: why, by their word."""
     parts = {word: part for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)}
-    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, recipe, part))}
+    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, part))}
 
 
-def _lack_of(project: Project, recipe: Recipe, part: Part) -> str:
-    """Why a part cannot be learnt; empty where it can. Bodies always can: what is wrong with their model is an error."""
-    if part.name == "face" and recipe.face.method != "network":
-        return (
-            "Faces are left to SMPLify-X (`run --annotator smplifyx`); to train a network for them, set method = "
-            '"network" in the table [face] of the recipe.'
-        )
+def _lack_of(project: Project, part: Part) -> str:
+    """Why a part cannot be had; empty where it can. Bodies always can: what is wrong with their model is an error."""
     if part.family not in project.body_models and part.name != "body":
-        return f"The project has no {part.family} body model, so it learns nothing of the part {part.word}."
+        return f"The project has no {part.family} body model, so it makes no fits of the part {part.word}."
     return ""
 
 
 def parts_in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) -> tuple[str, ...]:
     """The parts of a later round: those that the earlier one has."""
-    lacking = [word for word in learnt(parts) if word not in before.info.parts]
-    if lacking and (asked or len(lacking) == len(learnt(parts))):
+    lacking = [word for word in single(parts) if word not in before.info.parts]
+    if lacking and (asked or len(lacking) == len(single(parts))):
         raise RunError(
             f"{before.id} has no fits of the part {lacking[0]}; name its parts ({', '.join(before.info.parts)}) with "
             "--parts, or another run with --from."
         )
     kept = tuple(word for word in parts if word not in lacking)
-    return kept if len(learnt(kept)) > 1 else learnt(kept)
+    return kept if len(single(kept)) > 1 else single(kept)

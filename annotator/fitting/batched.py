@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from annotator.fitting.objective import BodyPrior
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Frame, Plan, Planner, make_people
 from annotator.fitting.problem import L1, Problem
-from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, Result
+from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, STUCK, Result
 from annotator.fitting.solver import Limits, System
 from annotator.fitting.stages import Stage
 from annotator.fitting.start import depth_guess, rigid
@@ -34,7 +34,12 @@ TOO_FEW_POINTS = "too few points"
 _LEAST_POINTS = 3
 _AT_ONCE = 8
 """People that a thread takes at a time."""
-_STOPS = {solver.CONVERGED: CONVERGED, solver.EXHAUSTED: EXHAUSTED, solver.NOT_FINITE: NOT_FINITE}
+_STOPS = {
+    solver.CONVERGED: CONVERGED,
+    solver.EXHAUSTED: EXHAUSTED,
+    solver.NOT_FINITE: NOT_FINITE,
+    solver.STUCK: STUCK,
+}
 _SAME = 0.97
 """Cosine of the angle (14 degrees) below which two orientations are one."""
 
@@ -79,11 +84,11 @@ class Settings:
 SETTINGS: Mapping[str, Settings] = {
     "smplx": Settings(),
     "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1),
-    "mano_right": Settings(skip=0, patience=1),
-    "mano_left": Settings(skip=0, patience=1),
+    "mano_right": Settings(skip=0, patience=1, starts=1),
+    "mano_left": Settings(skip=0, patience=1, starts=1),
     "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
 }
-"""By body model. Hands need all their stages, faces only the last and one orientation."""
+"""By body model. Hands need all their stages, faces only the last; both follow one orientation, as the reference does."""
 CAMERA_LIMITS = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
@@ -121,12 +126,14 @@ class Batched:
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
         rho = 0.0 if like.robust == L1 else like.rho
-        self.plans = [
-            planner.plan(
-                stage, in_3d=like.in_3d, free_translation=like.free_translation, rho=rho, dtype=self.settings.dtype
-            )
-            for stage in used
-        ]
+        self.plans = {
+            moves: [
+                planner.plan(stage, in_3d=like.in_3d, free_translation=moves, rho=rho, dtype=self.settings.dtype)
+                for stage in used
+            ]
+            for moves in (False, True)
+        }
+        """Of people whose translation the stages keep, and of those whose they vary."""
         self.limits = self.settings.limits(len(used))
         self.rest, self.root = planner.mean_points()
         arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
@@ -139,7 +146,11 @@ class Batched:
         outcome = _outcome(len(problem))
         stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
         sound = np.flatnonzero(stop == "")
-        self.solve(problem, sound, states, outcome, cold=start is None and not problem.in_3d)
+        moves, cold = problem.moves, start is None and not problem.in_3d
+        for moving in self.plans:
+            some = sound[moves[sound] == moving]
+            if len(some):
+                self.solve(problem, some, states, outcome, moves=moving, cold=cold)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
@@ -147,9 +158,16 @@ class Batched:
             parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
         )
 
-    def solve(self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool) -> None:
-        """Moves the states of some people, and says in `outcome` what came of them; `cold` if the camera starts them."""
-        _run(_Shared.of(self, problem), people, states, outcome, cold=cold)
+    def solve(
+        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool
+    ) -> None:
+        """Moves the states of some people, and says in `outcome` what came of them.
+
+        Args:
+            moves: whether the stages vary their translation. cold: whether the camera starts them.
+        """
+        shared = replace(_Shared.of(self, problem), plans=self.plans[moves])
+        _run(shared, people, states, outcome, cold=cold)
 
     def _guess(self, problem: Problem) -> Parameters:
         """The mean pose and shape; in 3D placed on the anchors."""
@@ -195,7 +213,8 @@ class _Shared:
         arrays = (batched.rest - batched.root, batched.root, problem.anchor_weights, depth)
         columns = [np.ascontiguousarray(array, dtype) for array in arrays]
         return cls(
-            batched.plans, batched.limits, batched.frame, batched.settings, make_people(problem, dtype), *columns
+            *(batched.plans[False], batched.limits, batched.frame, batched.settings, make_people(problem, dtype)),
+            *columns,
         )
 
 

@@ -45,19 +45,20 @@ def geman_mcclure(residual: Tensor, rho: float) -> Tensor:
 
 
 def points_term(residual: Tensor, weight: Tensor, data_weight: Tensor, *, robust: str, rho: float) -> Tensor:
-    """How far the points are from where they were seen.
+    """How far the points are from where they were seen: squares of weighted residuals, or with L1 their plain lengths.
 
     Args:
         residual: `(N, K, D)` px or metres.
-        weight: `(N, K)` of each point times its confidence; it is squared.
-        data_weight: `(N,)`; it is squared.
+        weight: `(N, K)` of each point times its confidence; it multiplies the residual.
+        data_weight: `(N,)`; it multiplies the residual.
 
     Returns:
         `(N,)`.
     """
     distance = residual.abs() if robust == L1 else geman_mcclure(residual, rho)
     kept = torch.where(weight[..., None] > 0, distance, torch.zeros_like(distance))
-    return data_weight**2 * (weight[..., None] ** 2 * kept).sum(dim=(-1, -2))
+    power = 1 if robust == L1 else 2
+    return data_weight**power * (weight[..., None] ** power * kept).sum(dim=(-1, -2))
 
 
 def bending_term(body_pose: Tensor) -> Tensor:

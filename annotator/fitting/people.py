@@ -66,7 +66,7 @@ class Fitting:
         known_camera: whether a photo's K is used where it is known.
         contour: whether the outline of a whole body's face counts.
         robust, rho_3d: of 3D residuals: "geman_mcclure" and where it bends in metres, or "l1".
-        weight_3d: of the 3D data term; not squared.
+        weight_3d: of squared 3D residuals, per square metre; its root is the data weight, which alone counts with "l1".
     """
 
     in_3d: bool = False
@@ -188,7 +188,9 @@ def _reason(target: np.ndarray, given: np.ndarray, seen: np.ndarray) -> str:
     if not (np.isfinite(target).all() and np.isfinite(given).all()):
         return "a keypoint is not a number"
     count = int(seen.sum())
-    return "" if count >= LEAST_POINTS else f"{count} labelled points; a fit needs {LEAST_POINTS}"
+    if count < LEAST_POINTS:
+        return f"{count} labelled points; a fit needs {LEAST_POINTS}"
+    return "" if np.ptp(target[seen], axis=0).any() else "all labelled points lie at one place"
 
 
 def _camera(samples: Samples, fitting: Fitting) -> tuple[np.ndarray, np.ndarray]:

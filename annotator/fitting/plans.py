@@ -16,7 +16,7 @@ from annotator.fitting import layout
 from annotator.fitting.attachments import attach, rest_joints
 from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPES
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
-from annotator.fitting.problem import Problem
+from annotator.fitting.problem import L1, Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
@@ -163,7 +163,7 @@ class Planner:
         """The body and the weights of one stage, for the points that weigh anything in it.
 
         Args:
-            rho: where Geman-McClure bends; 0 for the plain distance.
+            rho: where Geman-McClure bends; 0 for the plain distance, whose weights are not squared.
         """
         frame, tree, mixture = self.frame, self.tree, self.prior
         weights = np.array([1.0, stage.hand_points, stage.face_points])[self.groups]
@@ -188,7 +188,7 @@ class Planner:
             "bend_axis": np.array([index % 3 for index, _ in bends], np.int64),
         }
         numbers = reduced.numbers | {
-            "point_weight": weights[tables["point_row"]],
+            "point_weight": weights[tables["point_row"]] ** (1.0 if rho > 0.0 else 0.5),
             "arm_prior": _arm_priors(frame, stage),
             "prior": _squares(frame, stage, mixture=mixture is not None),
             **_mixture_arrays(mixture, stage, frame.pose),
@@ -259,13 +259,19 @@ def _mean_rotations(net: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def make_people(problem: Problem, dtype: type) -> np.ndarray:
-    """`(N, 5 + 4 K)` targets of people; numbers that are no numbers become zeros of no confidence."""
+    """`(N, 5 + 4 K)` targets of people; numbers that are no numbers become zeros of no confidence.
+
+    Kernels square every weight; of plain lengths (L1) they are handed the roots.
+    """
     target = problem.joints if problem.joints is not None else problem.pixels
     sound = np.isfinite(target).all(axis=-1) & np.isfinite(problem.confidence)
     points = np.zeros((*target.shape[:2], 4))
     points[..., : target.shape[-1]] = np.where(sound[..., None], target, 0.0)
     points[..., 3] = np.where(sound, problem.confidence, 0.0)
-    camera = np.concatenate([problem.focal, problem.center, problem.data_weight[:, None]], axis=1)
+    weight = problem.data_weight[:, None]
+    if problem.robust == L1:
+        points[..., 3], weight = np.sqrt(points[..., 3]), np.sqrt(weight)
+    camera = np.concatenate([problem.focal, problem.center, weight], axis=1)
     return np.ascontiguousarray(
         np.concatenate([camera, points.reshape(len(problem), 4 * len(problem.names))], axis=1), dtype
     )

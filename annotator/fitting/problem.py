@@ -35,12 +35,14 @@ class Problem:
         seen: `(N, K)` bool: labelled points, those too that the data term ignores; they start the camera.
         group: `(K,)` 0 body, 1 hand, 2 face.
         focal, center: `(N, 2)` px, the pinhole camera. Zeros where the target is 3D.
-        data_weight: `(N,)` 1000 / H in 2D; in 3D the root of the published 10^6. It stands inside the square.
+        data_weight: `(N,)` 1000 / H in 2D; in 3D the root of the published 10^6. It stands inside the square, and with "l1"
+            it multiplies the plain length.
         side_view: `(N,)` bool: a second start, turned by half a turn about the body's y axis, is tried too.
         anchors: rows of the points whose place starts orientation and translation.
         edges: pairs of rows whose mean length in 3D over that in 2D starts the depth.
         outline: rows of the 17 points of the face's outline, which slide with the head's yaw; none if it is not fitted.
-        free_translation: whether the stages vary `transl`; otherwise it keeps what the camera's start gave it.
+        free_translation: whether the stages vary everybody's `transl`; otherwise it keeps what the camera's start gave it,
+            but for those whom `moves` names.
         joints: `(N, K, 3)` metres in camera space where the target is 3D (then pixels count for nothing), or None.
         robust: "geman_mcclure" or "l1", of each coordinate of a residual.
         rho: where Geman-McClure bends, in px or metres.
@@ -79,14 +81,32 @@ class Problem:
         """`(N, K)` 1 for the points that start the camera, else 0: the anchors that are seen.
 
         Where fewer than three are, every seen point of the first group: a person cut off at the waist would otherwise
-        keep the orientation that he starts with, head down.
+        keep the orientation that he starts with, head down. Where fewer than three of those are, every seen point: a hand
+        or a face in the photo's corner would otherwise leave the body on the camera's axis.
         """
         anchors = np.zeros(len(self.names), bool)
         anchors[list(self.anchors)] = True
-        wanted = self.seen & anchors
-        enough = wanted.sum(axis=1, keepdims=True) >= ENOUGH_ANCHORS
-        others = self.seen & (self.group == self.group.min())
-        return np.where(enough, wanted, others).astype(np.float64)
+        chosen = self.seen
+        for some in (self.seen & (self.group == self.group.min()), self.seen & anchors):
+            enough = some.sum(axis=1, keepdims=True) >= ENOUGH_ANCHORS
+            chosen = np.where(enough, some, chosen)
+        return chosen.astype(np.float64)
+
+    @property
+    def moves(self) -> np.ndarray:
+        """`(N,)` bool: whose translation the stages vary.
+
+        In 2D the camera's start places a whole person once for all; one of whom it sees fewer than three points of the
+        body is placed by hands and face, which hang on the pose that the stages are still to find.
+        """
+        few = (self.seen & (self.group == self.group.min())).sum(axis=1) < ENOUGH_ANCHORS
+        return few | self.free_translation
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """`(K,)` of each point: what it hangs on as one piece, the body, the left hand, the right one or the face."""
+        right = np.array([name.startswith("right_hand_") for name in self.names])
+        return np.where((self.group == HAND_GROUP) & right, FACE_GROUP + 1, self.group)
 
     def take(self, rows: np.ndarray | slice) -> Problem:
         """Some people, in the order of `rows`."""

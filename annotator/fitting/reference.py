@@ -143,7 +143,7 @@ def _fit_one(
     tried: list[tuple[Parameters, str]] = []
     for one in starts if problem.side_view[0] else starts[:1]:
         variables, stop = to_tensors(one, dtype=published.dtype), EXHAUSTED
-        moved = [variables[name] for name in free_names(problem.model, one, transl=problem.free_translation)]
+        moved = [variables[name] for name in free_names(problem.model, one, transl=bool(problem.moves[0]))]
         for stage in stages:
             count, stop = _minimise(moved, partial(_total, objective, variables, stage), published)
             evaluations += count

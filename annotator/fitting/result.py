@@ -9,8 +9,10 @@ import numpy as np
 
 from annotator.fitting.parameters import Parameters
 
-CONVERGED, EXHAUSTED, NOT_FINITE = "converged", "iterations", "not finite"
-"""Why a solver stopped: nothing more to gain, no iterations left, a value that is no number."""
+CONVERGED, EXHAUSTED, NOT_FINITE, STUCK = "converged", "iterations", "not finite", "stuck"
+"""Why a solver stopped: nothing more to gain, no iterations left, a value that is no number, no step that gains though the
+slope promises some. The last is a fit like others, whose objective may lie above its minimum.
+"""
 
 
 @dataclass(frozen=True)

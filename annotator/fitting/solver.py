@@ -20,10 +20,12 @@ import numpy as np
 from annotator.fitting.compiled import compiled, part
 from annotator.fitting.tiles import add_product, copy, subtract_gram, zero
 
-CONVERGED, EXHAUSTED, NOT_FINITE = 0, 1, 2
-"""Why `minimise` stopped: nothing more to gain, no iterations left, a value that is no number."""
+CONVERGED, EXHAUSTED, NOT_FINITE, STUCK = 0, 1, 2, 3
+"""Why `minimise` stopped: nothing more to gain, no iterations left, a value that is no number, no step that gains."""
 
 _GREATEST_DAMPING = 1e9
+SHORT_STEPS = 100.0
+"""A damping that leaves about a hundredth of a step: that it gains little then says nothing of a minimum."""
 _PANEL = 8
 
 
@@ -103,7 +105,7 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:  # noqa: C901
             if promised <= 0.0 and curved:
                 curved = False
                 promised = damped_step(room, unknowns, damping, floor, False)
-            gained, bend = -math.inf, _bend(room, unknowns)
+            gained, bend, tried_with = -math.inf, _bend(room, unknowns), damping
             if promised > 0.0:
                 retract(task, scratch, state, room.step, room.moved)
                 reached = evaluate(task, scratch, room.moved)
@@ -123,8 +125,10 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:  # noqa: C901
             else:
                 damping *= growth
                 growth *= 2.0
-            if small >= limits.patience or damping > _GREATEST_DAMPING:
-                return value, iteration, CONVERGED
+            if damping > _GREATEST_DAMPING:
+                return value, iteration, STUCK
+            if small >= limits.patience:
+                return value, iteration, STUCK if tried_with > SHORT_STEPS else CONVERGED
             if gained > 0.0 and iteration < limits.iterations:
                 copy(room.before, 0, room.gradient, 0, unknowns)
                 linearise(task, scratch, state, room.matrix, room.gradient)

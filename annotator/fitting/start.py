@@ -21,8 +21,9 @@ _TURNED = {"flame": (np.pi, 0.0, 0.0)}
 def depth_guess(problem: Problem, rest: np.ndarray) -> np.ndarray:
     """`(N,)` metres: focal length times the mean length of the edges in 3D over that in the photo.
 
-    Edges with an end that is not seen are left out of both means. Where none is left, the spread of all seen points about
-    their mean takes the place of an edge.
+    Edges with an end that is not seen are left out of both means. Where none is left, the spread of the seen points of the
+    body, of each hand and of the face, each about its own mean, takes their place; where each has but one, that of them all:
+    how far a hand is from the other says nothing of the depth.
 
     Args:
         rest: `(K, 3)` the points of the mean pose and shape.
@@ -33,10 +34,22 @@ def depth_guess(problem: Problem, rest: np.ndarray) -> np.ndarray:
     in_body = np.linalg.norm(rest[first] - rest[second], axis=-1)
     long_3d, long_2d = (whole * in_body).sum(axis=1), (whole * in_photo).sum(axis=1)
     none = whole.sum(axis=1) == 0
-    weight = problem.seen.astype(np.float64)
-    long_3d = np.where(none, _spread(np.broadcast_to(rest, (len(problem), *rest.shape)), weight), long_3d)
-    long_2d = np.where(none, _spread(problem.pixels, weight), long_2d)
+    spread_3d, spread_2d = _spreads(problem, rest)
+    long_3d, long_2d = np.where(none, spread_3d, long_3d), np.where(none, spread_2d, long_2d)
     return problem.focal.mean(axis=1) * long_3d / np.maximum(long_2d, _LEAST_PX)
+
+
+def _spreads(problem: Problem, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(N,)` metres and px: how far the seen points of a cluster are from their mean, all clusters together."""
+    placed = np.broadcast_to(rest, (len(problem), *rest.shape))
+    whole = problem.seen.astype(np.float64)
+    apart = [whole * (problem.clusters == cluster) for cluster in np.unique(problem.clusters)]
+    found = [sum(_spread(points, weight) for weight in apart) for points in (placed, problem.pixels)]
+    alone = np.max([weight.sum(axis=1) for weight in apart], axis=0) < 2
+    return (
+        np.where(alone, _spread(placed, whole), found[0]),
+        np.where(alone, _spread(problem.pixels, whole), found[1]),
+    )
 
 
 def mean_points(problem: Problem, body: BodyModelData, prior: object) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from annotator.fitting.stages import Stage
 from annotator.fitting.start import depth_guess
 from annotator.fitting.torch_camera import CameraProblems
 from annotator.fitting.torch_memory import people_at_once
-from annotator.fitting.torch_plan import unpack
+from annotator.fitting.torch_plan import TorchPlan, unpack
 from annotator.fitting.torch_solver import minimise
 from annotator.fitting.torch_system import FitProblems
 from annotator.precision import one_thread, set_tf32
@@ -59,24 +59,26 @@ class TorchBatched(Batched):
         super().__init__(body, prior, stages, like, settings)
         self.device, self.compaction, self._at_once = torch.device(device), compaction, at_once
         set_tf32("fp32", self.device)
-        self.torch_plans = [unpack(plan).to(self.device) for plan in self.plans]
+        self.torch_plans = {
+            moves: [unpack(plan).to(self.device) for plan in plans] for moves, plans in self.plans.items()
+        }
 
     def at_once(self) -> int:
         """People of a chunk."""
         dtype = torch.from_numpy(np.zeros(0, self.settings.dtype)).dtype
-        return self._at_once or people_at_once(self.torch_plans, self.settings.starts, dtype, self.device)
+        return self._at_once or people_at_once(self.torch_plans[True], self.settings.starts, dtype, self.device)
 
-    def solve(self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, cold: bool) -> None:
-        """Moves the states of some people, and says in `outcome` what came of them; `cold` if the camera starts them."""
-        if not len(people):
-            return
+    def solve(
+        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool
+    ) -> None:
+        """As the kernels' solver does it, a chunk at a time."""
         count = self.at_once()
         members = people if self.compaction else np.arange(len(problem))
         chunks = [members[first : first + count] for first in range(0, len(members), count)]
         shared = self._seen(problem)
 
         def work(who: np.ndarray) -> None:
-            found = self._fit_some(shared.take(who), states[who], cold=cold)
+            found = self._fit_some(shared.take(who), states[who], self.torch_plans[moves], cold=cold)
             wanted = np.isin(who, people)
             who = who[wanted]
             states[who] = found.states.cpu().numpy()[wanted]
@@ -103,19 +105,19 @@ class TorchBatched(Batched):
         return torch.from_numpy(np.ascontiguousarray(array, self.settings.dtype)).to(self.device)
 
     @torch.inference_mode()
-    def _fit_some(self, seen: _Seen, states: np.ndarray, *, cold: bool) -> _Found:
+    def _fit_some(self, seen: _Seen, states: np.ndarray, plans: list[TorchPlan], *, cold: bool) -> _Found:
         """The people of a chunk from their starts to the end: all starts together, then the best of each."""
         people, begin = self._on_device(seen.people), self._on_device(states)
         count = self.settings.starts if cold else 1
         rows = torch.arange(len(people), device=self.device).repeat_interleave(count)
         state = self._started(seen, people, begin) if cold else begin
         found = _Found(state, torch.zeros_like(rows), torch.zeros_like(rows), state.new_zeros(len(rows), 0))
-        for stage, (plan, limits) in enumerate(zip(self.torch_plans, self.limits, strict=True)):
+        for stage, (plan, limits) in enumerate(zip(plans, self.limits, strict=True)):
             problems = FitProblems(plan, people[rows])
             reached, values, tried, stops = minimise(problems, found.states, limits, compaction=self.compaction)
             terms = torch.where(torch.isfinite(values)[:, None], problems.terms(reached), torch.nan)
             found = _Found(reached, found.tried + tried, stops, terms)
-            if count > 1 and stage + 1 == min(self.settings.together, len(self.plans)):
+            if count > 1 and stage + 1 == min(self.settings.together, len(plans)):
                 found = found.best(len(people), count)
                 rows, count = rows[::count], 1
         return found

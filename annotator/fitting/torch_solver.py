@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-from annotator.fitting.solver import CONVERGED, EXHAUSTED, NOT_FINITE, Limits
+from annotator.fitting.solver import CONVERGED, EXHAUSTED, NOT_FINITE, SHORT_STEPS, STUCK, Limits
 
 _GREATEST_DAMPING = 1e9
 _WORTH_LEAVING = 0.15
@@ -152,11 +152,13 @@ def _iterate(problems: Problems, batch: _Batch, going: Tensor, limits: Limits) -
     batch.small = torch.where(tiny, batch.small + 1, torch.where(gained > 0, 0, batch.small))
     batch.state = torch.where(better[:, None], moved, batch.state)
     batch.value = torch.where(better, batch.value - gained, batch.value)
+    short = batch.damping > SHORT_STEPS
     shrink = (1 - (2 * gained / promised - 1) ** 3).clamp_min(1 / 3)
     batch.damping = torch.where(going, batch.damping * torch.where(gained > 0, shrink, batch.growth), batch.damping)
     batch.growth = torch.where(gained > 0, 2.0, 2 * batch.growth)
-    done = (batch.small >= limits.patience) | (batch.damping > _GREATEST_DAMPING)
-    batch.stop = torch.where(going & done, CONVERGED, batch.stop)
+    still, lost = batch.small >= limits.patience, batch.damping > _GREATEST_DAMPING
+    done = still | lost
+    batch.stop = torch.where(going & done, torch.where(lost | short, STUCK, CONVERGED), batch.stop)
     batch.step, batch.along, batch.bend = step, along, bend
     return better & ~done
 

@@ -6,6 +6,7 @@ prefix leaves random weights in silence.
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,10 @@ from annotator.prior.vposer import PosePrior, vposer_of
 _V1_SNAPSHOT = re.compile(r"TR(\d+)_E(\d+)\.pt")
 _V2_EPOCH = re.compile(r"epoch=(\d+)")
 _V2_PREFIX = "vp_model."
+_TRAINERS_BODY = "bm_train."
+"""The body model of the official trainer, which lies in its checkpoints beside VPoser."""
+_MOST_CLASSES = 200
+"""Of other people's, in a checkpoint; trainers store some ten."""
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -36,10 +41,15 @@ def load_vposer(path: Path) -> PosePrior:
         BodyModelError: there is no snapshot, it cannot be read safely, or its weights are not exactly those of VPoser.
     """
     file = path if path.is_file() else newest_snapshot(path)
-    weights = {name: value for name, value in read_weights(file).items() if isinstance(value, Tensor)}
-    prefixed = {k.removeprefix(_V2_PREFIX): v for k, v in weights.items() if k.startswith(_V2_PREFIX)}
-    weights = prefixed or weights
-    return vposer_of(weights, file)
+    weights: dict[str, Tensor] = read_weights(file)
+    if not any(name.startswith(_V2_PREFIX) for name in weights):
+        return vposer_of(weights, file)
+    own = {name: value for name, value in weights.items() if not name.startswith(_TRAINERS_BODY)}
+    if others := sorted(name for name in own if not name.startswith(_V2_PREFIX)):
+        raise BodyModelError(
+            f"{file} is not a VPoser checkpoint: beside {_V2_PREFIX}* it has the unknown entry '{others[0]}'; fetch it again."
+        )
+    return vposer_of({name.removeprefix(_V2_PREFIX): value for name, value in own.items()}, file)
 
 
 def load_mixture(path: Path) -> GaussianMixture:
@@ -52,7 +62,7 @@ def load_mixture(path: Path) -> GaussianMixture:
     return mixture_of(content, path)
 
 
-def read_weights(file: Path) -> dict[str, Any]:
+def read_weights(file: Path) -> dict[str, Tensor]:
     """The state dict of a torch checkpoint, tensors and plain containers only.
 
     Beside `state_dict` a Lightning checkpoint holds objects of its trainer: they become inert stand-ins, and none of their
@@ -95,15 +105,20 @@ class _Inert:
 
 
 def _load(file: Path) -> Any:
-    """The restricted reader of torch, told to take every global that it does not know for an inert one."""
-    with file.open("rb") as handle:
-        try:
-            unknown = torch.serialization.get_unsafe_globals_in_checkpoint(handle)
-        except (RuntimeError, ValueError):  # a legacy file has no index of globals; then none is let in
-            unknown = []
-    stand_ins: list[Any] = [(type("Inert", (_Inert,), {"named": name}), name) for name in unknown]
-    with torch.serialization.safe_globals(stand_ins):
-        return torch.load(file, map_location="cpu", weights_only=True)
+    """The restricted reader of torch, told to take every global that it does not know for an inert one.
+
+    It names one unknown global at a time. Those of modules that it blocks, such as os, it refuses even then.
+    """
+    stand_ins: dict[str, Any] = {}
+    while True:
+        with torch.serialization.safe_globals([(kind, name) for name, kind in stand_ins.items()]):
+            try:
+                return torch.load(file, map_location="cpu", weights_only=True)
+            except pickle.UnpicklingError as error:
+                asked = _GLOBAL.search(str(error))
+                if asked is None or asked[1] in stand_ins or len(stand_ins) == _MOST_CLASSES:
+                    raise
+                stand_ins[asked[1]] = type("Inert", (_Inert,), {"named": asked[1]})
 
 
 def newest_snapshot(folder: Path) -> Path:

@@ -28,6 +28,22 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
     Raises:
         ProjectError: `out` holds a demo of another size.
     """
+    path = yield from demo_project(out, size)
+    runs = Project.open(path).runs()
+    if not runs:
+        yield from apart(run, path, RunOptions(recipe=_RECIPES[size], parts=("body",)))
+    elif runs[0].state != FINISHED:
+        yield from apart(run, path, RunOptions(resume=runs[0].id))
+    first = Project.open(path).runs()[0].id
+    return (yield from evaluate(path, run_ids=[first], truth=out / "truth"))
+
+
+def demo_project(out: Path, size: str) -> Generator[Progress, None, Path]:
+    """Draws the demo's people and imports them into `out/project`, as far as that is not done; returns that path.
+
+    Raises:
+        ProjectError: `out` holds a demo of another size.
+    """
     _check_size(out, size)
     yield from apart(write_data, out, size)  # apart: see there why drawing and training share no process
     path = out / "project"
@@ -48,12 +64,7 @@ def demo(out: Path, size: str) -> Generator[Progress, None, Table]:
         )
     if size in MORE:
         yield from import_more(path, out, known)
-    runs = project.runs()
-    if not runs:
-        yield from apart(run, path, RunOptions(recipe=_RECIPES[size], parts=("body",)))
-    elif runs[0].state != FINISHED:
-        yield from apart(run, path, RunOptions(resume=runs[0].id))
-    return (yield from evaluate(path, run_ids=[project.runs()[0].id], truth=out / "truth"))
+    return path
 
 
 def import_more(path: Path, out: Path, known: Collection[str]) -> Generator[Progress, None, None]:

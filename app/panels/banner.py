@@ -37,7 +37,7 @@ def problems(session: Session) -> list[str]:
         return []
     read_only = session.read_only
     found = [f"{read_only} Verdicts, imports, exports and runs are off in this window." if read_only else ""]
-    found.append(verdicts.problem)
+    found += [verdicts.problem, session.undrawable]
     if shelf is not None and shelf.run is not None and shelf.damaged_fits:
         others = [run.id for run in session.runs() if run.id != shelf.run.id]
         found.append(damage.of_fits(shelf.run, shelf.damaged_fits, nobody=shelf.fits is None, others=others))

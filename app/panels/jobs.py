@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -12,7 +14,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QPlainTextEdit,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -21,6 +22,7 @@ from annotator.commands.table import duration_text
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 from app import theme
 from app.jobs import Job, Jobs
+from app.panels.action_button import ActionButton
 from viewers.plots import CurvePlot
 
 _GLYPHS = {RUNNING: "▶", FINISHED: "✓", STOPPED: "■", FAILED: "✕", INTERRUPTED: "!"}
@@ -47,21 +49,22 @@ class JobsPanel(QWidget):
     """The lower drawer.
 
     Signals:
-        resume: the id of a run that is to go on.
+        current_changed: it shows another job, or the same one in another state.
     """
 
-    resume = Signal(str)
+    current_changed = Signal()
 
-    def __init__(self, jobs: Jobs, parent: QWidget | None = None) -> None:
+    def __init__(self, jobs: Jobs, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._jobs = jobs
         self._list, self._title, self._progress = QListWidget(), QLabel(), QLabel()
         self._bar, self._log = QProgressBar(), QPlainTextEdit()
         self._plot: CurvePlot | None = None
         self._chosen: Path | None = None
-        self._forbidden = ""
+        self._told: tuple[Path, str] | None = None
         self._right = QVBoxLayout()
-        self._stop, self._cancel, self._resume = QPushButton("Stop"), QPushButton("Kill"), QPushButton("Resume")
+        self._stop, self._kill = ActionButton("Stop", actions["stop_job"]), ActionButton("Kill", actions["kill_job"])
+        self._resume = ActionButton("Resume", actions["resume_job"])
         self._empty = QLabel("No jobs yet.\nStart a run with Ctrl+R; it goes on when this window is closed.")
         self._body = QWidget()
         self._place()
@@ -70,6 +73,7 @@ class JobsPanel(QWidget):
 
     def refresh(self) -> None:
         """Shows all jobs as they are now."""
+        self._tell()
         if not self.isVisible():
             return
         shown = self._jobs.all
@@ -87,38 +91,41 @@ class JobsPanel(QWidget):
         self._list.blockSignals(False)
         self._show_job()
 
-    def forbid(self, why: str) -> None:
-        """Turns the buttons off because nothing may be written here; empty allows them again."""
-        self._forbidden = why
-        for button, tooltip in self._tooltips.items():
-            button.setToolTip(why or tooltip)
-        self.refresh()
-
     def showEvent(self, event: object) -> None:
         self.refresh()
 
-    def _current(self) -> Job | None:
-        """The job that was chosen; the newest until one is. Rows move when a job begins, so they do not name one."""
+    @property
+    def current(self) -> Job | None:
+        """The job that was chosen; until one is, the newest that runs, or else the newest.
+
+        Rows move when a job begins, so they do not name one.
+        """
         shown = self._jobs.all
-        return next((job for job in shown if job.folder.path == self._chosen), shown[0] if shown else None)
+        newest = next((job for job in shown if job.state == RUNNING), shown[0] if shown else None)
+        return next((job for job in shown if job.folder.path == self._chosen), newest)
+
+    def _tell(self) -> None:
+        job = self.current
+        now = (job.folder.path, job.state) if job is not None else None
+        if now != self._told:
+            self._told = now
+            self.current_changed.emit()
 
     def _choose(self, row: int) -> None:
         shown = self._jobs.all
         self._chosen = shown[row].folder.path if 0 <= row < len(shown) else None
+        self._tell()
         self._show_job()
 
     def _show_job(self) -> None:
-        job = self._current()
+        job = self.current
         if job is None:
             return
         self._title.setText(job.name)
         self._progress.setText(progress_text(job))
         self._bar.setRange(0, max(job.total, 1))
         self._bar.setValue(job.done if job.state == RUNNING else job.total if job.state == FINISHED else job.done)
-        self._stop.setEnabled(job.state == RUNNING and not self._forbidden)
-        self._cancel.setEnabled(job.state == RUNNING and not self._forbidden)
-        self._resume.setEnabled(not self._forbidden)
-        self._resume.setVisible(job.run and job.state in (STOPPED, INTERRUPTED, FAILED))
+        self._resume.setVisible(job.resumable)
         text = "\n".join(job.log[-_KEPT_LINES:])
         if text != self._log.toPlainText():
             self._log.setPlainText(text)
@@ -143,20 +150,10 @@ class JobsPanel(QWidget):
         self._log.setAccessibleName("Log")
         self._empty.setProperty("role", "quiet")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._tooltips = {
-            self._stop: "Saves what it has and ends; it can be resumed",
-            self._cancel: "Ends it at once; what was saved stays",
-            self._resume: "Goes on from what was saved last",
-        }
-        for button in (self._stop, self._cancel, self._resume):
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._stop.clicked.connect(lambda: self._with_current(self._jobs.stop))
-        self._cancel.clicked.connect(lambda: self._with_current(self._jobs.cancel))
-        self._resume.clicked.connect(lambda: self._with_current(lambda job: self.resume.emit(job.name)))
         head = QHBoxLayout()
         head.addWidget(self._title)
         head.addWidget(self._progress, 1)
-        for button in (self._resume, self._stop, self._cancel):
+        for button in (self._resume, self._stop, self._kill):
             head.addWidget(button)
         detail = QVBoxLayout()
         detail.addLayout(head)
@@ -174,8 +171,3 @@ class JobsPanel(QWidget):
         layout.addWidget(self._empty)
         layout.addWidget(self._body)
         self._body.hide()
-
-    def _with_current(self, do: object) -> None:
-        job = self._current()
-        if job is not None and callable(do):
-            do(job)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
 from app import theme
 from app.comparison import Side
+from app.panels.action_button import ActionButton
 from app.panels.run_bar import RunBar
 from app.scenes import Bodies, Photos, fit_mesh, photo_scene
 from app.session import Session
@@ -42,16 +43,13 @@ class PhotoPanel(QWidget):
         self.bar = RunBar(session, actions)
         self._where, self._zoom = QLabel(), QLabel()
         self._person: tuple[Path, str] | None = None
+        self._lost = ""
         self._opacity = QSlider(Qt.Orientation.Horizontal)
-        self._keypoints, self._compare, self._wipe = QToolButton(), QToolButton(), QToolButton()
-        for button, name in (
-            (self._keypoints, "toggle_keypoints"),
-            (self._compare, "compare"),
-            (self._wipe, "toggle_wipe"),
-        ):
-            button.setDefaultAction(actions[name])
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._switches = (
+            ActionButton("Keypoints", actions["toggle_keypoints"]),
+            ActionButton("Compare", actions["compare"]),
+            ActionButton("Wipe", actions["toggle_wipe"]),
+        )
         self._place()
         session.current_changed.connect(self.show_person)
         session.comparison.changed.connect(self.show_person)
@@ -115,7 +113,7 @@ class PhotoPanel(QWidget):
         bottom = QHBoxLayout()
         quiet = QLabel("Mesh")
         quiet.setProperty("role", "quiet")
-        for widget in (quiet, self._opacity, self._keypoints, self._compare, self._wipe):
+        for widget in (quiet, self._opacity, *self._switches):
             bottom.addWidget(widget)
         bottom.addStretch(1)
         bottom.addWidget(self._zoom)
@@ -142,7 +140,7 @@ class PhotoPanel(QWidget):
             return
         scene = photo_scene(session.project, session.shelf, session.row, self._photos)
         person = session.project.path, session.sample.key
-        again, self._person = person == self._person, person
+        again, self._person, self._lost = person == self._person, person, scene.message
         self._show_look()
         meshes = self._meshes()
         for view, side in zip(self.views, Side, strict=False):
@@ -184,9 +182,10 @@ class PhotoPanel(QWidget):
         }
 
     def _tell(self) -> None:
-        """Why there is no mesh, over the photo that lacks it."""
+        """Why there is no mesh, over the photo that lacks it; who is not seen is not judged."""
         found = self._found()
         words = {side: mesh if isinstance(mesh, str) else "" for side, mesh in found.items()}
+        self._session.see({side: self._lost or lack for side, lack in words.items()})
         if self._session.comparison.wipe:
             named = (
                 (run_title(self._session.shelf), Side.LEFT),

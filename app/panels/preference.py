@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from annotator.verdict import Preferred
 from app import theme
+from app.panels.action_button import ActionButton
 from app.session import Session
 
-_NO_PAIR = "Both runs need a fit of this person that did not fail."
 _WORDS = {Preferred.LEFT: "Left better", Preferred.TIE: "Tie", Preferred.RIGHT: "Right better"}
 _KEYS = {Preferred.LEFT: "[", Preferred.TIE: "=", Preferred.RIGHT: "]"}
 
@@ -24,14 +23,9 @@ class PreferenceBar(QWidget):
         super().__init__(parent)
         self._session = session
         names = {Preferred.LEFT: "left_better", Preferred.TIE: "tie", Preferred.RIGHT: "right_better"}
-        self._actions = {value: actions[name] for value, name in names.items()}
-        self.buttons = {
-            value: self._button(f"{_KEYS[value]}  {_WORDS[value]}", actions[names[value]]) for value in names
-        }
+        self.buttons = {value: ActionButton(_WORDS[value], actions[name]) for value, name in names.items()}
         self.state = QLabel()
-        self.side = self._button("", actions["judge_other_side"])
-        self.side.setProperty("flat", True)
-        self.side.setToolTip(actions["judge_other_side"].toolTip())
+        self.side = ActionButton("", actions["judge_other_side"], flat=True)
         self._place()
         for signal in (
             session.current_changed,
@@ -49,23 +43,14 @@ class PreferenceBar(QWidget):
         if not comparison.on:
             return
         preferred = session.preference_of(session.row) if session.row >= 0 else None
-        no_pair = "" if session.pair is not None else _NO_PAIR
+        no_pair = session.nothing_to_prefer
         look = theme.current()
         for value, button in self.buttons.items():
-            action = self._actions[value]
-            button.setEnabled(action.isEnabled() and not no_pair)
-            button.setToolTip(f"{action.toolTip()}\n{no_pair}" if no_pair else action.toolTip())
+            button.allow(no_pair)
             chosen = f"QPushButton {{ background: {look.accent}; color: {look.on_accent}; font-weight: 600; }}"
             button.setStyleSheet(chosen if preferred is value else "")
-        self.state.setText(_said(preferred) if not no_pair else "Not two fits")
+        self.state.setText(_said(preferred) if session.pair is not None else "Not two fits")
         self.side.setText(f"W  Judging {comparison.armed.value}")
-
-    @staticmethod
-    def _button(text: str, action: QAction) -> QPushButton:
-        button = QPushButton(text)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        button.clicked.connect(action.trigger)
-        return button
 
     def _place(self) -> None:
         self.state.setProperty("role", "quiet")

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from annotator.verdict import REASONS, Verdict
 from app import theme
+from app.panels.action_button import ActionButton
 from app.session import Session
 
 _WORDS = {Verdict.ACCEPT: ("✓", "Accepted"), Verdict.REJECT: ("✕", "Rejected"), Verdict.UNSURE: ("?", "Unsure")}
@@ -21,20 +22,14 @@ class ReviewBar(QWidget):
     def __init__(self, session: Session, actions: Mapping[str, QAction], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._actions: dict[QPushButton, QAction] = {}
         self._verdicts = {
-            Verdict.ACCEPT: self._button("A  Accept", actions["accept"]),
-            Verdict.REJECT: self._button("R  Reject", actions["reject"]),
-            Verdict.UNSURE: self._button("U  Unsure", actions["unsure"]),
+            Verdict.ACCEPT: ActionButton("Accept", actions["accept"]),
+            Verdict.REJECT: ActionButton("Reject", actions["reject"]),
+            Verdict.UNSURE: ActionButton("Unsure", actions["unsure"]),
         }
-        self._reasons = {
-            reason.id: self._button(f"{reason.digit}  {reason.title}", actions[f"reason_{reason.digit}"])
-            for reason in REASONS
-        }
+        self._reasons = {reason.id: ActionButton(reason.title, actions[f"reason_{reason.digit}"]) for reason in REASONS}
         self._state = QLabel()
-        undo = self._button(f"{actions['undo'].shortcut().toString()}  Undo", actions["undo"])
-        undo.setProperty("flat", True)
-        self._undo = undo
+        self._undo = ActionButton("Undo", actions["undo"], flat=True)
         self._place()
         session.current_changed.connect(self.refresh)
         session.verdicts_changed.connect(self.refresh)
@@ -44,37 +39,23 @@ class ReviewBar(QWidget):
     def refresh(self) -> None:
         """Shows the verdict in force and the armed reasons."""
         session, look = self._session, theme.current()
-        no_fit = "" if session.fit_key is not None else "This person has no fit to judge in the run that is shown."
+        no_fit = session.nothing_to_judge
         judgement = session.judgement
         colors = {Verdict.ACCEPT: look.accept, Verdict.REJECT: look.reject, Verdict.UNSURE: look.unsure}
         for verdict, button in self._verdicts.items():
-            self._follow(button, no_fit)
+            button.allow(no_fit)
             chosen = judgement is not None and judgement.verdict is verdict
             style = f"QPushButton {{ background: {colors[verdict]}; color: {look.surface}; font-weight: 600; }}"
             button.setStyleSheet(style if chosen else "")
         for reason, button in self._reasons.items():
-            self._follow(button, no_fit)
+            button.allow(no_fit)
             button.setChecked(reason in session.armed)
-        self._follow(self._undo, "")
         if judgement is None:
             armed = len(session.armed)
             self._state.setText(f"{armed} reason{'s' * (armed != 1)} armed" if armed else "")
         else:
             glyph, word = _WORDS[judgement.verdict]
             self._state.setText(f"{glyph} {word} by {judgement.reviewer or 'somebody'}")
-
-    def _button(self, text: str, action: QAction) -> QPushButton:
-        button = QPushButton(text)
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        button.clicked.connect(action.trigger)
-        self._actions[button] = action
-        return button
-
-    def _follow(self, button: QPushButton, no_fit: str) -> None:
-        """A button is on while its action is and there is something to judge; its tooltip says what lacks."""
-        action = self._actions[button]
-        button.setEnabled(action.isEnabled() and not no_fit)
-        button.setToolTip(f"{action.toolTip()}\n{no_fit}" if no_fit and action.isEnabled() else action.toolTip())
 
     def _place(self) -> None:
         self._state.setProperty("role", "quiet")

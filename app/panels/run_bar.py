@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QToolButton, 
 
 from annotator.runs import Run
 from app import theme
+from app.catalogue import refined
 from app.comparison import Side
 from app.session import Session
 from app.shelf import Shelf
@@ -57,7 +58,8 @@ class RunBar(QWidget):
     def _fill(box: QComboBox, known: list[tuple[Run, str, int]], shelf: Shelf | None, *, short: bool) -> None:
         box.clear()
         for run, annotator, number in known:
-            words = run.id if short else f"{annotator}  round {number}   {run.id}"
+            of = run.info.samples[0] if refined(run) else f"round {number}"
+            words = run.id if short else f"{annotator}  {of}   {run.id}"
             box.addItem(theme.dot(theme.annotator_color(annotator)), words, run.id)
         box.setEnabled(bool(known))
         if shelf is not None and shelf.run is not None:

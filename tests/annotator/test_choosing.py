@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from annotator.annotators import neuralannot
@@ -20,6 +22,7 @@ from annotator.progress import Stopped
 from annotator.project import Project
 from annotator.recipe import load_recipe
 from annotator.runs import FINISHED, STOPPED, Run, RunInfo, write_text
+from tests.support.desk_project import FAILED_ROW, done
 from tests.support.small_data import quick_recipe
 
 
@@ -183,7 +186,7 @@ def test_a_run_over_some_samples_teaches_and_annotates_them_alone_and_so_does_it
         drawn.append(len(crops.reasons))
         return crops_tensor(crops, *others)
 
-    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    monkeypatch.setattr("annotator.teaching.crops_tensor", watched)
     options = RunOptions(recipe=str(quick_recipe(tmp_path)), samples="wild/102,wild/100,wild/104", device="cpu")
     work = run(desk_project, options)
     for progress in work:
@@ -209,3 +212,23 @@ def test_a_run_over_some_samples_teaches_and_annotates_them_alone_and_so_does_it
     assert errors is not None
     assert set(errors) == set(fits.keys)
     assert re.search(r"No auxiliary set", made.job.log_path.read_text())
+
+
+def test_some_people_alone_are_measured(desk_project: Path, tmp_path: Path) -> None:
+    """The list may name them in any order; those of it whose fit failed are counted as failed."""
+    from annotator.commands.evaluate import evaluate
+
+    keys = Project.open(desk_project).samples("wild", "body").keys
+    chosen = tmp_path / "hard-ones.txt"
+    chosen.write_text("\n".join([keys[8], keys[1], keys[FAILED_ROW], keys[2]]))
+
+    def measured(words: str) -> list[dict[str, Any]]:
+        done(evaluate(desk_project, run_ids=["neuralannot-r1"], samples=words, json_file=tmp_path / "table.json"))
+        return json.loads((tmp_path / "table.json").read_text())
+
+    (some,), (first,), singles = measured(str(chosen)), measured(keys[1]), [measured(keys[n])[0] for n in (1, 2, 8)]
+    assert [(one["people"], one["failed"]) for one in (some, first)] == [(3, 1), (1, 0)]
+    assert some["error_2d_crop"] == pytest.approx(np.mean([one["error_2d_crop"] for one in singles]))
+    assert some["error_2d_crop"] != pytest.approx(first["error_2d_crop"])
+    with pytest.raises(RunError, match="no samples called wild/none"):
+        done(evaluate(desk_project, run_ids=["neuralannot-r1"], samples="wild/none"))

@@ -6,23 +6,26 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from annotator.bodies.files import default_root, load_body_model, verified
+from annotator.bodies.files import default_root, load_body_model, read_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
 from annotator.commands.bodies import check
 from annotator.commands.projects import new
+from annotator.commands.table import Table
 from annotator.errors import BodyModelError
 from annotator.prior.defaults import default_gmm, default_vposer
 from annotator.prior.vposer import VPoser, VPoserV2
 from annotator.project import Project
 from annotator.runs import write_text
+from annotator.skeleton import FACE
 from tests.support.official_files import imported, of_model, store, tiny_hand
 
 
@@ -42,6 +45,14 @@ def chumpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[np.ndarray], object]:
     return Ch
 
 
+def finished(work: Any) -> Table:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
 def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
     tmp_path: Path, chumpy: Callable[[np.ndarray], object]
 ) -> None:
@@ -52,6 +63,11 @@ def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
         "J_regressor": sparse.csc_matrix(arrays["J_regressor"]),
         "bs_type": "lrotmin",
         "bs_style": "lbs",
+        "pose_training_info": {"gender": "female", "trials": [("a", 1.5), None]},
+        "part2num": np.array({"hips": 0}, dtype=object),
+        "joint2num": np.array([{"neck": 12}, None], dtype=object),
+        "weights_prior": None,
+        "eff": b"\x00\xff",
     }
     store(tmp_path / "in" / "basicModel_f_lbs_10_207_0_v1.0.0.pkl", official)
     del sys.modules["chumpy.ch"]
@@ -79,12 +95,7 @@ def test_a_whole_download_is_known_by_its_content_and_agrees_with_the_package(tm
     table = imported(source, target)
     assert [row[0] for row in table.rows] == ["smplx", "mano_right", "mano_left", "flame"]
     assert any("J_regressor_h36m.npy was passed over" in note for note in table.notes)
-    work, rows = check(target), ()
-    while not rows:
-        try:
-            next(work)
-        except StopIteration as end:
-            rows = end.value.rows
+    rows = finished(check(target)).rows
     assert [row[0] for row in rows] == ["smplx", "mano_right", "mano_left", "flame", "vposer", "gmm"]
     assert all(float(row[-1].removesuffix(" m")) < 1e-5 for row in rows[:4])
     assert all("(the one that ships)" in row[1] for row in rows[4:])
@@ -103,6 +114,94 @@ def test_the_left_hands_sign_is_mended_where_it_is_wrong_and_only_there(tmp_path
     alone = [Found("mano_left", "neutral", tmp_path, {"shapedirs": wrong["shapedirs"]})]
     assert "was not checked" in mend_left_hand(alone, tmp_path / "empty")
     assert "was turned" in mend_left_hand(alone, tmp_path / "good_out")
+
+
+@pytest.mark.parametrize("first", ["mano_left", "mano_right"])
+def test_the_left_hands_sign_is_mended_once_whichever_hand_is_imported_first(first: str, tmp_path: Path) -> None:
+    left = of_model("mano_left")
+    files = {
+        "mano_right": store(tmp_path / "MANO_RIGHT.pkl", of_model("mano_right")),
+        "mano_left": store(
+            tmp_path / "MANO_LEFT.pkl", left | {"shapedirs": left["shapedirs"] * np.array([-1, 1, 1])[:, None]}
+        ),
+    }
+    second = "mano_right" if first == "mano_left" else "mano_left"
+    out = tmp_path / "out"
+    notes = imported(files[first], out).notes
+    assert any("importing that one checks both" in note for note in notes) is (first == "mano_left")
+    table = imported(files[second], out)
+    assert sum("was turned" in note for note in table.notes) == 1
+    assert sorted(row[0] for row in table.rows) == (sorted(files) if first == "mano_left" else ["mano_left"])
+    for again in ((), (files["mano_right"],)):  # a second import of the right hand turns nothing back
+        for path in again:
+            assert not any("turned" in note for note in imported(path, out).notes)
+        assert verified(out, "mano_left")
+        found = load_body_model(out, "mano_left").shapedirs
+        np.testing.assert_allclose(found, load_body_model(default_root(), "mano_left").shapedirs, atol=1e-7)
+        record = str(read_model(out, "mano_left")["provenance"])
+        assert record.startswith("imported from MANO_LEFT.pkl, sha256 ")
+        assert str(load_body_model(out, "mano_left").provenance) == record
+        assert record.count("; mended: the sign of its shape along x was turned") == 1
+    imported(files["mano_left"], out)  # the wrong file once more: turned again, since it comes as it was
+    found = load_body_model(out, "mano_left").shapedirs
+    np.testing.assert_allclose(found, load_body_model(default_root(), "mano_left").shapedirs, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("components", "outline", "says"),
+    [
+        (10, True, "10 + 0"),
+        (16, False, "16 + 0"),
+        (20, False, "10 + 10"),
+        (300, True, "300 + 0"),
+        (400, False, "300 + 100"),
+    ],
+)
+def test_every_variant_of_smplx_is_taken_and_check_prints_its_true_numbers(
+    components: int, outline: bool, says: str, tmp_path: Path
+) -> None:
+    """Old files, those with a locked head and those of other programs: fewer components, or no outline of the face."""
+    arrays = of_model("smplx")
+    rng = np.random.default_rng(0)
+    shapes = rng.normal(0, 0.01, (len(arrays["v_template"]), 3, components))
+    kept = {key: values for key, values in arrays.items() if outline or not key.startswith("dynamic_lmk")}
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in" / "SMPLX_MALE.npz", **(kept | {"shapedirs": shapes}))
+    imported(tmp_path / "in", tmp_path / "out")
+    (model,) = (row for row in finished(check(tmp_path / "out")).rows if row[0] == "smplx")
+    assert model[2:6] == ("imported from SMPLX_MALE.npz", str(len(shapes)), "55", says)
+    assert float(model[-1].removesuffix(" m")) < 1e-5
+    body = load_body_model(tmp_path / "out", "smplx", "male")
+    assert body.points[FACE.name].present[:17].all() == outline
+    first = 300 if components == 400 else 10
+    wanted = shapes[:, :, first : first + 10] if says[-2:] != " 0" else np.zeros((len(shapes), 3, 10))
+    np.testing.assert_allclose(body.exprdirs, wanted, atol=1e-7)
+    given = {"betas": np.ones((1, 10), np.float32), "expression": np.ones((1, 10), np.float32)}
+    moved = body.v_template + shapes[:, :, :10].sum(axis=2) + wanted.sum(axis=2)
+    rest = {"left_hand_pose": body.hand_mean["left"], "right_hand_pose": body.hand_mean["right"]}
+    posed = Poser(body).pose(given | {key: -values[None] for key, values in rest.items()}).vertices[0]
+    np.testing.assert_allclose(posed, moved, atol=1e-5)
+
+
+@pytest.mark.parametrize("components", [10, 16, 300])
+def test_every_variant_of_smpl_is_taken(components: int, tmp_path: Path) -> None:
+    arrays = of_model("smpl")
+    arrays["shapedirs"] = np.random.default_rng(0).normal(0, 0.01, (len(arrays["v_template"]), 3, components))
+    store(tmp_path / "in" / "basicmodel_m_lbs_10_207_0_v1.1.0.pkl", arrays)
+    imported(tmp_path / "in", tmp_path / "out")
+    model = finished(check(tmp_path / "out")).rows[0]
+    assert (model[0], model[5]) == ("smpl", str(components))
+    assert float(model[-1].removesuffix(" m")) < 1e-5
+    body = load_body_model(tmp_path / "out", "smpl", "male", betas=components)
+    np.testing.assert_allclose(body.shapedirs, arrays["shapedirs"], atol=1e-7)
+
+
+def test_an_outline_of_which_half_is_missing_is_refused(tmp_path: Path) -> None:
+    arrays = of_model("smplx")
+    del arrays["dynamic_lmk_bary_coords"]
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(BodyModelError, match="lacks dynamic_lmk_bary_coords"):
+        imported(tmp_path / "a.npz", tmp_path / "out")
 
 
 def test_a_hand_under_the_other_hands_name_is_refused(tmp_path: Path) -> None:

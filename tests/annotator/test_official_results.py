@@ -195,7 +195,19 @@ def test_results_of_others_are_counted_and_named(exported: Path, desk_project: P
     fits = fits_of(desk_project, "smplifyx-added")
     assert len(fits) == COUNT
     assert np.flatnonzero(~fits.ok).tolist() == [1]
-    assert fits[1].reason == "its file holds numbers that are not finite"
+    assert fits[1].reason == "its file holds numbers that are not finite or beyond a million"
+
+
+@pytest.mark.parametrize("name", ["betas", "left_hand_pose", "camera_translation", "camera_rotation"])
+def test_numbers_that_float32_cannot_hold_make_a_failed_fit(exported: Path, desk_project: Path, name: str) -> None:
+    photo = photos(desk_project)[2]
+    content = pickle.loads((exported / "results" / photo / "000.pkl").read_bytes())
+    content[name] = np.full(content[name].shape, 1e300)
+    write(exported, {f"{photo}/000": content}, None)
+    done(add_fits(desk_project, "smplifyx", exported))
+    fits = fits_of(desk_project, "smplifyx-added")
+    assert np.flatnonzero(~fits.ok).tolist() == [2]
+    assert all(np.isfinite(values).all() for values in fits.parameters.values())
 
 
 class _Code:
@@ -219,6 +231,13 @@ def lacking(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (lambda content: {**content, "body_pose": np.zeros((1, 69))}, RunError, "expecting 32 or 63"),
         (lambda content: {**content, "left_hand_pose": np.zeros((1, 99))}, RunError, "expecting 1 to 45"),
         (lambda content: {**content, "left_hand_pose": np.zeros((1, 6))}, RunError, "the results of one run"),
+        (
+            lambda content: {**content, "camera_rotation": -np.eye(3)[None]},
+            RunError,
+            "'camera_rotation' is no rotation",
+        ),
+        (lambda content: {**content, "camera_rotation": 5 * np.eye(3)[None]}, RunError, "'camera_rotation' is no rot"),
+        (lambda content: {**content, "camera_rotation": np.zeros((1, 3, 3))}, RunError, "'camera_rotation' is no rota"),
     ],
 )
 def test_a_bad_file_refuses_the_folder_and_leaves_no_run(
@@ -235,6 +254,16 @@ def test_a_bad_file_refuses_the_folder_and_leaves_no_run(
         done(add_fits(desk_project, "smplifyx", tmp_path / "out"))
     assert "001.pkl" in str(caught.value)
     assert run_names(desk_project) == before
+
+
+def test_settings_may_have_comments_and_quotes(tmp_path: Path) -> None:
+    conf = (
+        "# of the third try\nfocal_length: 4000.0  # px\nmodel_type: 'smplx'  # with hands\n"
+        'prior_folder: "a # b"\njaw_prior_type:   # none\nbody_tri_idxs:\n- 5\n- 12\n'
+    )
+    results = read_results(write(tmp_path, {"a/000": drawn(np.random.default_rng(4))}, conf))
+    assert (results.focal, results.family) == (4000.0, "smplx")
+    assert results.settings == {"focal_length": "4000.0", "model_type": "smplx", "prior_folder": "a # b"}
 
 
 @pytest.mark.parametrize(
@@ -278,3 +307,17 @@ def test_photos_of_one_name_in_two_data_sets_are_told_apart_by_data(exported: Pa
         done(add_fits(desk_project, "smplifyx", exported))
     done(add_fits(desk_project, "smplifyx", exported, data=("zoo",)))
     assert Project.open(desk_project).run("smplifyx-added").fitted == [("zoo", "whole")]
+
+
+@pytest.mark.parametrize("twin", ["{stem}.png", "other/{stem}.jpg"])
+def test_photos_of_one_name_in_a_data_set_are_not_pooled(exported: Path, desk_project: Path, twin: str) -> None:
+    project, before = Project.open(desk_project), run_names(desk_project)
+    samples = project.samples("wild", "body")
+    images = samples.table["image"].to_pylist()
+    images[1] = twin.format(stem=Path(images[0]).stem)
+    place = samples.table.column_names.index("image")
+    table = samples.table.set_column(place, "image", pa.array(images, pa.string()))
+    project.add(project.datasets()["wild"], {"body": Samples(table)}, project.image_roots["wild"])
+    with pytest.raises(RunError, match=r"are both called .* results are kept by that name alone"):
+        done(add_fits(desk_project, "smplifyx", exported))
+    assert run_names(desk_project) == before

@@ -242,7 +242,11 @@ def test_who_has_no_fit_to_start_from_starts_cold(fitted: Path, desk_project: Pa
 @pytest.mark.parametrize(
     ("options", "kind", "sentence"),
     [
-        (RunOptions("smplifyx", parts=("face",)), UnknownNameError, "There is no part called 'face'"),
+        (
+            RunOptions("smplifyx", parts=("feet",)),
+            UnknownNameError,
+            "no part called 'feet'; choose one of body, face, h",
+        ),
         (RunOptions("smplify", parts=("whole",)), UnknownNameError, "choose one of body"),
         (RunOptions("smplifyx", round=2), RunError, "learns nothing, so it has no round 2"),
         (RunOptions("smplifyx", device="cuda"), RunError, "finds no GPU"),

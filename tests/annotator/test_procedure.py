@@ -94,7 +94,7 @@ def test_algorithm_1_of_hands_with_two_auxiliary_sets_and_two_rounds(
         halves.append(Counter({len(crops.reasons): len(rows)}))
         return crops_tensor(crops, rows, *others)
 
-    monkeypatch.setattr("annotator.procedure.crops_tensor", watched)
+    monkeypatch.setattr("annotator.teaching.crops_tensor", watched)
     options = RunOptions(recipe=recipe(tmp_path), device="cpu")
     first, _ = ran(project, options)
     assert first.info.parts == ("hands",)
@@ -124,11 +124,11 @@ def test_half_of_every_batch_is_auxiliary(project: Project, tmp_path: Path, monk
     drawn: list[str] = []
     targets: Callable[..., Any] = neuralannot.lesson_rows
 
-    def watched(taught: Any, rows: Any, names: Any, part: str) -> Any:
+    def watched(taught: Any, rows: Any, *others: Any) -> Any:
         drawn.extend(["target" if taught.regularise.all() else "auxiliary"] * len(rows))
-        return targets(taught, rows, names, part)
+        return targets(taught, rows, *others)
 
-    monkeypatch.setattr("annotator.procedure.lesson_rows", watched)
+    monkeypatch.setattr("annotator.teaching.lesson_rows", watched)
     ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", data=("lab", "wild")))
     assert drawn[:4] == ["auxiliary"] * 4
     assert Counter(drawn[4:]) == {"auxiliary": 2, "target": 2}
@@ -203,10 +203,34 @@ def test_a_face_network_has_no_auxiliary_set_and_two_rounds(faces: Project, tmp_
     assert again.info.source == first.id
 
 
-def test_faces_are_left_to_smplifyx_unless_the_recipe_says_otherwise(faces: Project, tmp_path: Path) -> None:
-    for parts in ((), ("face",)):
-        with pytest.raises(NeuralAnnotError, match="Faces are left to SMPLify-X"):
-            next(run(faces.path, RunOptions(recipe=recipe(tmp_path, part="face"), parts=parts)))
+def test_faces_are_fitted_by_smplifyx_unless_the_recipe_says_otherwise(faces: Project, tmp_path: Path) -> None:
+    settings = "[smplifyx]\nshard = 4\n"
+    made, _ = ran(faces, RunOptions(recipe=recipe(tmp_path, settings, part="face"), device="cpu"))
+    assert (made.info.annotator, made.info.parts) == ("neuralannot", ("face",))
+    assert not (made.path / "networks").exists()
+    (tmp_path / "alone.toml").write_text(settings)
+    alone, _ = ran(faces, RunOptions("smplifyx", parts=("face",), recipe=str(tmp_path / "alone.toml")))
+    shards = [[path.read_bytes() for path in one.shards("wild", "face")] for one in (made, alone)]
+    assert len(shards[0]) == 2
+    assert shards[0] == shards[1]
+    assert "shard = 4" in made.recipe_path.read_text()
+    again, _ = ran(faces, RunOptions(recipe=recipe(tmp_path, settings, part="face"), device="cpu", round=2))
+    assert (again.info.source, again.fitted) == (made.id, [("wild", "face")])
+
+
+def test_a_resumed_run_fits_faces_as_it_began(faces: Project, tmp_path: Path) -> None:
+    options = RunOptions(recipe=recipe(tmp_path, "[smplifyx]\nshard = 4\n", part="face"), device="cpu")
+    work = run(faces.path, options)
+    next(report for report in work if report.stage.startswith("Annotating"))
+    work.close()
+    (made,) = faces.runs()
+    assert made.state != FINISHED
+    other = replace(options, resume=made.id, recipe=recipe(tmp_path, "[smplifyx]\nshard = 2\n", part="face"))
+    with pytest.raises(NeuralAnnotError, match="goes on as it was started, with the recipe quick as it was then"):
+        next(run(faces.path, other))
+    list(run(faces.path, RunOptions(resume=made.id)))
+    assert made.state == FINISHED
+    assert len(made.shards("wild", "face")) == 2
 
 
 def test_parts_that_cannot_be_had_are_refused(faces: Project, project: Project, tmp_path: Path) -> None:
@@ -262,3 +286,39 @@ def test_a_run_of_two_parts_joins_them(desk_project: Path, tmp_path: Path) -> No
     assert np.array_equal(whole.column("transl"), body.column("transl"))
     assert made.score("wild", "whole", "error_2d_crop") is not None
     assert not any("SMPLify-X" in words for words in said)  # nobody's face is there to be left out
+
+
+def test_augmentation_reaches_the_networks_and_a_run_repeats_it(project: Project, tmp_path: Path) -> None:
+    lines = ("augment_scale = 0.25", "augment_rotation = 30", "augment_translation = 0.1", "augment_colour = 0.2")
+    options = RunOptions(device="cpu", data=("lab", "wild"))
+    plain, _ = ran(project, replace(options, recipe=recipe(tmp_path, steps=1)))
+    first, _ = ran(project, replace(options, recipe=recipe(tmp_path, *lines, steps=1)))
+    again, _ = ran(project, replace(options, recipe=recipe(tmp_path, *lines, steps=1)))
+    for name in ("lab", TARGET):
+        assert weights(first, name) == weights(again, name)
+        assert weights(first, name) != weights(plain, name)
+
+
+def test_one_command_makes_whole_people_with_faces(desk_project: Path, tmp_path: Path) -> None:
+    """Drawn people with hands and faces: networks for body and hands, SMPLify-X for faces, all of it joined."""
+    project = Project.open(desk_project)
+    few = ("auxiliary_steps = 1", "target_steps = 1")
+    tables = ("[body]", *QUICK.splitlines(), *few, "prior_steps = 1", "[face]")
+    made, said = ran(project, RunOptions(recipe=recipe(tmp_path, *tables, steps=1), device="cpu"))
+    assert made.info.parts == ("body", "hands", "face", "whole")
+    assert set(made.fitted) == {("wild", part) for part in ("body", "rhand", "lhand", "face", "whole")}
+    assert networks(made) == {"body-target", "body-prior", "hand-target"}
+    faces, whole = made.fits("wild", "face"), made.fits("wild", "whole")
+    assert faces is not None
+    assert whole is not None
+    joined = np.flatnonzero(whole.table["integration.face_valid"].to_numpy())
+    assert len(joined) > 3
+    theirs = [faces.index_of[f"{whole.keys[row]}/face"] for row in joined]
+    for name in ("jaw_pose", "expression"):
+        assert np.array_equal(whole.column(name)[joined], faces.column(name)[theirs])
+    assert np.abs(whole.column("expression")[joined]).max() > 0.1
+    errors = made.score("wild", "face", "error_2d_crop")
+    assert errors is not None
+    assert np.nanmedian(list(errors.values())) < 5
+    assert faces.table["smplifyx.objective"].to_numpy().max() > 0
+    assert not any("makes no fits" in words for words in said)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.settings import save_preferences
+from tests.support.desk_project import every_photo
 from tests.support.window import REVIEWER, Desk, close_desk, make_desk
 
 
@@ -43,6 +44,13 @@ def _one_window(qapp: Any) -> Iterator[Desk]:
     desk = make_desk()
     yield desk
     close_desk(desk)
+
+
+@pytest.fixture
+def every_photo_is_there(desk_project: Path) -> Iterator[None]:
+    """Nobody of the finished project lacks his photo."""
+    with every_photo(desk_project):
+        yield
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ def test_both_photos_zoom_together_and_space_hides_both_meshes(pair: Desk) -> No
     assert photo.right_view._overlay.isVisible()
 
 
+@pytest.mark.usefixtures("every_photo_is_there")
 def test_brackets_store_a_preference_and_go_on_and_it_is_there_after_a_restart(
     open_desk: Callable[..., Desk], desk_project: Path
 ) -> None:

@@ -172,7 +172,7 @@ def test_only_two_fits_can_be_preferred(session: Session, desk_project: Path) ->
     session.messages.said.connect(lambda _level, sentence: said.append(sentence))
     session.go_to_row(FAILED_ROW)
     assert not session.prefer(Preferred.TIE)
-    assert said == ["Both runs need a fit of this person that did not fail; judge the one that is there."]
+    assert said == ["Both runs need a fit of this person that did not fail."]
     assert not (desk_project / "reviews.sqlite").exists()
 
 

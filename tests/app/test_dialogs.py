@@ -106,6 +106,7 @@ def asked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> tuple[Tasks, Started, 
     return Tasks(desk.session, started, desk.window), started, dialogs  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("every_photo_is_there")
 def test_the_next_round_leaves_out_3d_supervision_of_rejected_fits(
     desk: Desk, asked: tuple[Tasks, Started, list[StartRun]], desk_project: Path
 ) -> None:

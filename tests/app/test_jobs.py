@@ -5,15 +5,18 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from PySide6.QtWidgets import QWidget
 
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+from app.actions import build
 from app.jobs import Job, Jobs
 from app.panels.jobs import JobsPanel, progress_text
 from tests.support.desk_project import write_wild
-from tests.support.window import Desk, Key, wait_until
+from tests.support.window import CTRL, SHIFT, Desk, Key, wait_until
 
 SLOW = Path(__file__).resolve().parents[1] / "support" / "slow_main.py"
 
@@ -111,14 +114,15 @@ def test_a_worker_killed_while_the_window_was_closed_is_shown_as_interrupted_and
     panel._list.setCurrentRow(texts.index("!  slow-r1   interrupted"))
     assert panel._resume.isVisible()
     assert not panel._stop.isEnabled()
-    asked: list[str] = []
-    panel.resume.connect(asked.append)
+    assert "Nothing is running." in panel._stop.toolTip()
     desk.window.jobs._main = SLOW
     panel._resume.click()
-    assert asked == ["slow-r1"]
     wait_until(lambda: job.state == RUNNING)
-    desk.window.jobs.stop(job)
+    wait_until(panel._stop.isEnabled)
+    assert not desk.window.actions_by_id["resume_job"].isEnabled()
+    desk.press(Key.Key_S, with_=CTRL | SHIFT)
     wait_until(lambda: job.state == STOPPED)
+    assert desk.window.status._message.text().startswith("slow-r1")
     end_all(desk.window.jobs)
 
 
@@ -169,7 +173,8 @@ def test_a_job_that_ends_between_two_looks_is_finished_not_interrupted(desk_proj
 
 
 def test_the_chosen_job_stays_chosen_when_a_newer_one_begins(jobs: Jobs, desk_project: Path) -> None:
-    panel = JobsPanel(jobs)
+    owner = QWidget()
+    panel = JobsPanel(jobs, build(owner, MagicMock()))
     panel.show()
     for name, start in (("neuralannot-r1", 10.0), ("smplifyx-r1", 20.0)):
         folder = Project.open(desk_project).run(name).job
@@ -179,12 +184,12 @@ def test_the_chosen_job_stays_chosen_when_a_newer_one_begins(jobs: Jobs, desk_pr
         next(job for job in jobs.all if job.name == name).started = start
     panel.refresh()
     panel._list.setCurrentRow(1)
-    assert panel._current().name == "neuralannot-r1"
+    assert panel.current.name == "neuralannot-r1"
     jobs.start_run([])
     started(jobs)
     panel.refresh()
     assert panel._list.count() == 3
-    assert panel._current().name == "neuralannot-r1"  # Stop and Kill still mean this one
+    assert panel.current.name == "neuralannot-r1"  # Stop and Kill still mean this one
     assert panel._title.text() == "neuralannot-r1"
     panel.close()
     panel.deleteLater()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
@@ -116,6 +117,7 @@ def test_verdicts_and_undo_survive_a_restart(open_desk: Callable[..., Desk], des
     assert again.verdict(first) is not None
 
 
+@pytest.mark.usefixtures("every_photo_is_there")
 def test_next_unreviewed_skips_the_judged_and_says_when_all_are(desk: Desk) -> None:
     desk.session.show_run("neuralannot-r1")
     for _ in range(11):
@@ -182,13 +184,19 @@ def test_the_search_narrows_the_list_and_goes_there(desk: Desk) -> None:
     assert desk.verdict("108") == ("accept", ())
 
 
-def test_a_missing_photo_is_a_sentence_and_its_person_can_still_be_judged(desk: Desk) -> None:
+def test_a_missing_photo_is_a_sentence_and_nobody_judges_what_he_cannot_see(desk: Desk) -> None:
     assert desk.session.go_to_id(MISSING)
     desk.settle()
     assert "is missing; put it back or relink its image root." in message(desk)
     assert desk.window.photo.view._photo.pixmap().isNull()
-    desk.press(Key.Key_U)
-    assert desk.verdict(MISSING) == ("unsure", ())
+    desk.press(Key.Key_U, Key.Key_1)
+    assert desk.verdict(MISSING) is None
+    assert desk.said[-1][0] == "warning"
+    assert "is missing; put it back" in desk.said[-1][1]
+    for button in (*desk.window.review._verdicts.values(), *desk.window.review._reasons.values()):
+        assert (button.isEnabled(), "is missing" in button.toolTip()) == (False, True)
+    desk.press(Key.Key_Right)
+    assert all(button.isEnabled() for button in desk.window.review._verdicts.values())
 
 
 def test_a_truncated_jpeg_is_a_sentence(desk: Desk) -> None:
@@ -225,13 +233,15 @@ def test_a_failed_fit_says_why_there_is_no_mesh(desk: Desk) -> None:
 def test_a_project_whose_first_photo_is_missing_still_gets_its_verdicts_and_meshes(
     open_desk: Callable[..., Desk], desk_project: Path
 ) -> None:
-    project = Project.open(desk_project)
-    project.relink("wild", desk_project)  # no photo is there at all
     desk = open_desk(desk_project)
+    first = desk.id
     desk.press(Key.Key_A)
-    wait_until(lambda: desk.window._bodies.loaded)
-    assert not desk.window.actions_by_id["accept"].icon().isNull()
-    assert len(desk.session.judgements) == 1
+    desk.session.close()
+    Project.open(desk_project).relink("wild", desk_project)  # no photo is there at all
+    later = open_desk(desk_project)
+    wait_until(lambda: later.window._bodies.loaded)
+    assert not later.window.actions_by_id["accept"].icon().isNull()
+    assert later.verdict(first) == ("accept", ())
 
 
 def test_space_hides_the_mesh_while_it_is_held(desk: Desk) -> None:

@@ -62,5 +62,5 @@ def test_what_cannot_be_read_or_run_is_one_sentence(taken_in: tuple[Path, dict[s
     fit = ("run", project, "--annotator", "smplifyx")
     assert "has no bodies" in refused(*fit, "--data", "freihand,coco-wholebody")
     assert "name its person, coco-wholebody/7" in refused(*fit, "--samples", "coco-wholebody/7/face")
-    assert "Faces are left to SMPLify-X" in refused("run", project, "--recipe", "tiny", "--parts", "face")
+    assert "has no faces" in refused(*fit, "--parts", "face", "--data", "freihand")
     assert Project.open(project).runs() == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def make_desk_project(folder: Path, body: BodyModelData) -> Path:
     _write_run(project, "neuralannot", shots, body, 0.25 * rng.standard_normal((COUNT, 63)))
     _write_run(project, "smplifyx", shots, body, np.zeros((COUNT, 63)))
     return folder
+
+
+@contextmanager
+def every_photo(project_path: Path) -> Iterator[None]:
+    """Everybody has a photo meanwhile: those that are missing or cut short get the first one's. Projects share photos."""
+    project = Project.open(project_path)
+    samples = project.samples("wild", "body")
+    cut = project.photo_path(samples[CUT_ROW]).read_bytes()
+    there = project.photo_path(samples[0]).read_bytes()
+    for row in (MISSING_ROW, CUT_ROW):
+        project.photo_path(samples[row]).write_bytes(there)
+    yield
+    project.photo_path(samples[MISSING_ROW]).unlink()
+    project.photo_path(samples[CUT_ROW]).write_bytes(cut)
 
 
 def write_wild(folder: Path, shots: list[Shot]) -> Path:

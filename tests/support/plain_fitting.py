@@ -6,8 +6,10 @@ It runs in a process of its own, because whether kernels are compiled is decided
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import replace
+from typing import Any
 
 if __name__ == "__main__":
     sys.modules["numba"] = None  # type: ignore[assignment]  # as on a machine without it
@@ -154,8 +156,10 @@ def exact(case: Case) -> Case:
     return Case(problem, case.parameters, case.body, case.prior, replace(case.stage, body_prior=0.0))
 
 
-def valley() -> dict[str, float]:
-    """Rosenbrock's valley by the solver alone, and what it says of a start that is no number."""
+def valley() -> dict[str, Any]:
+    """Rosenbrock's valley by the solver alone, and what it says of a start that is no number, of a slope that points the
+    wrong way and of one against a wall.
+    """
 
     def value(_task: float, _work: np.ndarray, state: np.ndarray) -> float:
         return float((1 - state[0]) ** 2 + 100 * (state[1] - state[0] ** 2) ** 2)
@@ -174,7 +178,20 @@ def valley() -> dict[str, float]:
     least, steps, stop = minimise(0.0, np.zeros(1), room, state, 2, limits)
     nowhere = minimise(0.0, np.zeros(1), room, lost, 2, limits)[2]
     once = minimise(0.0, np.zeros(1), room, np.array([-1.2, 1.0]), 2, limits._replace(iterations=1))
+
+    def lying(task: float, work: np.ndarray, state: np.ndarray, matrix: np.ndarray, gradient: np.ndarray) -> None:
+        system(task, work, state, matrix, gradient)
+        gradient[:] = -gradient
+
+    def walled(task: float, work: np.ndarray, state: np.ndarray) -> float:
+        return value(task, work, state) if state[0] <= -1.2 else math.inf
+
+    stuck = [
+        solver.minimiser(*functions, moved)(0.0, np.zeros(1), room, np.array([-1.2, 1.0]), 2, limits)[2]
+        for functions in ((value, lying), (walled, system))
+    ]
     return {
+        "stuck": stuck,
         **{"least": least, "steps": steps, "stop": stop, "x": float(state[0]), "y": float(state[1])},
         **{"nowhere": nowhere, "once": once[2], "after one": once[0]},
     }

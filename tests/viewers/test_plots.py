@@ -68,3 +68,9 @@ def test_values_that_a_logarithm_does_not_have_are_left_out(plot: CurvePlot) -> 
 )
 def test_ticks_are_few_and_round_where_they_can_be(low: float, high: float, expected: list[float]) -> None:
     assert log_ticks(low, high) == pytest.approx(expected)
+
+
+def test_the_ticks_are_the_values_themselves(plot: CurvePlot) -> None:
+    plot.show_curves({"loss": ([10, 4000], [0.313, 0.19])}, "#3366cc")
+    plot.grab()
+    assert [plot._plot.getAxis(side).labelString().count("x") for side in ("left", "bottom")] == [0, 0]

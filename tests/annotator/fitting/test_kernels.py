@@ -12,7 +12,7 @@ import pytest
 
 from annotator.bodies.files import BodyModelData
 from annotator.fitting.batched import fit
-from annotator.fitting.solver import CONVERGED, EXHAUSTED, NOT_FINITE
+from annotator.fitting.solver import CONVERGED, EXHAUSTED, NOT_FINITE, STUCK
 from annotator.fitting.stages import HAND
 from tests.support.fitting import hand_problem
 from tests.support.plain_fitting import TINY
@@ -55,6 +55,11 @@ def test_the_solver_says_why_it_stopped(plain: dict[str, Any]) -> None:
     assert valley["nowhere"] == NOT_FINITE
     assert valley["once"] == EXHAUSTED
     assert valley["after one"] < 24.2  # (1 + 1.2)^2 + 100 (1 - 1.44)^2, where it began
+
+
+def test_a_solver_that_finds_no_step_has_not_converged(plain: dict[str, Any]) -> None:
+    """Uphill by a wrong slope, and against a wall of values that are no numbers: both far above the minimum."""
+    assert plain["valley"]["stuck"] == [STUCK, STUCK]
 
 
 def test_without_numba_the_same_fit_comes_out(plain: dict[str, Any], hand: BodyModelData) -> None:

@@ -88,6 +88,13 @@ def test_one_who_cannot_be_fitted_keeps_his_row_and_says_why(body: BodyModelData
     assert problem.confidence.sum(axis=1).tolist() == [17, 0, 0, 0]
 
 
+def test_points_that_all_lie_at_one_place_are_no_person(body: BodyModelData) -> None:
+    keypoints = np.array(samples_of(COCO).keypoints)
+    keypoints[2, :, :2] = 50
+    _, reasons = people_of(samples_of(COCO, keypoints=keypoints), body, Fitting())
+    assert reasons == ("", "", "all labelled points lie at one place", "")
+
+
 def test_3d_joints_keep_their_places_and_may_be_missing(body: BodyModelData) -> None:
     joints = np.random.default_rng(1).normal(size=(COUNT, 17, 4)).astype(np.float32)
     joints[..., 3] = 1
@@ -148,6 +155,44 @@ def test_fewer_than_three_torso_points_start_with_all_of_the_body(body: BodyMode
     assert few.anchor_weights.sum() == 4
     enough = torso(body, named | {"left_hip": (200.0, 200.0)})
     assert enough.anchor_weights.sum() == 3
+
+
+def of_named(body: BodyModelData, *wanted: str) -> Problem:
+    """One person of a whole skeleton of whom only the points whose names begin so are labelled."""
+    keypoints = np.array(samples_of(COCO_WHOLEBODY).keypoints)
+    keypoints[:, [not name.startswith(wanted) for name in COCO_WHOLEBODY.points], 2] = 0
+    return people_of(samples_of(COCO_WHOLEBODY, keypoints=keypoints), body, Fitting())[0].take(slice(0, 1))
+
+
+def test_hands_and_face_start_the_camera_where_the_body_cannot(body: BodyModelData) -> None:
+    assert of_named(body, "left_hand_").anchor_weights.sum() == 21
+    assert of_named(body, "left_hand_", "right_hand_").anchor_weights.sum() == 42
+    assert of_named(body, "nose", "left_hand_").anchor_weights.sum() == 22
+    assert of_named(body, "nose", "left_eye", "right_eye", "left_hand_").anchor_weights.sum() == 3
+
+
+def test_the_stages_move_those_whom_the_body_does_not_place(body: BodyModelData) -> None:
+    assert of_named(body, "left_hand_").moves.all()
+    assert of_named(body, "nose", "left_knee", "right_hand_").moves.all()
+    assert not of_named(body, "nose", "left_knee", "left_hip", "right_hand_").moves.any()
+    assert replace(of_named(body, ""), free_translation=True).moves.all()
+    assert not of_named(body, "").moves.any()
+
+
+def test_two_hands_guess_the_depth_by_their_own_size(body: BodyModelData) -> None:
+    """Hand-computed: each hand's points lie 0.1 m and 20 px from their mean, however far the hands are apart."""
+    hands = of_named(body, "left_hand_index1", "left_hand_index2", "right_hand_index1", "right_hand_index2")
+    rows = [WHOLE_POINTS.index(f"{side}_hand_index{n}") for side in ("left", "right") for n in (1, 2)]
+    rest, pixels = np.zeros((len(WHOLE_POINTS), 3)), np.zeros((1, len(WHOLE_POINTS), 2))
+    rest[rows] = [[0.7, 0, 0], [0.9, 0, 0], [-0.7, 0, 0], [-0.9, 0, 0]]
+    pixels[0, rows] = [[300, 200], [340, 200], [320, 200], [280, 200]]
+    assert depth_guess(replace(hands, pixels=pixels), rest).item() == pytest.approx(5000 * 0.1 / 20)
+    one_each = of_named(body, "nose", "left_hand_index1", "right_hand_index1")
+    pixels[0, WHOLE_POINTS.index("nose")] = [
+        310,
+        200,
+    ]  # in the middle, as in the body: 0.7 m and 10 px from either hand
+    assert depth_guess(replace(one_each, pixels=pixels), rest).item() == pytest.approx(5000 * 0.7 / 10)
 
 
 def test_a_rigid_start_is_exact_and_never_a_reflection() -> None:

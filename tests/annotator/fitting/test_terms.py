@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
+from annotator.fitting.batched import Batched, Settings
+from annotator.fitting.evaluate import final_objective
 from annotator.fitting.objective import (
     Decoder,
     Objective,
@@ -20,10 +22,13 @@ from annotator.fitting.objective import (
     weighted_square,
 )
 from annotator.fitting.parameters import Parameters
+from annotator.fitting.people import Fitting, people_of
 from annotator.fitting.problem import L1
 from annotator.fitting.stages import SCHEDULES, WHOLE_BODY, Stage
 from annotator.prior import GaussianMixture, PosePrior
-from tests.support.fitting import problem_of
+from annotator.sample import Samples
+from annotator.skeleton import COCO, HUMAN36M
+from tests.support.fitting import problem_of, random_parameters, whole_problem
 
 LAST = WHOLE_BODY[-1]
 NOTHING = Stage(0.0, 0.0, 0.0, 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
@@ -64,7 +69,42 @@ def test_points_count_by_the_square_of_weight_and_data_weight() -> None:
     by_hand = 100.0 * (1e4 * 9 / (9 + 1e4) + 1e4 * 16 / (16 + 1e4) + 0.25 * 5000.0)
     assert value.item() == pytest.approx(by_hand)
     plain = points_term(residual, weight, torch.tensor([10.0]), robust=L1, rho=100.0)
-    assert plain.item() == pytest.approx(100.0 * (7.0 + 0.25 * 100.0))
+    assert plain.item() == pytest.approx(10.0 * (7.0 + 0.5 * 100.0))
+
+
+@pytest.mark.parametrize(("robust", "by_hand"), [("geman_mcclure", 1e6 * (9e-6 + 0.25 * 4e-6)), (L1, 3.0 + 0.5 * 2.0)])
+def test_the_3d_weight_multiplies_squared_metres_and_its_root_plain_ones(
+    body: BodyModelData, vposer: PosePrior, robust: str, by_hand: float
+) -> None:
+    """Joints 3 mm and, with half the confidence, 2 mm away: the published 10^6 per square metre, 1000 per metre."""
+    joints = np.zeros((2, 17, 4), np.float32)
+    joints[:, :2, 3] = 1.0, 0.5
+    samples = in_3d(joints)
+    problem, _ = people_of(samples, body, Fitting(in_3d=True, robust=robust, rho_3d=1e3))
+    points = torch.zeros(2, 17, 3, dtype=torch.float64)
+    points[:, 0, 1], points[:, 1, 2] = 3e-3, -2e-3
+    problem = replace(problem, confidence=joints[..., 3].astype(np.float64), seen=joints[..., 3] > 0)
+    objective = Objective(problem, Given(points), Decoder(body, vposer)).double()
+    zeros = {name: torch.tensor(v) for name, v in Parameters.zeros(2, "smplx").items().items()}
+    assert objective.terms(zeros, LAST)["points"].tolist() == pytest.approx([by_hand] * 2)
+
+
+def in_3d(joints: np.ndarray) -> Samples:
+    """People in a photo whose Human3.6M joints these are."""
+    count = len(joints)
+    return Samples.of_columns(
+        part="body",
+        skeleton=COCO,
+        box_drawn=False,
+        keys=[f"s/{n}" for n in range(count)],
+        root="s",
+        images=["a.jpg"] * count,
+        sizes=np.tile([640, 480], (count, 1)),
+        boxes=np.tile(np.array([100, 100, 200, 300], np.float32), (count, 1)),
+        keypoints=np.zeros((count, len(COCO), 3), np.float32),
+        joints=joints,
+        joint_skeleton=HUMAN36M,
+    )
 
 
 def test_a_point_without_weight_may_be_no_number() -> None:
@@ -140,8 +180,9 @@ def test_the_mixture_is_half_the_nearest_mahalanobis_distance_and_its_constant(
 def test_the_camera_squares_its_anchors_and_holds_the_depth(body: BodyModelData) -> None:
     objective, values = one(body, None, away=300.0)
     values["transl"][0, 2] = 1.5
-    # the anchor alone is fewer than three points, so all of the first group count: the nose
-    assert objective.camera(values, torch.tensor([1.0])).item() == pytest.approx(4 * 300.0**2 + (100.0 * 0.5) ** 2)
+    # neither the anchors nor the points of the body are three, so all that are seen count, those of hand and face too
+    by_hand = 3 * 4 * 300.0**2 + (100.0 * 0.5) ** 2
+    assert objective.camera(values, torch.tensor([1.0])).item() == pytest.approx(by_hand)
 
 
 def test_a_weight_of_zero_leaves_its_term_out(body: BodyModelData, vposer: PosePrior) -> None:
@@ -153,19 +194,75 @@ def test_a_weight_of_zero_leaves_its_term_out(body: BodyModelData, vposer: PoseP
     assert {name for name, value in alone.items() if value.item() != 0.0} == {"points", "shape"}
 
 
+UNEVEN = Stage(2.0, 3.0, 5.0, 7.0, (11.0, 13.0, 17.0), 0.5, 0.25)
+"""No two weights alike, so that none can stand in for another."""
+
+
+def test_no_weight_stands_in_for_another(body: BodyModelData, vposer: PosePrior) -> None:
+    """Hand-computed: one number of each kind is 2, the jaw's three are 1, 2 and 3."""
+    objective, values = one(body, vposer)
+    for name in ("latent", "betas", "expression", "left_hand_pose", "right_hand_pose"):
+        values[name][0, 2] = 2.0
+    values["jaw_pose"][0] = torch.tensor([1.0, 2.0, 3.0])
+    terms = {name: value.item() for name, value in objective.terms(values, UNEVEN).items()}
+    each = 4.0 * 1e4 * 9 / (9 + 1e4)
+    assert terms["points"] == pytest.approx(each * (1 + 0.5**2 + 0.25**2))
+    assert terms["body_prior"] == pytest.approx(4 * 4)
+    assert terms["shape"] == pytest.approx(9 * 4)
+    assert terms["expression"] == pytest.approx(25 * 4)
+    for side in ("left", "right"):
+        length = float(np.square(body.hand_components[side][2].astype(np.float64)).sum())
+        assert terms[f"{side}_hand"] == pytest.approx(49 * 4 * length, rel=1e-6)
+    assert terms["jaw"] == pytest.approx(121 * 1 + 169 * 4 + 289 * 9)
+    bends = bending_term(objective.decoder(values)["body_pose"]).item()
+    assert terms["bending"] == pytest.approx(3.17 * 2 * bends)
+
+
+def test_nor_in_the_batched_solver(body: BodyModelData, vposer: PosePrior) -> None:
+    """What it reports of a fit under those weights is what the objective says of it, term by term."""
+    problem = whole_problem(body, 2, noise=2.0)
+    few = Settings(skip=0, iterations=(2,), gain=(0.0,), damping=(1e-2,), starts=1, threads=1)
+    found = Batched(body, vposer, (UNEVEN,), problem, few).fit(problem, random_parameters("smplx", 2))
+    judged = final_objective(found.parameters, problem, body, vposer, UNEVEN)
+    assert set(judged.terms) == set(found.terms)
+    for name, values in judged.terms.items():
+        assert (values > 0).all(), name
+        assert found.terms[name] == pytest.approx(values, rel=2e-3), name
+
+
 def test_the_schedule_is_the_published_one() -> None:
-    assert [stage.body_prior for stage in WHOLE_BODY] == [404.0, 404.0, 57.4, 4.78, 4.78]
-    assert [stage.shape for stage in WHOLE_BODY] == [100.0, 50.0, 10.0, 5.0, 5.0]
-    assert [(stage.hand_points, stage.face_points) for stage in WHOLE_BODY[2:]] == [(0, 0), (0.1, 0), (2, 2)]
-    assert [stage.jaw[0] for stage in WHOLE_BODY] == [4040.0, 4040.0, 574.0, 47.8, 47.8]
-    assert len(SCHEDULES["mano_right"]) == len(SCHEDULES["flame"]) == 3
-    assert {stage.hand_points for stage in SCHEDULES["mano_left"]} == {1.0}
-    assert {stage.face_points for stage in SCHEDULES["flame"]} == {1.0}
+    """fit_smplx.yaml and fit_smpl.yaml, column by column."""
+    columns = {
+        "body_prior": (404.0, 404.0, 57.4, 4.78, 4.78),
+        "shape": (100.0, 50.0, 10.0, 5.0, 5.0),
+        "expression": (100.0, 50.0, 10.0, 5.0, 5.0),
+        "hand_prior": (404.0, 404.0, 57.4, 4.78, 4.78),
+        "hand_points": (0, 0, 0, 0.1, 2),
+        "face_points": (0, 0, 0, 0, 2),
+        "penetration": (0, 0, 0, 0.01, 1),
+    }
+    for name, column in columns.items():
+        assert tuple(getattr(stage, name) for stage in WHOLE_BODY) == column, name
+    jaws = [(x, 10 * x, 10 * x) for x in (4040.0, 4040.0, 574.0, 47.8, 47.8)]
+    assert [stage.jaw for stage in WHOLE_BODY] == jaws
+    assert [stage.bending for stage in WHOLE_BODY] == pytest.approx([3.17 * w for w in columns["body_prior"]])
+    smpl = {
+        "body_prior": (404.0, 404.0, 57.4, 4.78),
+        "shape": (100.0, 50.0, 10.0, 5.0),
+        "penetration": (0, 0, 0.01, 1),
+    }
+    for name, column in smpl.items():
+        assert tuple(getattr(stage, name) for stage in SCHEDULES["smpl"]) == column, name
+    assert {(s.hand_points, s.face_points, s.hand_prior, s.expression) for s in SCHEDULES["smpl"]} == {(0, 0, 0, 0)}
+    for model, points in (("mano_left", "hand_points"), ("mano_right", "hand_points"), ("flame", "face_points")):
+        schedule = SCHEDULES[model]
+        assert schedule == tuple(replace(stage, **{points: 1.0}) for stage in WHOLE_BODY[2:]), model
 
 
 def test_priors_are_weakened_together_and_points_are_not() -> None:
     weak = LAST.with_priors(0.1)
-    assert (weak.body_prior, weak.shape, weak.jaw[1]) == pytest.approx((0.478, 0.5, 47.8))
+    assert (weak.body_prior, weak.shape, weak.expression) == pytest.approx((0.478, 0.5, 0.5))
+    assert (weak.hand_prior, *weak.jaw) == pytest.approx((0.478, 4.78, 47.8, 47.8))
     assert (weak.hand_points, weak.face_points) == (2.0, 2.0)
 
 

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import SETTINGS, fit
+from annotator.fitting.batched import SETTINGS, Batched, fit
 from annotator.fitting.evaluate import objective_of, to_tensors
 from annotator.fitting.objective import BodyPrior, project
 from annotator.fitting.parameters import Parameters
@@ -119,6 +120,41 @@ def test_missing_torso_points_do_not_pull_the_start_to_the_corner(body: BodyMode
     away = errors(found.parameters, problem, body, vposer)[:, ~gone]
     assert np.median(away) < 3.0
     assert np.median(away, axis=1).max() < 15.0
+
+
+LONE = {
+    "face": ("right_face", "left_face", "face"),
+    "one hand": ("left_hand_",),
+    "three points of a hand": ("left_hand_index", "left_hand_wrist"),
+    "both hands": ("left_hand_", "right_hand_"),
+    "nose and hands": ("nose", "left_hand_", "right_hand_"),
+    "two of the body and a hand": ("left_elbow", "left_wrist", "left_hand_"),
+    "three of the body and a hand": ("nose", "left_eye", "right_eye", "left_hand_"),
+}
+"""What is labelled of a person, by how the names of the points begin."""
+
+
+@pytest.fixture(scope="module")
+def solver(body: BodyModelData, vposer: PosePrior) -> Batched:
+    return Batched(body, vposer, WHOLE_BODY, whole_problem(body, 1))
+
+
+@pytest.mark.parametrize("which", list(LONE))
+def test_whoever_shows_no_body_stands_where_he_was_labelled(
+    solver: Batched, body: BodyModelData, vposer: PosePrior, which: str
+) -> None:
+    """Far from the photo's centre, where the camera's axis would leave him hundreds of px away."""
+    whole = whole_problem(body, 8, noise=1.5, seed=5)
+    kept = np.array([name.startswith(LONE[which]) for name in whole.names])
+    mask = np.broadcast_to(kept, whole.seen.shape)
+    pixels = np.where(kept[None, :, None], whole.pixels + [900.0, -500.0], 0.0)
+    problem = replace(whole, pixels=pixels, confidence=whole.confidence * mask, seen=mask.copy())
+    found = solver.fit(problem)
+    away = np.median(errors(found.parameters, problem, body, vposer)[:, kept], axis=1)
+    assert away.max() < 5.0
+    true_depth = whole_truth(body, 8, seed=5)["transl"][:, 2]
+    assert np.median(np.abs(found.parameters.transl[:, 2] / true_depth - 1)) < 0.5
+    assert np.abs(found.parameters.betas).max() < 4.0  # a body in the wrong place bends its shape to reach
 
 
 def test_every_body_model_has_settings() -> None:
