@@ -2,79 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import faulthandler
-import inspect
 import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
-import cyclopts
-from cyclopts import App, Group, Parameter
+from cyclopts import Parameter
 
-from annotator.commands.drive import Said, Show, drive, say, tell
+from annotator.commands.drive import Said, Show, drive, say
 from annotator.commands.table import sentences
-from annotator.errors import NeuralAnnotError, ProjectError
+from annotator.commands.words import ProgressOption, WrongUsageError, carry_out, command, group_of, names, parser
+from annotator.errors import ProjectError
 from annotator.outside import exists, short
 
-
-class _WrongUsageError(Exception):
-    """Words that the parser let through and the command cannot understand; what the parser refuses it tells itself."""
-
-
-def _lacks_command(group: str, *words: str) -> int:
-    if words:
-        raise _WrongUsageError(
-            f"There is no command '{group} {short(words[0])}'; `main.py {group} --help` lists those there are."
-        )
-    app.help_print([group])
-    return 2
-
-
-app = App(
-    name="main.py",
-    help="NeuralAnnot Desk: makes 3D human pseudo-ground-truth for photos and lets people decide which of it to trust.",
-    version_flags=(),
-    default_parameter=Parameter(negative_iterable=()),
-    group_parameters=Group("Options"),
+app = parser(
+    "NeuralAnnot Desk: makes 3D human pseudo-ground-truth for photos and lets people decide which of it to trust."
 )
-runs_app = App(name="runs", help="Runs and what they take on disk.")
-reviews_app = App(name="reviews", help="Verdicts from lists, and what was judged, without a window.")
-bodies_app = App(name="bodies", help="The open body: build it, check it, find its folder.")
-for group in (runs_app, reviews_app, bodies_app):
-    app.command(group)
-    group.default(partial(_lacks_command, group.name[0]))
-
-ProgressOption = Annotated[Show, Parameter(name="--progress", help="bar, json (one object a line on stdout) or none.")]
-JobOption = Annotated[Path | None, Parameter(name="--job", show=False)]
-_ON_EVERY_COMMAND = (("progress", ProgressOption, Show.BAR), ("job", JobOption, None))
-
-
-def command(group: App, name: str = "") -> Callable[[Callable[..., Said]], Callable[..., Said]]:
-    """Registers a function that returns work to drive or a table to print, with the options that every command has."""
-
-    def register(function: Callable[..., Said]) -> Callable[..., Said]:
-        def told(*words: Any, progress: Show = Show.BAR, job: Path | None = None, **options: Any) -> int:
-            return tell(function(*words, **options), progress, job=job)
-
-        hints, signature = get_type_hints(function, include_extras=True), inspect.signature(function)
-        more = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, _, d in _ON_EVERY_COMMAND]
-        told.__doc__ = function.__doc__
-        told.__annotations__ = {**hints, **{n: hint for n, hint, _ in _ON_EVERY_COMMAND}, "return": int}
-        vars(told)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
-        group.command(told, name=name or function.__name__)
-        return function
-
-    return register
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+runs_app = group_of(app, "runs", "Runs and what they take on disk.")
+reviews_app = group_of(app, "reviews", "Verdicts from lists, and what was judged, without a window.")
+bodies_app = group_of(app, "bodies", "The open body: build it, check it, find its folder.")
 
 
 @app.default
@@ -157,7 +106,7 @@ def relink(project: Path, *changes: str) -> Said:
 
     pairs = [change.partition("=") for change in changes]
     if wrong := [name for name, equals, path in pairs if not (equals and path)]:
-        raise _WrongUsageError(f"'{wrong[0]}' should have the form NAME=PATH.")
+        raise WrongUsageError(f"'{wrong[0]}' should have the form NAME=PATH.")
     return apply(project, {name: Path(path) for name, _, path in pairs})
 
 
@@ -195,9 +144,9 @@ def run(
 
     options = RunOptions(
         annotator=annotator,
-        data=_names(data),
+        data=names(data),
         samples=samples,
-        parts=_names(parts),
+        parts=names(parts),
         recipe=recipe,
         round=round,
         source=source,
@@ -241,7 +190,7 @@ def fits(project: Path, *, add: tuple[str, Path], data: str = "") -> Said:
     """
     from annotator.commands.fits import add_fits
 
-    return add_fits(project, add[0], add[1], data=_names(data))
+    return add_fits(project, add[0], add[1], data=names(data))
 
 
 @command(app)
@@ -288,8 +237,8 @@ def export(
     from annotator.commands.export import export as work
 
     if verdict not in set(Keep):
-        raise _WrongUsageError(f"--verdict should be one of {', '.join(Keep)}; it is '{short(verdict)}'.")
-    return work(project, format, out, run_id=run, data=_names(data), keep=Keep(verdict))
+        raise WrongUsageError(f"--verdict should be one of {', '.join(Keep)}; it is '{short(verdict)}'.")
+    return work(project, format, out, run_id=run, data=names(data), keep=Keep(verdict))
 
 
 @command(reviews_app, "import")
@@ -381,40 +330,9 @@ def doctor() -> Said:
     return look()
 
 
-def _arguments(words: list[str]) -> list[str]:
-    # `run P --resume` alone means the newest; the parser needs a value there.
-    out = list(words)
-    if "run" in out[:1]:
-        for place, word in enumerate(out):
-            if word == "--resume" and (place + 1 == len(out) or out[place + 1].startswith("-")):
-                out.insert(place + 1, "newest")
-                break
-    return out
-
-
 def main(words: list[str] | None = None) -> int:
-    """Runs one command: 0 = done, 1 = a person can mend it (one sentence on stderr), 2 = wrong usage."""
-    words = _arguments(sys.argv[1:] if words is None else words)
-    try:
-        result: Any = app(words, exit_on_error=False, print_error=True, result_action="return_value")
-        sys.stdout.flush()
-    except cyclopts.CycloptsError:
-        return 2
-    except _WrongUsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except NeuralAnnotError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # whoever read what we print has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
-            raise
-        print(f"The path {short(str(error.filename))} leads nowhere: {error.strerror}; give another.", file=sys.stderr)
-        return 1
-    return result if isinstance(result, int) else 0
+    """Runs one command and gives its exit status."""
+    return carry_out(app, sys.argv[1:] if words is None else words)
 
 
 def _prepare() -> None:

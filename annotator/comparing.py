@@ -1,4 +1,5 @@
-"""How far two fits of one person are apart: both turned into the crop frame, the pelves brought together.
+"""How far two fits of one person are apart: both turned into the crop frame, the pelves brought together, or one brought
+onto the other by the best similarity, which leaves the difference in pose and shape alone.
 
 Distances in camera space mean nothing between annotators: one puts a person at 24 m, another at 50 m, each through a
 camera of its own. The crop frame is the same place in the photo for both (docs/CONVENTIONS.md).
@@ -6,14 +7,14 @@ camera of its own. The crop frame is the same place in the photo for both (docs/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from annotator.bodies.posing import Posed
 from annotator.camera import Camera, Crop, crop_from_camera, crop_of_box
 from annotator.fit import Fit
-from annotator.metrics import MM
+from annotator.metrics import MM, Similarity
 from annotator.sample import Sample
 from annotator.skeleton import H36M_EVALUATED, HUMAN36M
 
@@ -77,8 +78,20 @@ def placed(posed: Posed, fit: Fit, crop: Crop) -> Placed:
     return Placed((posed.vertices - pelvis) @ turn, (joints - pelvis) @ turn, posed.body.hash)
 
 
+def brought_onto(fixed: Placed, moved: Placed) -> Placed:
+    """`moved` after the similarity that brings what is compared of the two nearest together; its size is the other's then."""
+    of = _compared(moved, fixed)
+    similarity = Similarity.of(*(points.astype(np.float64) for points in of))
+    return replace(moved, vertices=similarity(moved.vertices), joints=similarity(moved.joints))
+
+
 def distance(one: Placed, other: Placed) -> Distance:
     """Point by point: vertices of the same body model, else joints."""
     of = VERTICES if one.body_hash == other.body_hash else JOINTS
-    a, b = (one.vertices, other.vertices) if of == VERTICES else (one.joints, other.joints)
+    a, b = _compared(one, other)
     return Distance(MM * np.linalg.norm(a - b, axis=-1), of)
+
+
+def _compared(one: Placed, other: Placed) -> tuple[np.ndarray, np.ndarray]:
+    same = one.body_hash == other.body_hash
+    return (one.vertices, other.vertices) if same else (one.joints, other.joints)

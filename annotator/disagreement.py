@@ -1,6 +1,7 @@
 """How much two runs disagree about each person: one number, for sorting. Worked out in chunks and kept in `P/cache/between`.
 
-The number is the mean distance of the body's joints but the pelvis, in the crop frame, pelvis-aligned, in mm. It needs
+The number is the mean distance of the body's joints but the pelvis, in the crop frame, pelvis-aligned (or after the best
+similarity, of the joints of the run that comes second by name onto those of the first), in mm. It needs
 no mesh, so 260,000 people take minutes and not hours; the distance of the meshes is shown for one person at a time (`comparing.py`).
 """
 
@@ -19,7 +20,7 @@ from annotator.camera import Camera, Crop, crop_from_camera, crop_of_box
 from annotator.columns import read_shards, rows_of, write_shard
 from annotator.errors import NeuralAnnotError
 from annotator.fit import FAILED, Fits
-from annotator.metrics import MM
+from annotator.metrics import MM, similarity_align
 from annotator.project import Project
 from annotator.runs import Run
 from annotator.sample import Samples
@@ -40,8 +41,11 @@ class Side:
     body: BodyModelData
 
 
-def disagreements(samples: Samples, one: Side, other: Side) -> Iterator[tuple[slice, np.ndarray]]:
+def disagreements(
+    samples: Samples, one: Side, other: Side, *, similarity: bool = False
+) -> Iterator[tuple[slice, np.ndarray]]:
     """For a chunk of samples after the other, its rows and `(n,)` float32 mm; NaN where one of the two has no fit."""
+    one, other = sorted((one, other), key=_name)  # the number is the same whichever of them is on the left
     posers = BodyJoints(one.body), BodyJoints(other.body)
     keys = samples.table["key"]
     found = [rows_of(keys, side.fits.table["key"]) for side in (one, other)]
@@ -54,6 +58,9 @@ def disagreements(samples: Samples, one: Side, other: Side) -> Iterator[tuple[sl
             crop = crop_of_box(boxes[rows][both], sizes[rows][both], drawn=samples.box_drawn)
             sides = zip((one, other), posers, found, strict=True)
             a, b = (_joints(side, poser, of[rows][both], crop) for side, poser, of in sides)
+            whole = np.isfinite(a).all(axis=(1, 2)) & np.isfinite(b).all(axis=(1, 2))
+            if similarity:
+                b[whole] = similarity_align(b[whole], a[whole])
             values[both] = MM * np.linalg.norm(a - b, axis=-1)[:, 1:].mean(axis=1)
         yield rows, values
 
@@ -70,10 +77,14 @@ def _joints(side: Side, poser: BodyJoints, rows: np.ndarray, crop: Crop) -> np.n
     return np.einsum("nab,njb->nja", turns, joints)[:, :BODY_JOINTS]
 
 
-def disagreement_path(project: Project, dataset: str, one: Side, other: Side) -> Path:
+def disagreement_path(project: Project, dataset: str, one: Side, other: Side, *, similarity: bool = False) -> Path:
     """Where the numbers of two runs are kept, whichever of them is on the left."""
-    names = sorted(f"{side.run.id}.{side.part}" for side in (one, other))
-    return project.cache / "between" / dataset / f"{'~'.join(names)}.arrow"
+    names = sorted(_name(side) for side in (one, other))
+    return project.cache / "between" / dataset / f"{'~'.join(names)}{'~similarity' if similarity else ''}.arrow"
+
+
+def _name(side: Side) -> str:
+    return f"{side.run.id}.{side.part}"
 
 
 def kept_disagreements(path: Path, samples: Samples, one: Side, other: Side) -> np.ndarray | None:

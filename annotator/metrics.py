@@ -5,6 +5,8 @@ Every function works over any leading batch shape and returns one number per per
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from annotator.camera import VIRTUAL_SIZE, Crop
@@ -43,17 +45,36 @@ def aligned_error_mm(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 def similarity_align(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
     """`moving` after the scale, rotation and translation of least squares onto `fixed`; never a reflection.
 
-    Umeyama's closed form. If `moving` is a single point all its copies land on `fixed`'s mean.
+    If `moving` is a single point all its copies land on `fixed`'s mean.
     """
-    moving_mean, fixed_mean = moving.mean(axis=-2, keepdims=True), fixed.mean(axis=-2, keepdims=True)
-    a, b = moving - moving_mean, fixed - fixed_mean
-    u, s, vt = np.linalg.svd(np.swapaxes(a, -1, -2) @ b)
-    sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    flip = np.stack([np.ones_like(sign), np.ones_like(sign), sign], axis=-1)
-    rotation = np.swapaxes(u * flip[..., None, :] @ vt, -1, -2)
-    variance = (a**2).sum(axis=(-1, -2))
-    scale = (s * flip).sum(axis=-1) / np.where(variance > 0, variance, 1.0)
-    return scale[..., None, None] * (a @ np.swapaxes(rotation, -1, -2)) + fixed_mean
+    return Similarity.of(moving, fixed)(moving)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Scale `(..., 1, 1)`, rotation `(..., 3, 3)`, and the middles `(..., 1, 3)` that it takes onto each other."""
+
+    scale: np.ndarray
+    rotation: np.ndarray
+    middle: np.ndarray
+    onto: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """`(..., N, 3)` points, moved."""
+        return self.scale * ((points - self.middle) @ np.swapaxes(self.rotation, -1, -2)) + self.onto
+
+    @classmethod
+    def of(cls, moving: np.ndarray, fixed: np.ndarray) -> Similarity:
+        """Of least squares (Umeyama's closed form)."""
+        moving_mean, fixed_mean = moving.mean(axis=-2, keepdims=True), fixed.mean(axis=-2, keepdims=True)
+        a, b = moving - moving_mean, fixed - fixed_mean
+        u, s, vt = np.linalg.svd(np.swapaxes(a, -1, -2) @ b)
+        sign = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+        flip = np.stack([np.ones_like(sign), np.ones_like(sign), sign], axis=-1)
+        rotation = np.swapaxes(u * flip[..., None, :] @ vt, -1, -2)
+        variance = (a**2).sum(axis=(-1, -2))
+        scale = (s * flip).sum(axis=-1) / np.where(variance > 0, variance, 1.0)
+        return cls(scale[..., None, None], rotation, moving_mean, fixed_mean)
 
 
 def error_2d(projected: np.ndarray, keypoints: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:

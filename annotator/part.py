@@ -6,12 +6,13 @@ Legend: R rotations (the root, then those that a network predicts), S shape numb
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from annotator.camera import BODY_SPAN, VIRTUAL_FOCAL, VIRTUAL_SIZE
+from annotator.fit import PARAMETERS
 from annotator.skeleton import (
     COCO,
     COCO_WHOLEBODY,
@@ -34,6 +35,7 @@ from annotator.skeleton import (
 
 if TYPE_CHECKING:
     from annotator.bodies.files import BodyModelData
+    from annotator.recipe import Recipe
 
 HAND_SPAN = FACE_SPAN = 0.4
 """Metres that fill the crop at the greatest depth of the camera head, as in the authors' sibling code."""
@@ -109,6 +111,8 @@ BODY = Part(
     always=(COCO_WHOLEBODY, HUMAN36M),
     pose_skeleton=HUMAN36M,
 )
+SMPL_BODY = replace(BODY, models={"body": "smpl"}, family="smpl")
+"""Bodies whose parameters are SMPL's: the same 21 joints are predicted, its two hands stay at rest."""
 HANDS = Part(
     name="hand",
     word="hands",
@@ -138,6 +142,12 @@ FACES = Part(
 PARTS: dict[str, Part] = {part.word: part for part in (BODY, HANDS, FACES)}
 """By the word of the command line."""
 
+
+def part_in(word: str, recipe: Recipe) -> Part:
+    """The part of a word, bodies with the body model that the recipe names."""
+    return SMPL_BODY if word == BODY.word and recipe.body.model == SMPL_BODY.family else PARTS[word]
+
+
 _SAME = {COCO.name: COCO_WHOLEBODY, INTERHAND_HAND.name: HAND}
 """Skeletons whose points are points of the same names in another one."""
 
@@ -160,7 +170,7 @@ def root_of(skeleton: Skeleton) -> int:
 
 def pose_vectors(part: Part, parameters: Mapping[str, np.ndarray], model: BodyModelData | None) -> np.ndarray:
     """`(N, R, 3)` axis-angle of a fit's predicted joints, the root first; a hand's mean pose is added."""
-    local = parameters[part.pose]
+    local = parameters[part.pose][:, : 3 * len(part.joints)]
     if part.family == "mano" and model is not None:
         local = local + model.hand_mean[model.side]
     return np.concatenate([parameters["global_orient"], local], axis=1).reshape(-1, part.rotations, 3)
@@ -180,5 +190,7 @@ def parameters_of(
     local = vectors[:, 1:].reshape(len(vectors), -1)
     if part.family == "mano" and model is not None:
         local = local - model.hand_mean[model.side]
+    beyond = PARAMETERS[part.family][part.pose] - local.shape[1]
+    local = np.pad(local, [(0, 0), (0, beyond)])
     found = {"global_orient": vectors[:, 0], part.pose: local, "betas": shape[:, :10]}
     return found | ({"expression": shape[:, 10:]} if part.family == "flame" else {})

@@ -24,6 +24,7 @@ from annotator.backbone import Backbone, prepare, starting_weights
 from annotator.batches import held_out
 from annotator.bodies.files import BodyModelData
 from annotator.crops import Crops, cached_crops, decoded_crops
+from annotator.eftrecipe import EftRecipe
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.network import (
@@ -38,7 +39,7 @@ from annotator.part import BODY, Part
 from annotator.prior import PosePrior, VPoser, load_vposer, train_prior
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
-from annotator.recipe import LEARNT, BodyRecipe, EftRecipe, HandRecipe, PartRecipe
+from annotator.recipe import LEARNT, BodyRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors
@@ -252,7 +253,8 @@ class Procedure:
                 load_weights(prior, run.network_folder(self.part.name, "prior"))
                 return prior.eval()
         fits = [self._fits_of(data) for data in auxiliary]
-        poses = [f.column("body_pose")[f.ok] for f in fits]
+        width = 3 * len(self.part.joints)
+        poses = [f.column("body_pose")[f.ok, :width] for f in fits]
         count = sum(len(p) for p in poses)
         source = f"{count:,} auxiliary fits"
         if count < _ENOUGH_FITS:
@@ -271,7 +273,7 @@ class Procedure:
     ) -> Work:
         steps = self.recipe.target_steps if name == TARGET else self.recipe.auxiliary_steps
         words = "the target network" if name == TARGET else f"the auxiliary network on {name}"
-        stage = f"Training {words}{'' if self.part is BODY else f' ({self.part.word})'}"
+        stage = f"Training {words}{'' if self.part.name == BODY.name else f' ({self.part.word})'}"
         folder = self.run.network_folder(self.part.name, name)
         yield from Training(network, loss, self.recipe, steps, folder, stage, measured).run()
 
@@ -307,7 +309,7 @@ class Procedure:
     def _write(self, data: DataSet, predict: Predict, to_fits: ToFits, doing: str, *, timed: bool = True) -> Work:
         part = data.samples.part
         work = annotate(
-            f"{doing} {data.name}" + ("" if self.part is BODY else f" ({part})"),
+            f"{doing} {data.name}" + ("" if self.part.name == BODY.name else f" ({part})"),
             predict,
             to_fits,
             lambda number: self.run.shard_path(data.name, part, number),

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, TypeVar
 import tomli_w
 
 import resources
+from annotator.eftrecipe import EftRecipe
 from annotator.errors import RecipeError
 from annotator.outside import exists, parse_toml, short
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("smplifyx", "network"),
+    "model": ("smplx", "smpl"),
     "input": ("image", "pose", "image+pose"),
     "auxiliary_input": ("image+pose", "pose"),
     "backbone": ("resnet18", "resnet34", "resnet50"),
@@ -24,7 +26,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "train_precision": ("auto", "fp32", "tf32", "bf16"),
     "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
-_TUNED = ("all", "head")
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 _AUGMENTATION = {
     "augment_scale": 0.5,
@@ -166,10 +167,12 @@ class BodyRecipe(PartRecipe):
     """Settings of the body's networks.
 
     Attributes:
+        model: whose parameters fits have: "smplx" or "smpl", which cannot be joined with hands and faces.
         prior: "learnt" from the auxiliary fits, or the path of an official VPoser (its folder, or one snapshot).
         prior_steps: steps of the pose prior, where it is learnt.
     """
 
+    model: str = "smplx"
     prior: str = LEARNT
     prior_steps: int = 8000
 
@@ -260,35 +263,6 @@ FITTING_TABLES = ("smplifyx", "smplify")
 """Annotators whose table is a `FittingRecipe`."""
 EFT_TABLE = "eft"
 """The annotator whose table is an `EftRecipe`."""
-
-
-@dataclass(frozen=True)
-class EftRecipe:
-    """Settings of EFT; the defaults are the published ones.
-
-    Attributes:
-        tune: "all", the whole network, one person after the other; "head", its last layer, for many people at once.
-        learning_rate: of Adam. iterations: the most there may be.
-        threshold: of the 2D loss (mean square, in half crops), at which a person is done; COCO's authors took 2e-5.
-        weight_2d: of that loss. weight_legs: of the direction of the legs.
-    """
-
-    tune: str = "all"
-    learning_rate: float = 5e-6
-    iterations: int = 20
-    threshold: float = 1e-4
-    weight_2d: float = 60.0
-    weight_legs: float = 0.005
-
-    def __post_init__(self) -> None:
-        if self.tune not in _TUNED:
-            raise RecipeError(f"tune = '{self.tune}' is unknown; choose one of {', '.join(_TUNED)}.")
-        for name in ("learning_rate", "iterations", "weight_2d"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
-        for name in ("threshold", "weight_legs"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise RecipeError(f"{name} = {getattr(self, name)} must be 0 or more.")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("wipe_left", "Wipe to the left", (",",), "Compare", repeats=True, needs=_COMPARE),
     Action("wipe_right", "Wipe to the right", (".",), "Compare", repeats=True, needs=_COMPARE),
     Action("toggle_distance", "Distance as colours", ("D",), "Compare", "palette", checkable=True, needs=_COMPARE),
+    Action("toggle_similarity", "Align by similarity", (), "Compare", checkable=True, needs=_COMPARE),
     Action("next_range", "Next scale of distances", (), "Compare", "ruler", needs=_COMPARE),
     Action("most_apart", "Most apart first", (), "Compare", "sort-descending", needs=_COMPARE),
     Action("start_run", "Start a run…", ("Ctrl+R",), "Run", "play", needs=(PROJECT, WRITING, DATASETS)),

@@ -39,13 +39,14 @@ class Comparison(QObject):
         armed: whose fit is judged by A, R and U.
         wipe: both meshes on one photo, parted by a handle, instead of two photos.
         colored: the 3D panes show distances instead of the annotators' colours.
+        similarity: distances are taken after the best similarity instead of with the pelves together.
         range_mm: the distance at the end of the scale.
         disagreement: `(N,)` float32 mm of everybody, NaN where unknown or not known yet; None before anything is.
         measured: people whose disagreement was worked out; all of them when it is finished.
 
     Signals:
         changed: comparing began or ended, or another run is on the right.
-        look_changed: the armed side, the wipe, the colours or their range.
+        look_changed: the armed side, the wipe, the colours or their range, the alignment.
         disagreement_changed: more people are measured.
     """
 
@@ -57,6 +58,7 @@ class Comparison(QObject):
         super().__init__(parent)
         self.right: Shelf | None = None
         self.armed, self.wipe, self.colored = Side.LEFT, False, True
+        self.similarity = False
         self.range_mm = RANGES_MM[2]
         self.disagreement: np.ndarray | None = None
         self.measured = 0
@@ -96,6 +98,12 @@ class Comparison(QObject):
         """Chooses how the two are shown."""
         self.wipe = self.wipe if wipe is None else wipe
         self.colored = self.colored if colored is None else colored
+        self.look_changed.emit()
+
+    def align(self, *, similarity: bool) -> None:
+        """Chooses how the two are brought together; everybody is measured anew."""
+        self.similarity = similarity
+        self.forget_disagreement()
         self.look_changed.emit()
 
     def next_range(self) -> None:

@@ -38,7 +38,7 @@ class Disagreements(QObject):
         self._pool = QThreadPool(self)
         self._pool.setMaxThreadCount(1)
         self._number, self._stop = 0, Event()
-        self._of: tuple[Shelf, Shelf] | None = None
+        self._of: tuple[Shelf, Shelf, bool] | None = None
         self._came.connect(self._take)
 
     def refresh(self) -> None:
@@ -47,7 +47,8 @@ class Disagreements(QObject):
         if left is None or right is None or project is None:
             self._drop()
             return
-        if self._of is not None and self._of[0] is left and self._of[1] is right:
+        similarity = self._session.comparison.similarity
+        if self._of is not None and self._of[0] is left and self._of[1] is right and self._of[2] == similarity:
             return
         from annotator.disagreement import disagreement_path  # not before it is wanted: it brings the body models
 
@@ -55,9 +56,10 @@ class Disagreements(QObject):
         if sides[0] is None or sides[1] is None:
             return
         self._drop()
-        self._of = left, right
-        path = disagreement_path(project, left.dataset, sides[0], sides[1])
-        self._pool.start(_Measure(self, self._number, self._stop, path, left.samples, (sides[0], sides[1])))
+        self._of = left, right, similarity
+        path = disagreement_path(project, left.dataset, sides[0], sides[1], similarity=similarity)
+        pair = sides[0], sides[1]
+        self._pool.start(_Measure(self, self._number, self._stop, path, left.samples, pair, similarity=similarity))
 
     @property
     def settled(self) -> bool:
@@ -104,10 +106,12 @@ class _Measure(QRunnable):
         path: Path,
         samples: Samples,
         sides: tuple[Side, Side],
+        *,
+        similarity: bool,
     ) -> None:
         super().__init__()
         self._owner, self._number, self._stop = owner, number, stop
-        self._path, self._samples, self._sides = path, samples, sides
+        self._path, self._samples, self._sides, self._similarity = path, samples, sides, similarity
 
     def run(self) -> None:
         from annotator.disagreement import disagreements, keep_disagreements, kept_disagreements
@@ -118,7 +122,7 @@ class _Measure(QRunnable):
             self._owner.tell(self._number, kept, count)
             return
         values, told = np.full(count, np.nan, np.float32), time.monotonic()
-        for rows, some in disagreements(samples, *sides):
+        for rows, some in disagreements(samples, *sides, similarity=self._similarity):
             if self._stop.is_set():
                 return
             values[rows] = some

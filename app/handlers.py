@@ -82,6 +82,9 @@ class Handlers:
     def toggle_distance(self) -> None:
         self._session.comparison.show(colored=self._window.actions_by_id["toggle_distance"].isChecked())
 
+    def toggle_similarity(self) -> None:
+        self._session.comparison.align(similarity=self._window.actions_by_id["toggle_similarity"].isChecked())
+
     def next_range(self) -> None:
         self._session.comparison.next_range()
 

@@ -220,6 +220,7 @@ class MainWindow(QMainWindow):
         for name, on in (("compare", comparison.on), ("toggle_wipe", comparison.wipe)):
             self.actions_by_id[name].setChecked(on)
         self.actions_by_id["toggle_distance"].setChecked(comparison.colored)
+        self.actions_by_id["toggle_similarity"].setChecked(comparison.similarity)
         self._below.setCurrentWidget(self.numbers if comparison.on else self.details)
         if comparison.on and not before:
             self._sizes_alone = self._columns.sizes()
@@ -234,6 +235,7 @@ class MainWindow(QMainWindow):
         comparison = self.session.comparison
         self.actions_by_id["toggle_wipe"].setChecked(comparison.wipe)
         self.actions_by_id["toggle_distance"].setChecked(comparison.colored)
+        self.actions_by_id["toggle_similarity"].setChecked(comparison.similarity)
         self._show_solid()
 
     @property

@@ -39,7 +39,7 @@ class SideBySide:
 
 def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
     """The two fits of the current person; None while nothing is compared."""
-    from annotator.comparing import distance
+    from annotator.comparing import brought_onto, distance
 
     right = session.comparison.right
     if session.shelf is None or right is None or session.sample is None:
@@ -48,6 +48,8 @@ def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
     meshes = [fit_mesh(shelf, fit, bodies) for shelf, fit in sides]
     places = [_placed(session, shelf, fit, bodies) for shelf, fit in sides]
     one, other = places
+    if session.comparison.similarity and one is not None and other is not None:
+        other = places[1] = brought_onto(one, other)
     apart = distance(one, other) if one is not None and other is not None else None
     colored = apart is not None and apart.per_vertex and session.comparison.colored
     colors = distance_colors(apart.mm, session.comparison.range_mm) if apart is not None and colored else None

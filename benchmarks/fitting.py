@@ -4,6 +4,9 @@ The people are the first of the small demo's target, their 118 published points 
 published optimiser, one person at a time through the full mesh of the smplx package, with default threads and allocator; its
 fits take minutes each and are kept, by a hash of what they depend on, for the next time. Both arms start from nothing; self-
 penetration is off in both. r is our final objective over the reference's, both from one evaluation in float64.
+
+`--arm` names other arms, which need neither the reference nor a quiet machine: 3D joints of known truth (`truth3d`) and of
+real data (`real3d`, from `--data`), one spoilt person among many (`spoilt`), and memory (`memory`).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import _fitted_arms as arms  # noqa: E402
 from benchmarks._claims import Report, options  # noqa: E402
 from benchmarks._fitted_parts import faces, hands  # noqa: E402
 from benchmarks._fitted_people import (  # noqa: E402
@@ -35,9 +39,9 @@ from benchmarks._fitted_people import (  # noqa: E402
 )
 
 QUICK = 4
-_MANY = 2048
-"""Faces or hands that are fitted at once while they are timed."""
 _DEMO = ROOT / "demo-output" / "project"
+_ARMS = {"truth3d": (200, 16), "real3d": (0, 0), "spoilt": (64, 16), "memory": (1280, 320)}
+"""Arms beside the comparison, and how many people each has, whole and with `--quick`."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +160,19 @@ def asked() -> Any:
     parser.add_argument("--project", type=Path, default=_DEMO, help="the small demo's project; made if absent")
     parser.add_argument("--people", type=int, default=64, help="how many of its people")
     parser.add_argument("--timed", type=int, default=8, help="how many of them the reference is timed on; 0: no timing")
+    parser.add_argument("--many", type=int, default=2048, help="faces or hands that are fitted at once while timed")
     parser.add_argument("--parts", type=int, default=64, help="how many faces and hands have a reference; 0: no parts")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neuralannot" / "reference-fits"
     parser.add_argument("--cache", type=Path, default=cache, help="where reference fits are kept")
     parser.add_argument("--picture", type=Path, default=None, help="write the histogram of r here (PNG)")
+    parser.add_argument(
+        "--arm",
+        choices=("whole", *_ARMS),
+        action="append",
+        default=None,
+        help="which arm, repeatable; the comparison of whole bodies (with --parts those of hands and faces) by default",
+    )
+    parser.add_argument("--data", type=Path, default=None, help="real data in the official layouts, for real3d")
     parser.add_argument(
         "--one", type=int, default=None, help="only make the reference fit of this person, and print its seconds"
     )
@@ -185,8 +198,13 @@ def main() -> None:
 
     root, report = default_root(), Report("fitting")
     body, prior = load_body_model(root, "smplx"), default_vposer(root)
+    asked_for = arguments.arm or ["whole"]
+    beside(report, arguments, asked_for, body, prior)
+    if "whole" not in asked_for:
+        report.end(arguments.json)
+        return
     fits = ReferenceFits(arguments.cache, root, body, prior)
-    count = QUICK if arguments.quick else arguments.people
+    count = min(QUICK, arguments.people) if arguments.quick else arguments.people
     people = truth(arguments, body, count)
     problem = whole_people(people, body)
     if arguments.one is not None:
@@ -214,6 +232,18 @@ def main() -> None:
     report.end(arguments.json)
 
 
+def beside(report: Report, arguments: Any, names: Sequence[str], body: Any, prior: Any) -> None:
+    """The arms that are not the comparison."""
+    if "real3d" in names and arguments.data is None:
+        sys.exit("--arm real3d needs --data, a folder with human36m/ and mpi_inf_3dhp/ in their official layouts.")
+    run = {"truth3d": arms.joints_of_known_truth, "spoilt": arms.one_spoilt, "memory": arms.memory}
+    for name in names:
+        if name == "real3d":
+            arms.joints_of_real_data(report, body, prior, arguments.data)
+        elif name in run:
+            run[name](report, body, prior, _ARMS[name][arguments.quick])
+
+
 def compare(report: Report, arguments: Any, fits: ReferenceFits, cold: Ours, warm: Ours) -> None:
     """The whole comparison, with its claims."""
     timed = min(arguments.timed, len(cold.problem))
@@ -231,8 +261,8 @@ def compare(report: Report, arguments: Any, fits: ReferenceFits, cold: Ours, war
             "reference_rate_two", beside, f"reference, two processes of one thread: {beside:.4f} people/s together"
         )
     reference = np.array([fit.objective for fit in fits.of(cold.problem)])
-    arms = (("cold", "from nothing", cold, 300), ("warm", "from the neural annotator's fits", warm, 1000))
-    for (name, title, arm, bound), of_arm in zip(arms, rates, strict=True):
+    both = (("cold", "from nothing", cold, 300), ("warm", "from the neural annotator's fits", warm, 1000))
+    for (name, title, arm, bound), of_arm in zip(both, rates, strict=True):
         ours = arm.objective()
         ratios = Ratios.of(ours, reference)
         ratios.say(report, name, title)
@@ -257,7 +287,7 @@ def parts(report: Report, arguments: Any, root: Path) -> None:
 
     for name, make in (("flame", faces), ("mano_right", hands)):
         body = load_body_model(root, name)
-        many = make(body, _MANY)
+        many = make(body, arguments.many)
         few = many.take(slice(0, arguments.parts))
         reference = np.array([fit.objective for fit in ReferenceFits(arguments.cache, root, body, None).of(few)])
         ratios = Ratios.of(Ours(few, body, None).objective(), reference)

@@ -15,11 +15,11 @@ from rich.console import Console
 
 import main
 from annotator.datasets import READERS
+from annotator.eftrecipe import EftRecipe
 from annotator.exports import WRITERS
 from annotator.recipe import (
     PART_TABLES,
     BodyRecipe,
-    EftRecipe,
     FittingRecipe,
     PartRecipe,
     load_recipe,

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from annotator.annotators.neuralannot import ToFits
 from annotator.camera import VIRTUAL_SIZE
+from annotator.eftrecipe import EftRecipe
 from annotator.fit import Fits
 from annotator.network import Prediction, TargetNetwork
-from annotator.recipe import EftRecipe
 from annotator.skeleton import Skeleton
 
 _BONES = tuple(

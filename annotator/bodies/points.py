@@ -119,7 +119,7 @@ class Landmarks:
         row = np.where(degrees < 0, 39 - degrees, degrees)
         chosen = people[np.arange(len(people))[:, None, None], self.faces[self.contour_faces[row]]]
         outline = np.einsum("nkc,nkcx->nkx", self.contour_bary[row], chosen)
-        return outline.reshape(*vertices.shape[:-2], -1, 3)
+        return outline.reshape(*vertices.shape[:-2], *outline.shape[1:])
 
 
 def model_points(

@@ -108,11 +108,11 @@ class Poser:
         count = len(next(iter(given.values())))
         shape = np.concatenate([given[name] for name in ("betas", "expression") if name in given], axis=1)
         rotations = axis_angle_to_matrix(self._full_pose(given, count))
-        rest_joints = self._joint_template + (shape @ self._joint_shapes).reshape(count, -1, 3)
+        rest_joints = self._joint_template + (shape @ self._joint_shapes).reshape(count, len(self.body.parents), 3)
         turned, joints = self._chain(rotations, rest_joints)
         joints = joints + given["transl"][:, None]
         offsets = joints - (turned @ rest_joints[..., None])[..., 0]
-        transforms = np.concatenate([turned, offsets[..., None]], axis=-1).reshape(count, -1, 12)
+        transforms = np.concatenate([turned, offsets[..., None]], axis=-1).reshape(*joints.shape[:2], 12)
         vertices = np.empty((count, len(self.body.v_template), 3), np.float32)
         for person, rest, of_joints in zip(vertices, self._rest(shape, rotations), transforms, strict=True):
             person[:] = self._skin(rest, of_joints).T
@@ -121,7 +121,7 @@ class Poser:
 
     def _full_pose(self, given: Mapping[str, np.ndarray], count: int) -> np.ndarray:
         parts = [given[name] for name, _ in _POSE[self.body.family]]
-        return np.concatenate(parts, axis=1).reshape(count, -1, 3) + self._rest_pose
+        return np.concatenate(parts, axis=1).reshape(count, *self._rest_pose.shape) + self._rest_pose
 
     def _chain(self, rotations: np.ndarray, rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Global rotations `(N, J, 3, 3)` and places `(N, J, 3)` of the joints, level by level of the tree."""
@@ -137,12 +137,12 @@ class Poser:
         """`(N, 3, V)` vertices before skinning."""
         rest = shape @ self._shapes
         rest += self._template
-        feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(shape), -1)
+        feature = (rotations[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(shape), 9 * (rotations.shape[1] - 1))
         if isinstance(self._correctives, np.ndarray):
             rest += feature @ self._correctives
         elif self._correctives.nnz:
             rest += (self._correctives.T @ feature.T).T
-        return rest.reshape(len(shape), 3, -1)
+        return rest.reshape(len(shape), 3, len(self.body.v_template))
 
     def _skin(self, rest: np.ndarray, transforms: np.ndarray) -> np.ndarray:
         """`(3, V)` vertices of one person moved by `(J, 12)` transforms."""

@@ -22,7 +22,7 @@ from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimi
 from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round, single
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
-from annotator.part import BODY, PARTS, Part
+from annotator.part import PARTS, Part, part_in
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
@@ -152,7 +152,7 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
             parts = parts_in_round(before, parts, options.parts)
             _check_chain(project, before, datasets, recipe, parts)
         for word in single(parts):
-            _load_bodies(project, PARTS[word])
+            _load_bodies(project, part_in(word, recipe))
         _check_files(project, recipe, parts)
     return _Beginning(recipe, datasets, samples, parts, before)
 
@@ -162,8 +162,8 @@ def _tuning(project: Project, number: int, options: RunOptions) -> _Beginning:
         raise RunError(f"eft learns nothing from verdicts, so it has no round {number}; leave out --round.")
     before = network_run(project, options.source)
     datasets, samples = chosen_samples(project, options.data, options.samples)
-    _load_bodies(project, BODY)
     recipe = eft_recipe(options.recipe, before)
+    _load_bodies(project, part_in("body", recipe))
     return _Beginning(recipe, targets_of(project, datasets), samples, PARTS_OF[EFT], before)
 
 
@@ -269,6 +269,13 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
+    bodies = (before.fits(name, "body") for name in datasets if "body" in parts)
+    model = next((fits.header.family for fits in bodies if fits is not None), recipe.body.model)
+    if model != recipe.body.model:
+        raise RunError(
+            f"The fits of {before.id} are {model} bodies, and the recipe {recipe.name} asks for {recipe.body.model} ones; set "
+            f'model = "{model}" in its table [body], or begin a new chain with a run of round 1.'
+        )
     for part in (PARTS[word] for word in learnt(parts, recipe)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
@@ -346,7 +353,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
     for word in single(info.parts):
-        part = PARTS[word]
+        part = part_in(word, recipe)
         if word not in networks:
             yield from optimise_part(project, current, recipe, word)
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from annotator.errors import RunError
-from annotator.part import PARTS, Part
+from annotator.part import BODY, PARTS, Part
 from annotator.project import TARGET, Project
 from annotator.recipe import Recipe
 from annotator.runs import Run
@@ -20,13 +20,16 @@ def chosen_parts(
     if not asked:
         parts = tuple(word for word in there if not _lack_of(project, PARTS[word]))
         if parts:
-            return (*parts, WHOLE) if "body" in parts and len(parts) > 1 else parts
+            joined = "body" in parts and len(parts) > 1 and recipe.body.model == BODY.family
+            return (*parts, WHOLE) if joined else parts
         raise RunError(
             " ".join(left_out(project, recipe, datasets).values())
             or f"No target data set has samples of a part that the recipe {recipe.name} has; import some, or choose another."
         )
     if WHOLE in asked and not ("body" in asked and len(asked) > 2):
         raise RunError("--parts whole joins what a run makes of its other parts; name body and hands or face with it.")
+    if WHOLE in asked and recipe.body.model != BODY.family:
+        raise RunError(f"{recipe.body.model.upper()} bodies have neither fingers nor a face to join; leave out whole.")
     for word in single(asked):
         if PARTS[word].name not in recipe.tables:
             raise RunError(f"The recipe {recipe.name} has no table [{PARTS[word].name}], which --parts {word} needs.")

@@ -40,6 +40,8 @@ _STOPS = {
     solver.NOT_FINITE: NOT_FINITE,
     solver.STUCK: STUCK,
 }
+_WIDE_RHO = 0.5
+"""Metres, see `bends_of`."""
 _SAME = 0.97
 """Cosine of the angle (14 degrees) below which two orientations are one."""
 
@@ -92,6 +94,17 @@ SETTINGS: Mapping[str, Settings] = {
 CAMERA_LIMITS = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
+def bends_of(like: Problem, stages: int) -> list[float]:
+    """Where Geman-McClure bends in each of the stages that are walked; 0 for the plain distance.
+
+    In 3D it is wider before the last one: a knee that starts half a metre from its place must still be drawn there.
+    """
+    if like.robust == L1:
+        return [0.0] * stages
+    before = max(like.rho, _WIDE_RHO) if like.in_3d else like.rho
+    return [*[before] * (stages - 1), like.rho]
+
+
 def fit(
     problem: Problem,
     body: BodyModelData,
@@ -125,11 +138,11 @@ class Batched:
         planner = Planner(body, prior, like.point_map(body), like.group, like.outline)
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
-        rho = 0.0 if like.robust == L1 else like.rho
+        rhos = bends_of(like, len(used))
         self.plans = {
             moves: [
                 planner.plan(stage, in_3d=like.in_3d, free_translation=moves, rho=rho, dtype=self.settings.dtype)
-                for stage in used
+                for stage, rho in zip(used, rhos, strict=True)
             ]
             for moves in (False, True)
         }

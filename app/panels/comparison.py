@@ -68,8 +68,9 @@ class ComparisonPanel(QWidget):
         if apart is None:
             self._note.setText("There are not two fits to compare.")
         else:
-            aligned = f"Crop frame, pelvis aligned, {len(apart.mm):,} vertices."
-            self._note.setText(aligned if apart.per_vertex else _WITHOUT_MESHES)
+            how = "after the best similarity" if comparison.similarity else "pelvis aligned"
+            aligned = f"Crop frame, {how}, {len(apart.mm):,} vertices."
+            self._note.setText(aligned if apart.per_vertex else f"{_WITHOUT_MESHES} Crop frame, {how}.")
 
     def _place(self) -> None:
         grid = QGridLayout()

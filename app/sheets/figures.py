@@ -86,7 +86,7 @@ def figures(body: BodyModelData) -> list[FigureStrip]:
     """All strips of one model."""
     drawn = _Drawn(body)
     strips = [*drawn.rest_and_posed(), *drawn.points(), *drawn.components("betas", "Shape")]
-    if body.exprdirs.shape[2]:
+    if body.file_components[1]:
         strips += drawn.components("expression", "Expression")
     return strips
 
@@ -190,7 +190,7 @@ class _Drawn:
         return FigureStrip("", (294, 320), shown)
 
     def _head(self, posed: Posed) -> np.ndarray:
-        return posed.points(FACE.name)[0]
+        return posed.points(FACE.name)[0][self._body.points[FACE.name].present]
 
     def _pose(self, given: Mapping[str, np.ndarray]) -> Posed:
         widths = parameter_widths(self._body.family)

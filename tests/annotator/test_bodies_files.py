@@ -204,6 +204,7 @@ def test_a_pickle_with_more_than_arrays_is_refused_by_name(what: str, tmp_path: 
     with pytest.raises(BodyModelError, match=message):
         load_body_model(tmp_path, "smpl")
     assert not (tmp_path / "executed").exists()
+    assert "antigravity" not in sys.modules
 
 
 @pytest.mark.parametrize("protocol", [0, 2])

@@ -101,6 +101,34 @@ def test_any_batch_shape_comes_back(bodies: Mapping[str, BodyModelData], shape: 
     assert torch.equal(found.points.reshape(flat.points.shape), flat.points)
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nobody_and_tables_of_people_are_posed_with_gradients(
+    bodies: Mapping[str, BodyModelData], name: str, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    body = bodies[name]
+    model = BodyModel(body, list(body.points.values()), vertices=True, contour=body.landmarks is not None).to(dtype)
+    arrays = people(body.family, shape)
+    given = {key: values.requires_grad_() for key, values in tensors(arrays, dtype).items()}
+    found, wanted = model(given), Poser(body).pose(arrays)
+    for values, same in ((found.vertices, wanted.vertices), (found.joints, wanted.joints)):
+        assert values.dtype == dtype
+        assert tuple(values.shape) == same.shape
+        assert np.allclose(values.detach().numpy(), same, atol=1e-5)
+    named = np.concatenate([wanted.points(skeleton) for skeleton in body.points], axis=-2)
+    assert tuple(found.points.shape) == named.shape
+    outline = 0 if found.contour is None else found.contour.sum()
+    (found.points.sum() + found.vertices.sum() + outline).backward()
+    assert all(values.grad is not None and values.grad.shape == values.shape for values in given.values())
+
+
+def test_no_parameter_at_all_is_told(bodies: Mapping[str, BodyModelData]) -> None:
+    for pose in (Poser(bodies["smpl"]).pose, BodyModel(bodies["smpl"])):
+        with pytest.raises(ValueError, match="no parameter was given"):
+            pose({})
+
+
 @pytest.mark.parametrize("name", ["smplx", "flame"])
 @pytest.mark.parametrize("turn", ["y up", "camera"])
 def test_the_contour_follows_the_neck_as_in_the_smplx_package(
@@ -179,3 +207,27 @@ def test_a_parameter_that_does_not_fit_is_named(
 def test_a_model_without_a_contour_says_so(bodies: Mapping[str, BodyModelData]) -> None:
     with pytest.raises(ValueError, match="no contour"):
         BodyModel(bodies["mano_right"], contour=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("full", [False, True])
+def test_gradients_of_the_compiled_loops_equal_those_in_double_precision(
+    bodies: Mapping[str, BodyModelData], name: str, full: bool
+) -> None:
+    body = bodies[name]
+    outline = body.landmarks is not None
+    arrays = people(body.family, (3,), 4)
+    found: list[dict[str, torch.Tensor]] = []
+    for dtype in (torch.float32, torch.float64):
+        model = BodyModel(body, list(body.points.values()), vertices=full, contour=outline).to(dtype)
+        given = {k: v.requires_grad_() for k, v in tensors(arrays, dtype).items()}
+        out = model(given)
+        parts = [v for v in (out.joints, out.points, out.vertices, out.contour) if v is not None]
+        whole = torch.cat([v.flatten(1) for v in parts], dim=1)
+        weights = torch.randn(whole.shape[1], generator=torch.manual_seed(0), dtype=torch.float64).to(dtype)
+        (whole @ weights).sum().backward()
+        found.append({key: v.grad.double() for key, v in given.items() if v.grad is not None})
+    quick, slow = found
+    assert quick.keys() == slow.keys() == arrays.keys()
+    for key, wanted in slow.items():
+        assert (quick[key] - wanted).abs().max() <= 1e-4 * wanted.abs().max(), key  # the eyes of a head move no point

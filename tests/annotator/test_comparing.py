@@ -11,7 +11,7 @@ from annotator.bodies.files import BodyModelData, default_root, load_body_model
 from annotator.bodies.joints import BODY_JOINTS, BodyJoints
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, between_cameras, crop_from_camera
-from annotator.comparing import JOINTS, VERTICES, Placed, crop_of_sample, distance, placed
+from annotator.comparing import JOINTS, VERTICES, Placed, brought_onto, crop_of_sample, distance, placed
 from annotator.disagreement import (
     Side,
     disagreement_path,
@@ -75,6 +75,43 @@ def test_distances_are_per_vertex_and_pelvis_aligned() -> None:
     found = distance(one, other)
     assert np.allclose(found.mm, [0, 5, 10, 0])
     assert (round(found.mean, 9), round(found.max, 9)) == (3.75, 10)
+
+
+@pytest.mark.parametrize("body_hash", ["a", "b"])
+def test_after_a_similarity_only_pose_and_shape_are_apart(body_hash: str) -> None:
+    """The same points 1.1 times as large, turned and moved; one is 5 mm beside. Of two models the joints decide."""
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(200, 3))
+    turn = Rotation.from_euler("xyz", [0.2, 0.5, -0.3])
+    moved = 1.1 * turn.apply(points) + [0.3, -0.1, 2.0]
+    one, other = Placed(points, points[:14], "a"), Placed(moved, moved[:14], body_hash)
+    assert distance(one, other).mean > 500
+    assert distance(one, brought_onto(one, other)).max < 1e-6
+    beside = points.copy()
+    beside[7] += [0.003, 0, 0.004]
+    found = distance(
+        replace(one, vertices=beside), brought_onto(replace(one, vertices=beside), replace(other, joints=moved[:14]))
+    )
+    assert found.max == pytest.approx(5 if body_hash == "a" else 0, abs=0.3)
+    assert np.allclose(brought_onto(one, other).vertices, points, atol=1e-9)
+
+
+@pytest.mark.parametrize("similarity", [False, True])
+def test_the_disagreement_is_the_same_whichever_run_is_first(
+    project: Project, samples: Samples, body: BodyModelData, similarity: bool
+) -> None:
+    one, other = side(project, "neuralannot-r1", body), side(project, "smplifyx-r1", body)
+    found = [
+        np.concatenate([mm for _, mm in disagreements(samples, *pair, similarity=similarity)])
+        for pair in ((one, other), (other, one))
+    ]
+    assert np.array_equal(*found, equal_nan=True)
+    plain = np.concatenate([mm for _, mm in disagreements(samples, one, other)])
+    assert np.flatnonzero(np.isnan(found[0])).tolist() == [FAILED_ROW]
+    assert bool(np.nanmean(found[0]) < 0.95 * np.nanmean(plain)) is similarity
+    paths = {disagreement_path(project, "wild", *pair, similarity=similarity) for pair in ((one, other), (other, one))}
+    assert len(paths) == 1
+    assert disagreement_path(project, "wild", one, other, similarity=not similarity) not in paths
 
 
 def test_other_body_models_are_compared_on_fourteen_joints(

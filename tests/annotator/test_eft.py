@@ -15,12 +15,12 @@ from annotator.bodies.files import BodyModelData
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
 from annotator.commands.run import RunOptions, run
+from annotator.eftrecipe import EftRecipe
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.network import Prediction, TargetNetwork
 from annotator.prior import VPoser
 from annotator.project import Project
-from annotator.recipe import EftRecipe
 from annotator.runs import FINISHED, STOPPED
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, loss_points
 from tests.support.small_data import QUICK, write_crowd, write_lab

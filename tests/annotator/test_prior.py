@@ -250,6 +250,19 @@ def test_the_official_mixture_file_is_read(tmp_path: Path) -> None:
         assert torch.equal(load_mixture(tmp_path / name).energy(pose), wanted)
 
 
+def test_a_mixture_that_runs_code_is_refused_by_name(tmp_path: Path) -> None:
+    content = {
+        "means": np.zeros((8, 69)),
+        "covars": np.zeros((8, 69, 69)),
+        "weights": np.ones(8),
+        "x": Bomb(tmp_path / "a"),
+    }
+    (tmp_path / "gmm_08.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(BodyModelError, match=r"asks for posix\.mkdir"):
+        load_mixture(tmp_path / "gmm_08.pkl")
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_mixture_of_other_shapes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gmm_08.pkl").write_bytes(
         pickle.dumps({"means": np.zeros((8, 69)), "covars": np.zeros((8, 3, 3)), "weights": np.ones(8)})

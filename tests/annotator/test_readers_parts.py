@@ -19,7 +19,8 @@ from annotator.project import Project
 from annotator.skeleton import FACE, HAND
 from app.dialogs.project import FORMATS
 from tests.annotator.test_readers import Json, coco, read
-from tests.annotator.test_readers_3d import freihand, interhand
+from tests.annotator.test_readers_3d import freihand
+from tests.annotator.test_readers_interhand import interhand
 from tests.support.desk_project import done
 
 BOXES = {"lefthand": [4.0, 6, 10, 11], "righthand": [20.0, 6, 9, 8], "face": [30.0, 2, 12, 14]}

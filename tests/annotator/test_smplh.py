@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from annotator.bodies.anatomy import SMPL_VERTICES, SMPLX_JOINTS
 from annotator.bodies.body_model import BodyModel
-from annotator.bodies.files import BodyModelData, load_body_model
+from annotator.bodies.files import BodyModelData, load_body_model, read_model
 from annotator.bodies.official import create as official_model
 from annotator.bodies.points import HAND_POINTS
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.stored import content_hash, write_arrays
+from annotator.bodies.written import TEXTS
+from annotator.commands.bodies import distance_to_smplx
 from annotator.skeleton import COCO_WHOLEBODY
+from tests.support.official_files import imported, store
 
 VERTICES, JOINTS, INFLUENCES = 6890, 52, 8
 ABOVE = [-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19]
@@ -74,6 +78,28 @@ def of_package(root: Path, given: Mapping[str, np.ndarray], **options: object) -
     with torch.no_grad():
         posed = model(**{name: torch.as_tensor(values) for name, values in given.items()})
     return posed.vertices.numpy(), posed.joints.numpy()
+
+
+def test_both_official_downloads_are_imported_and_agree_with_the_package(root: Path, tmp_path: Path) -> None:
+    """MANO's: a pickle with sparse regressors and more arrays than are needed; AMASS's: `female/model.npz`, 16 components."""
+    arrays = {key: v for key, v in read_model(root, "smplh", "male").items() if key not in TEXTS}
+    wide = {key: v.astype(np.float64) if v.dtype.kind == "f" else v for key, v in arrays.items()}
+    parents = wide["kintree_table"].astype(np.uint32)
+    parents[0, 0] = 2**32 - 1
+    ten = wide | {"kintree_table": parents, "shapedirs": wide["shapedirs"][:, :, :10]}
+    extra = {"hands_coeffsl": np.zeros((1554, 45)), "bs_style": "lbs", "pose_training_info": {"a": None}}
+    store(tmp_path / "in" / "SMPLH_male.pkl", ten | extra | {"J_regressor": sparse.csc_matrix(ten["J_regressor"])})
+    (tmp_path / "in" / "female").mkdir()
+    np.savez(tmp_path / "in" / "female" / "model.npz", **(wide | {"kintree_table": parents}))
+    table = imported(tmp_path / "in", tmp_path / "out")
+    assert sorted(row[:2] for row in table.rows) == [("smplh", "female"), ("smplh", "male")]
+    body = load_body_model(root, "smplh", "male")
+    for gender, components in (("female", (16, 0)), ("male", (10, 0))):
+        found = load_body_model(tmp_path / "out", "smplh", gender)
+        assert found.file_components == components
+        assert distance_to_smplx(tmp_path / "out", "smplh", found, np.random.default_rng(3), gender) < 1e-5
+        given = people(2)
+        assert np.abs(Poser(found).pose(given).vertices - Poser(body).pose(given).vertices).max() < 1e-5
 
 
 def test_numpy_poses_as_the_package(root: Path, body: BodyModelData) -> None:

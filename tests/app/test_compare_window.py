@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from annotator.bodies.posing import Poser
-from annotator.comparing import crop_of_sample, distance, placed
+from annotator.comparing import brought_onto, crop_of_sample, distance, placed
 from annotator.fit import Fits
 from annotator.project import Project
 from annotator.verdict import Preferred
@@ -70,6 +70,31 @@ def test_the_numbers_are_those_of_the_two_fits(pair: Desk, body) -> None:
     expected = distance_colors(apart.mm, session.comparison.range_mm)
     panes = pair.window.solid.view._panes
     assert all(np.abs(pane.vertex_colors.astype(int) - expected).max() <= 2 for pane in panes)
+
+
+def test_distances_are_taken_after_a_similarity_when_that_is_asked_for(pair: Desk, body) -> None:
+    session, numbers, action = pair.session, pair.window.numbers, pair.window.actions_by_id["toggle_similarity"]
+    before = {name: label.text() for name, label in numbers.between.items()}
+    assert "pelvis aligned" in numbers._note.text()
+    action.trigger()
+    pair.settle()
+    wait_until(lambda: not session.comparison.unfinished)
+    crop = crop_of_sample(session.sample)
+    places = [
+        placed(Poser(body).pose({**fit.parameters, "transl": fit.transl}), fit, crop)
+        for fit in (session.fit, session.right_fit)
+    ]
+    apart = distance(places[0], brought_onto(*places))
+    assert numbers.between["Mean distance"].text() == f"{apart.mean:,.1f} mm"
+    assert "after the best similarity" in numbers._note.text()
+    left, right = pair.window.solid.view._panes
+    between = right.vertices - left.vertices  # both are moved alike, to the middle of the pane
+    assert np.allclose(between, brought_onto(*places).vertices - places[0].vertices, atol=1e-5)
+    assert all(label.text() != before[name] for name, label in numbers.between.items())
+    action.trigger()
+    pair.settle()
+    wait_until(lambda: not session.comparison.unfinished)
+    assert {name: label.text() for name, label in numbers.between.items()} == before
 
 
 def test_an_objective_is_shown_where_it_is_stored(open_desk: Callable[..., Desk], desk_project: Path) -> None:

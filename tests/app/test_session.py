@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotator.commands.run import RunOptions, run
 from annotator.project import Project
 from annotator.reviews import ReviewLog
 from annotator.verdict import Verdict
@@ -266,3 +267,18 @@ def test_the_others_in_a_photo_are_those_with_the_same_photo(session: Session) -
     np.testing.assert_array_equal(shelf.boxes_beside(0), shared.boxes[[2, 5]])
     np.testing.assert_array_equal(shelf.boxes_beside(4), shared.boxes[[1]])
     assert len(shelf.boxes_beside(3)) == 0
+
+
+def test_a_run_of_faces_alone_is_not_among_those_that_are_looked_at(qapp: Any, desk_project: Path) -> None:
+    list(run(desk_project, RunOptions("smplifyx", parts=("face",))))
+    assert Project.open(desk_project).run("smplifyx-r1-2").fitted == [("wild", "face")]
+    made, said = make_session()
+    assert made.open(desk_project)
+    try:
+        assert {found.id for found in made.runs()} == {"neuralannot-r1", "smplifyx-r1"}
+        assert made.shelf.run.id in ("neuralannot-r1", "smplifyx-r1")
+        made.compare(on=True)
+        assert made.comparison.right.run.id in ("neuralannot-r1", "smplifyx-r1")
+        assert [sentence for level, sentence in said if level != "note"] == []
+    finally:
+        made.close()

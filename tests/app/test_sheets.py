@@ -1,13 +1,16 @@
 """Picture sheets of body models: what they show, where it lies, and what they cost."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from scipy import sparse
 
 from annotator.bodies.files import LAYOUTS, BodyModelData, default_root, load_body_model
+from annotator.bodies.points import PointMap
 from annotator.errors import BodyModelError
 from app.sheets.drawing import SheetPainter
 from app.sheets.figures import Figure, FigureStrip, figures
@@ -53,6 +56,35 @@ def test_a_sheet_has_rest_poses_points_and_every_component(name: str, strips: di
     for i in range(1, 11):
         assert captions.count(f"{i}: -2") == captions.count(f"{i}: +2") == (1 if name == "mano_right" else 2)
     assert any(figure.markers is not None for strip in strips[name] for figure in strip.figures)
+
+
+def test_a_sheet_of_a_body_without_expression_and_outline_has_neither(bodies: dict[str, BodyModelData]) -> None:
+    body = bodies["smplx"]
+    assert body.landmarks is not None
+    nothing = np.zeros((0, 17)), np.zeros((0, 17, 3))
+    landmarks = replace(body.landmarks, contour_faces=nothing[0], contour_bary=nothing[1])
+    face = body.points["face68"]
+    inner = np.arange(68) >= 17
+    keep = sparse.diags_array(inner.astype(np.float32))
+    points = {**body.points, "face68": PointMap(face.joint_weights, sparse.csr_array(keep @ face.vertex_weights))}
+    old = replace(body, landmarks=landmarks, file_components=(10, 0), points=points)
+    found = figures(old)
+    assert not any("Expression" in strip.heading for strip in found)
+    close = captioned(found, "face68")
+    assert close.markers is not None
+    assert np.array_equal(close.markers.present, inner)
+    box = captioned(figures(body), "face68").focus
+    assert (close.focus >= box.min(axis=0) - 1e-6).all()
+    assert (close.focus <= box.max(axis=0) + 1e-6).all()
+
+
+def test_models_of_men_and_women_get_sheets_of_their_own(small_root: Path, tmp_path: Path) -> None:
+    folder = small_root / "flame"
+    shutil.rmtree(small_root / "mano")
+    (folder / "FLAME_NEUTRAL.npz").rename(folder / "FLAME_MALE.npz")
+    table = done(sheets(tmp_path / "out", small_root))
+    assert table.rows == (("flame-male", str(tmp_path / "out" / "flame-male.png")),)
+    assert (tmp_path / "out" / "flame-male.png").stat().st_size > 10_000
 
 
 def test_a_component_moves_the_body_to_both_sides_of_the_mean(strips: dict[str, list[FigureStrip]]) -> None:

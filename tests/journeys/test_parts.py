@@ -6,7 +6,8 @@ import pytest
 
 from annotator.project import Project
 from tests.annotator.test_readers import Json, coco
-from tests.annotator.test_readers_3d import freihand, interhand, mpi_inf_3dhp
+from tests.annotator.test_readers_3d import freihand, mpi_inf_3dhp
+from tests.annotator.test_readers_interhand import interhand
 from tests.annotator.test_readers_parts import with_parts
 from tests.support.cli import refused, run_main
 

@@ -8,13 +8,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import SETTINGS, Batched, fit
+from annotator.fitting.batched import SETTINGS, Batched, bends_of, fit
 from annotator.fitting.evaluate import objective_of, to_tensors
 from annotator.fitting.objective import BodyPrior, project
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.people import BODY25
-from annotator.fitting.problem import Problem
-from annotator.fitting.result import CONVERGED, EXHAUSTED
+from annotator.fitting.problem import L1, Problem
+from annotator.fitting.result import CONVERGED, EXHAUSTED, STUCK
 from annotator.fitting.stages import FACE, HAND, SMPL, WHOLE_BODY
 from annotator.prior import GaussianMixture, PosePrior
 from annotator.rotations import matrix_to_axis_angle
@@ -47,7 +47,7 @@ def test_hands_from_21_points(hand: BodyModelData) -> None:
     away = errors(found.parameters, problem, hand, None)
     assert np.median(away) < 2.0
     assert (np.median(away, axis=1) > 5.0).mean() <= 0.1  # wrong sides of the two that look alike
-    assert set(found.stop) <= {CONVERGED, EXHAUSTED}
+    assert set(found.stop) <= {CONVERGED, EXHAUSTED, STUCK}
     assert list(found.terms) == ["points", "body_prior", "bending", "shape", "expression", "hand"]
 
 
@@ -89,12 +89,21 @@ def people_in_3d(body: BodyModelData, vposer: PosePrior, count: int) -> Problem:
 
 
 def test_3d_joints_with_published_and_with_weak_priors(body: BodyModelData, vposer: PosePrior) -> None:
-    problem = people_in_3d(body, vposer, 32)
+    problem = people_in_3d(body, vposer, 64)
     published = errors(fit(problem, body, vposer, WHOLE_BODY).parameters, problem, body, vposer)
     assert np.median(published) < 3.0
-    assert (published.mean(axis=1) > 20.0).mean() <= 0.05
+    assert (published.mean(axis=1) > 20.0).sum() == 0
     weak = (*WHOLE_BODY[:-1], WHOLE_BODY[-1].with_priors(0.01))
     assert np.median(errors(fit(problem, body, vposer, weak).parameters, problem, body, vposer)) < 1.0
+
+
+def test_limbs_that_start_far_from_their_joints_are_drawn_there(body: BodyModelData, vposer: PosePrior) -> None:
+    """Before its last stage the solver hears joints that are further off than rho; the last one is as the recipe says."""
+    problem = people_in_3d(body, vposer, 1)
+    assert bends_of(problem, 3) == [0.5, 0.5, 0.15]
+    assert bends_of(replace(problem, rho=2.0), 2) == [2.0, 2.0]
+    assert bends_of(replace(problem, robust=L1), 2) == [0.0, 0.0]
+    assert bends_of(whole_problem(body, 1), 3) == [100.0] * 3
 
 
 def test_a_missing_3d_joint_pulls_at_nothing(body: BodyModelData, vposer: PosePrior) -> None:
