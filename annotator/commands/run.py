@@ -322,8 +322,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
         current.set_state(RUNNING)
     _tune_allocator()
     if current.info.annotator in FAMILY_OF:
-        _note_machine(current, "cpu")
-        yield from optimise(project, current)
+        _note_machine(current, "cpu" if device == "auto" else device)
+        yield from optimise(project, current, device)
         return
     import torch
 
