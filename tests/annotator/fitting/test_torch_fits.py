@@ -15,7 +15,7 @@ from annotator.fitting.parameters import Parameters
 from annotator.fitting.people import BODY25
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.result import NOT_FINITE, Result
-from annotator.fitting.solver import CONVERGED, EXHAUSTED, Limits
+from annotator.fitting.solver import CONVERGED, EXHAUSTED, STUCK, Limits
 from annotator.fitting.solver import NOT_FINITE as NOWHERE
 from annotator.fitting.stages import FACE, HAND, SMPL, WHOLE_BODY, Stage
 from annotator.fitting.torch_batched import TorchBatched
@@ -199,9 +199,9 @@ LIMITS = Limits(100, 1e-12, 3, 1e-2, 0.0)
 
 @pytest.mark.parametrize("compaction", [True, False])
 def test_the_solver_walks_many_valleys(compaction: bool) -> None:
-    """Each at its own pace; one starts at a number that is none, one where it ends."""
+    """Each at its own pace; one starts at a number that is none, one near its end."""
     heights = torch.tensor([1.0, 10.0, 100.0, 1000.0, 100.0, 100.0], dtype=torch.float64)
-    begin = torch.tensor([[-1.2, 1.0]] * 4 + [[torch.nan, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    begin = torch.tensor([[-1.2, 1.0]] * 4 + [[torch.nan, 0.0], [1.01, 1.02]], dtype=torch.float64)
     states, values, tried, stops = minimise(Valleys(heights), begin, LIMITS, compaction=compaction)
     fine = torch.tensor([0, 1, 2, 3, 5])
     assert stops[fine].tolist() == [CONVERGED] * 5
@@ -210,6 +210,23 @@ def test_the_solver_walks_many_valleys(compaction: bool) -> None:
     assert stops[4] == NOWHERE
     assert tried[4] == 0
     assert tried[3] > tried[0] > tried[5]
+
+
+def test_the_solver_says_when_no_step_gains() -> None:
+    """A slope that lies: whatever the step, the value rises."""
+
+    class Lying(Valleys):
+        def take(self, rows: torch.Tensor) -> "Lying":
+            return Lying(self.heights[rows])
+
+        def linearise(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            matrix, gradient = super().linearise(states)
+            return matrix, -gradient
+
+    begin = torch.tensor([[-1.2, 1.0]], dtype=torch.float64)
+    states, _, _, stops = minimise(Lying(torch.tensor([100.0])), begin, LIMITS)
+    assert stops.tolist() == [STUCK]
+    assert torch.equal(states, begin)
 
 
 def test_the_solver_says_when_its_steps_are_used_up() -> None:
