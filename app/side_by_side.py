@@ -39,11 +39,11 @@ class SideBySide:
 
 def side_by_side(session: Session, bodies: Bodies) -> SideBySide | None:
     """The two fits of the current person; None while nothing is compared."""
-    from annotator.comparing import brought_onto, distance
-
     right = session.comparison.right
     if session.shelf is None or right is None or session.sample is None:
         return None
+    from annotator.comparing import brought_onto, distance  # not before it is wanted: it brings the body models
+
     sides = ((session.shelf, session.fit), (right, session.right_fit))
     meshes = [fit_mesh(shelf, fit, bodies) for shelf, fit in sides]
     places = [_placed(session, shelf, fit, bodies) for shelf, fit in sides]

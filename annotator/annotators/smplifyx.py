@@ -24,6 +24,7 @@ from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.fit import FitHeader, Fits
 from annotator.fitting import compiled
 from annotator.fitting.batched import SETTINGS, TOO_FEW_POINTS, Batched
+from annotator.fitting.engines import TORCH, engine_for, solver_for
 from annotator.fitting.objective import BodyPrior, Decoder
 from annotator.fitting.people import Fitting, model_of, people_of
 from annotator.fitting.problem import BODY_GROUP, Problem
@@ -39,7 +40,7 @@ from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 
 _AT_ONCE = 64
-"""People between two reports; a shard is made of several such parts."""
+"""People between two reports on the CPU; a shard is made of several such parts. On a GPU the whole shard is one."""
 _REASONS = {
     TOO_FEW_POINTS: "it has too few labelled points of this part",
     NOT_FINITE: "the solver met a value that is not a number",
@@ -73,6 +74,7 @@ class Optimisation:
         parts: words of the command line.
         data: names of the data sets. keys: of the samples used, or of the people whose hands and faces are; empty for all.
         source: the run whose fits of bodies are their starts, or None; hands and faces always start by themselves.
+        device: where they are fitted, as `engines.py` has it.
     """
 
     project: Project
@@ -83,12 +85,13 @@ class Optimisation:
     data: tuple[str, ...]
     keys: frozenset[str] = frozenset()
     source: Run | None = None
+    device: str = "auto"
 
     def fit(self) -> Work:
         """Fits everybody who has no fit in the run yet."""
-        if not compiled.AVAILABLE:
+        if not compiled.AVAILABLE and not self.device.startswith("cuda"):
             yield Progress(
-                "Starting", message="numba is not there: the solver gives the same fits hundreds of times slower."
+                "Starting", message="numba is not there: people are fitted in torch, with the same fits, but slower."
             )
         tables = fitted_tables(self.annotator, self.parts)
         bodies = {
@@ -105,6 +108,7 @@ class Optimisation:
                 in_3d = info.role == AUXILIARY and samples.joint_skeleton is not None
                 of_body = prior if table.of_bodies else None
                 fitter = Fitter(self.annotator, self.recipe, table.part, bodies[table.model], of_body, in_3d=in_3d)
+                fitter.device = self.device
                 starts = self._starts(fitter, name) if table.of_bodies else None
                 stage = f"Annotating {name}" if table.of_bodies else f"Annotating {name} ({table.part})"
                 yield from ranks.apart(self._walk(fitter, name, samples, starts, stage))
@@ -144,7 +148,7 @@ class Optimisation:
                 yield from _prepare(fitter, samples.take(rows[:1]))
                 began = time.monotonic()
             tables: list[pa.Table] = []
-            for some in _in_parts(rows):
+            for some in _in_parts(rows, len(rows) if self.device.startswith("cuda") else _AT_ONCE):
                 tables.append(fitter.fit(samples.take(some), starts).table)
                 fitted += len(some)
                 rate = fitted / max(time.monotonic() - began, 1e-9)
@@ -183,6 +187,7 @@ class Fitter:
             weight_3d=recipe.weight_3d,
             penetration=recipe.penetration,
         )
+        self.device = "auto"
         self._solver: Batched | None = None
         self._decoder = Decoder(body, prior).double()
 
@@ -197,7 +202,7 @@ class Fitter:
             of_body = problem.group == BODY_GROUP
             problem = replace(problem, confidence=problem.confidence * of_body, seen=problem.seen & of_body)
         if self._solver is None:
-            self._solver = Batched(self.body, self.prior, self._stages, problem, self._settings)
+            self._solver = solver_for(self.body, self.prior, self._stages, problem, self._settings, device=self.device)
         result = _solved(self._solver, problem, starts, samples)
         reasons = [
             why or _REASONS.get(stop, "") or ("" if whole else _REASONS[NOT_FINITE])
@@ -234,6 +239,8 @@ class Fitter:
 
 def _prepare(fitter: Fitter, samples: Samples) -> Work:
     """Fits one person for nothing: kernels are compiled when they are first called."""
+    if engine_for(fitter.device) == TORCH:
+        return
     stage = "Preparing the solver"
     yield Progress(stage, message="Preparing the solver; minutes the first time on a machine, then seconds.")
     fitter.fit(samples)
@@ -268,5 +275,5 @@ def _finite(result: Result) -> np.ndarray:
     return np.asarray(np.isfinite(np.concatenate(columns, axis=1)).all(axis=1))
 
 
-def _in_parts(rows: range) -> Iterator[range]:
-    return (rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE))
+def _in_parts(rows: range, count: int) -> Iterator[range]:
+    return (rows[start : start + count] for start in range(0, len(rows), count))

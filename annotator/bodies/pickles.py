@@ -109,10 +109,10 @@ class _Dtype:
     """A dtype as numpy pickles it: its code, then its byte order."""
 
     def __init__(self, code: str, *_: Any) -> None:
-        self._code, self._order = str(code), "="
+        self._code, self._order = _text(code), "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._order = str(state[1])
+        self._order = _text(state[1])
 
     def made(self) -> np.dtype:
         dtype = np.dtype(self._code)
@@ -140,7 +140,7 @@ class _Sparse:
     kind = sparse.csc_matrix
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self._state = dict(state)
+        self._state = {_text(key): value for key, value in state.items()}
 
     def made(self, unfolding: _Unfolding) -> Any:
         parts = [np.asarray(unfolding.of(self._state[key])) for key in ("data", "indices", "indptr")]
@@ -160,7 +160,7 @@ class _Chumpy:
     """An array of the chumpy package, which old official files hold and which today's Python cannot import."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self._state = dict(state)
+        self._state = {_text(key): value for key, value in state.items()}
 
     def made(self, unfolding: _Unfolding) -> np.ndarray:
         return np.asarray(unfolding.of(self._state["x"]))
@@ -220,7 +220,9 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 class _Reader(pickle.Unpickler):
     def __init__(self, stream: io.BytesIO, path: Path) -> None:
-        super().__init__(stream, encoding="latin1")
+        super().__init__(
+            stream, encoding="bytes"
+        )  # Python 2's strings: contents of arrays, which are not worth decoding
         self._path = path
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
@@ -244,6 +246,8 @@ class _Unfolding:
 
     def of(self, value: Any) -> Any:
         """Plain data, of which nothing unfolds without end."""
+        if isinstance(value, bytes):
+            return value.decode("latin1")
         if not isinstance(value, dict | list | tuple | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type):
             return value
         if id(value) in self._made:
@@ -278,4 +282,9 @@ class _Unfolding:
 def _key(key: Any) -> str:
     if not isinstance(key, str | bytes | int | float | None):
         raise TypeError("it has a name that is no text")
-    return str(key)
+    return _text(key)
+
+
+def _text(value: Any) -> str:
+    """A text of today, or a string of Python 2."""
+    return value.decode("latin1") if isinstance(value, bytes) else str(value)

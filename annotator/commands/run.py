@@ -19,7 +19,7 @@ from annotator.cache import trim_cache
 from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimise, optimise_part, warm_start
-from annotator.commands.run_parts import WHOLE, chosen_parts, learnt, left_out, parts_in_round, single
+from annotator.commands.run_parts import WHOLE, check_body_model, chosen_parts, learnt, left_out, parts_in_round, single
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
 from annotator.part import PARTS, Part, part_in
@@ -269,13 +269,7 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    bodies = (before.fits(name, "body") for name in datasets if "body" in parts)
-    model = next((fits.header.family for fits in bodies if fits is not None), recipe.body.model)
-    if model != recipe.body.model:
-        raise RunError(
-            f"The fits of {before.id} are {model} bodies, and the recipe {recipe.name} asks for {recipe.body.model} ones; set "
-            f'model = "{model}" in its table [body], or begin a new chain with a run of round 1.'
-        )
+    check_body_model(before, datasets, recipe, parts)
     for part in (PARTS[word] for word in learnt(parts, recipe)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
@@ -328,8 +322,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
         current.set_state(RUNNING)
     _tune_allocator()
     if current.info.annotator in FAMILY_OF:
-        _note_machine(current, "cpu")
-        yield from optimise(project, current)
+        _note_machine(current, "cpu" if device == "auto" else device)
+        yield from optimise(project, current, device)
         return
     import torch
 

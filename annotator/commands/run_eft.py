@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from annotator.errors import RunError
 from annotator.project import TARGET, Project
-from annotator.recipe import Recipe, load_recipe, read_recipe
 from annotator.runs import FINISHED, Run
+
+if TYPE_CHECKING:
+    from annotator.recipe import Recipe
 
 EFT = "eft"
 _LEARNS = "neuralannot"
@@ -36,6 +39,8 @@ def network_run(project: Project, source: str) -> Run:
 
 def eft_recipe(name: str | None, source: Run) -> Recipe:
     """The [eft] table of the recipe named, with the [body] that the network was trained with."""
+    from annotator.recipe import load_recipe, read_recipe  # the desk, which asks what can be tuned, needs no recipes
+
     chosen, trained = load_recipe(name or "paper"), read_recipe(source.recipe_path, source.info.recipe)
     return replace(trained, name=chosen.name, eft=chosen.eft, tables=("body",))
 

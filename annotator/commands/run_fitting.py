@@ -66,8 +66,7 @@ def check_optimiser(
     Raises:
         NeuralAnnotError: they are not, or it is to run on a device that it does not know.
     """
-    if device not in ("auto", "cpu"):
-        raise RunError(f"{annotator} fits on the CPU; leave out --device {device}.")
+    check_device(device)
     from annotator.annotators.smplifyx import prior_of
 
     tables = fitted_tables(annotator, parts)
@@ -77,8 +76,27 @@ def check_optimiser(
         prior_of(project, annotator, recipe.table(annotator))
 
 
-def optimise(project: Project, current: Run) -> Work:
-    """Fits everybody of the run's data sets."""
+def check_device(device: str) -> None:
+    """Whether there is a GPU, where one is asked for.
+
+    Raises:
+        RunError: there is none that torch can use.
+    """
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
+
+
+def optimise(project: Project, current: Run, device: str = "auto") -> Work:
+    """Fits everybody of the run's data sets.
+
+    Raises:
+        RunError: there is no such device.
+    """
+    check_device(device)
     from annotator.annotators.smplifyx import Optimisation
 
     info = current.info
@@ -91,6 +109,7 @@ def optimise(project: Project, current: Run) -> Work:
         data=info.datasets,
         keys=frozenset(info.samples),
         source=project.run(info.source) if info.source else None,
+        device=device,
     ).fit()
 
 

@@ -79,3 +79,14 @@ def parts_in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) 
         )
     kept = tuple(word for word in parts if word not in lacking)
     return kept if len(single(kept)) > 1 else single(kept)
+
+
+def check_body_model(before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]) -> None:
+    """Refuses a later round of bodies where the fits of the round before are of another body model."""
+    bodies = (before.fits(name, "body") for name in datasets if "body" in parts)
+    model = next((fits.header.family for fits in bodies if fits is not None), recipe.body.model)
+    if model != recipe.body.model:
+        raise RunError(
+            f"The fits of {before.id} are {model} bodies, and the recipe {recipe.name} asks for {recipe.body.model} ones; set "
+            f'model = "{model}" in its table [body], or begin a new chain with a run of round 1.'
+        )

@@ -1,7 +1,8 @@
 """The batched solver: many people's fits at once, each on its own, compiled.
 
 A person's fit depends on nobody else: the same bytes come out alone, among others, and for any number of threads. Where
-numba is absent or disabled the same code runs in plain Python, with the same fits and hundreds of times slower.
+numba is absent or disabled the same code runs in plain Python, with the same fits and hundreds of times slower;
+`torch_batched.py` is what runs there, and on a GPU.
 
 Legend: N people, S starts of each, T orientations tried.
 """
@@ -90,7 +91,7 @@ SETTINGS: Mapping[str, Settings] = {
     "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
 }
 """By body model. Hands need all their stages, faces only the last; both follow one orientation, as the reference does."""
-_CAMERA = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
+CAMERA_LIMITS = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)
 
 
 def bends_of(like: Problem, stages: int) -> list[float]:
@@ -156,9 +157,8 @@ class Batched:
         self.limits = self.settings.limits(len(used))
         self.rest, self.root = planner.mean_points()
         arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
-        self._terms = {name: column for column, name in enumerate((*layout.TERMS, *arms))}
-        if like.penetration > 0 and planner.has_spheres:
-            self._terms["penetration"] = layout.PENETRATION
+        self._terms = (*layout.TERMS, *arms)
+        self._penetrates = like.penetration > 0 and planner.has_spheres
 
     def fit(self, problem: Problem, start: Parameters | None = None) -> Result:
         """Fits N people; one who cannot be fitted keeps his start."""
@@ -167,21 +167,30 @@ class Batched:
         outcome = _outcome(len(problem))
         stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
         sound = np.flatnonzero(stop == "")
-        shared, moves = _Shared.of(self, problem), problem.moves
-        for moving, plans in self.plans.items():
+        moves, cold = problem.moves, start is None and not problem.in_3d
+        for moving in self.plans:
             some = sound[moves[sound] == moving]
             if len(some):
-                _run(replace(shared, plans=plans), some, states, outcome, cold=start is None and not problem.in_3d)
+                self.solve(problem, some, states, outcome, moves=moving, cold=cold)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
-        terms = {name: outcome.terms[:, column] for name, column in self._terms.items()}
-        return Result(
-            parameters,
-            outcome.terms[:, list(self._terms.values())].sum(axis=1),
-            terms,
-            outcome.tried,
-            tuple(stop.tolist()),
-        )
+        terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
+        objective = outcome.terms[:, : len(terms)].sum(axis=1)
+        if self._penetrates:
+            terms["penetration"] = outcome.terms[:, layout.PENETRATION]
+            objective = objective + terms["penetration"]
+        return Result(parameters, objective, terms, outcome.tried, tuple(stop.tolist()))
+
+    def solve(
+        self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool
+    ) -> None:
+        """Moves the states of some people, and says in `outcome` what came of them.
+
+        Args:
+            moves: whether the stages vary their translation. cold: whether the camera starts them.
+        """
+        shared = replace(_Shared.of(self, problem), plans=self.plans[moves])
+        _run(shared, people, states, outcome, cold=cold)
 
     def _guess(self, problem: Problem) -> Parameters:
         """The mean pose and shape; in 3D placed on the anchors."""
@@ -284,23 +293,23 @@ def _fit_some(
 
 def _started(shared: _Shared, room: _Room, who: np.ndarray, states: np.ndarray) -> np.ndarray:
     """`(n, S, size + 9)` the best minima of the camera's objective that differ; the best one again where there are fewer."""
-    turns, frame = _turns(upright=shared.settings.upright).astype(states.dtype), shared.frame
+    turns, frame = orientations(upright=shared.settings.upright).astype(states.dtype), shared.frame
     tried = len(turns)
     cameras = np.zeros((len(who) * tried, kernels_camera.STATE), states.dtype)
     cameras[:, 3:] = np.tile(turns, (len(who), 1))
     values = np.zeros(len(cameras))
     place_cameras(
-        shared.rest, shared.root, shared.weight, shared.depth, shared.people, np.repeat(who, tried), _CAMERA, room.camera, cameras, values
+        shared.rest, shared.root, shared.weight, shared.depth, shared.people, np.repeat(who, tried), CAMERA_LIMITS, room.camera, cameras, values
     )  # fmt: skip
     cameras, values = cameras.reshape(len(who), tried, -1), values.reshape(len(who), tried)
-    chosen = _distinct(cameras[..., 3:].astype(np.float64), values, shared.settings.starts)
+    chosen = distinct(cameras[..., 3:].astype(np.float64), values, shared.settings.starts)
     best = np.take_along_axis(cameras, chosen[..., None], axis=1)
     out = np.repeat(states[:, None], shared.settings.starts, axis=1)
     out[:, :, frame.transl_at : frame.size], out[:, :, frame.size :] = best[..., :3], best[..., 3:]
     return out
 
 
-def _distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+def distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     """`(n, count)` rows of the best values whose orientations differ; the best again where there are fewer.
 
     Args:
@@ -316,7 +325,7 @@ def _distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
-def _turns(*, upright: bool) -> np.ndarray:
+def orientations(*, upright: bool) -> np.ndarray:
     """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright from the front."""
     from scipy.spatial.transform import Rotation
 

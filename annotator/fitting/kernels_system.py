@@ -27,6 +27,7 @@ def evaluate(task: at.Task, work: np.ndarray, state: np.ndarray) -> float:
     data = points_value(task.whole, task.body, work, task.people, task.person)
     work[task.whole[at.TERM]] = data
     value = data + priors_value(task.whole, task.body, work, state)
+    work[task.whole[at.TERM] + at.PENETRATION] = 0
     if task.whole[at.PAIRS] > 0:
         value += spheres_value(task.whole, task.body, work)
     return value

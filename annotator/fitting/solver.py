@@ -24,7 +24,7 @@ CONVERGED, EXHAUSTED, NOT_FINITE, STUCK = 0, 1, 2, 3
 """Why `minimise` stopped: nothing more to gain, no iterations left, a value that is no number, no step that gains."""
 
 _GREATEST_DAMPING = 1e9
-_SHORT_STEPS = 100.0
+SHORT_STEPS = 100.0
 """A damping that leaves about a hundredth of a step: that it gains little then says nothing of a minimum."""
 _PANEL = 8
 
@@ -128,7 +128,7 @@ def minimiser(evaluate: Any, linearise: Any, retract: Any) -> Any:  # noqa: C901
             if damping > _GREATEST_DAMPING:
                 return value, iteration, STUCK
             if small >= limits.patience:
-                return value, iteration, STUCK if tried_with > _SHORT_STEPS else CONVERGED
+                return value, iteration, STUCK if tried_with > SHORT_STEPS else CONVERGED
             if gained > 0.0 and iteration < limits.iterations:
                 copy(room.before, 0, room.gradient, 0, unknowns)
                 linearise(task, scratch, state, room.matrix, room.gradient)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 
 from annotator.backbone import Backbone, starting_weights
+from annotator.camera import BODY_SPAN, VIRTUAL_FOCAL, VIRTUAL_SIZE, Crop
 from annotator.errors import RunError
 from annotator.losses import Targets, auxiliary_loss, masked_l1, target_loss
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork, project_to_crop
@@ -172,6 +173,23 @@ def test_the_virtual_camera_has_focal_5000_on_256_px() -> None:
     points = torch.tensor([[[0.5, -0.25, 0.0]]])
     found = project_to_crop(points, torch.tensor([[0.0, 0.0, 25.0]]))
     assert torch.allclose(found, torch.tensor([[[128 + 100.0, 128 - 50.0]]]))
+
+
+def test_what_the_camera_head_says_is_where_the_fit_is_in_the_photo_and_back() -> None:
+    """k -> transl -> px of the photo through the fit's camera -> px of the crop, and the transl's own k again."""
+    network = TargetNetwork(Backbone("resnet18"), None)
+    k = torch.tensor([0.12, -0.3, 0.4])
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias[-3:] = k
+        transl = network.eval()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).transl
+    assert transl is not None
+    depth = float(torch.logit(transl[0, 2] / (VIRTUAL_FOCAL * BODY_SPAN / VIRTUAL_SIZE)))
+    assert [*transl[0, :2].tolist(), depth] == pytest.approx(k.tolist(), abs=1e-5)
+    points = torch.randn(1, 9, 3, generator=torch.Generator().manual_seed(1)) / 3
+    crop = Crop(np.array([[412.5, 187.0]]), np.array([233.0]))
+    seen = crop.virtual_camera().project((points + transl).numpy())
+    assert np.abs(crop.to_crop_px(seen) - project_to_crop(points, transl).numpy()).max() < 1e-3
 
 
 def test_the_auxiliary_network_masks_missing_joints() -> None:

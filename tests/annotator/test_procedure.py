@@ -13,6 +13,8 @@ import pytest
 from safetensors.torch import load_file
 
 from annotator.annotators import neuralannot
+from annotator.bodies.files import BodyModelData
+from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
 from annotator.commands.run import RunOptions, run
 from annotator.errors import NeuralAnnotError
@@ -21,6 +23,7 @@ from annotator.runs import FINISHED, Run
 from annotator.sample import Sample, Samples
 from annotator.skeleton import HAND, INTERHAND_HAND
 from tests.support.hand_data import add, face_model, face_samples, hand_model, hand_project, hand_samples
+from tests.support.small_data import write_lab, write_studio
 
 QUICK = """backbone = "resnet18"
 weights = "none"
@@ -297,6 +300,34 @@ def test_augmentation_reaches_the_networks_and_a_run_repeats_it(project: Project
     for name in ("lab", TARGET):
         assert weights(first, name) == weights(again, name)
         assert weights(first, name) != weights(plain, name)
+
+
+def test_algorithm_1_with_two_auxiliary_sets_two_parts_and_two_rounds(
+    desk_project: Path, body: BodyModelData, tmp_path: Path
+) -> None:
+    """Bodies as two laboratories give them and hands of a third set; the second round trains target networks alone."""
+    lab, studio = write_lab(tmp_path / "lab", body, 4), write_studio(tmp_path / "studio", body, 4)
+    list(import_dataset(desk_project, "human36m", lab, images=tmp_path / "lab" / "images", name="lab"))
+    list(import_dataset(desk_project, "mpi-inf-3dhp", studio, name="studio"))
+    project = Project.open(desk_project)
+    with_hands(project)
+    add(project, tmp_path / "photos", "glove", AUXILIARY, [hand_samples("glove", "right", 4, seed=3, auxiliary=True)])
+    project = Project.open(desk_project)
+    path = recipe(tmp_path, "[body]", *QUICK.splitlines(), "auxiliary_steps = 1", "target_steps = 1", "prior_steps = 1")
+    first, _ = ran(project, RunOptions(recipe=path, device="cpu"))
+    targets = {"body-target", "hand-target"}
+    assert networks(first) == {"body-lab", "body-studio", "body-prior", "hand-glove", *targets}
+    assert set(first.fitted) == {
+        *(("lab", "body"), ("studio", "body"), ("glove", "rhand")),
+        *(("wild", part) for part in ("body", "rhand", "whole")),
+    }
+    again, _ = ran(project, RunOptions(recipe=path, device="cpu", round=2, source=first.id))
+    assert networks(again) == targets
+    assert again.fitted == [("wild", part) for part in ("body", "rhand", "whole")]
+    for name in targets:
+        part, _, _ = name.partition("-")
+        one, other = (run.network_folder(part, TARGET) / "last.safetensors" for run in (first, again))
+        assert one.read_bytes() != other.read_bytes()
 
 
 def test_one_command_makes_whole_people_with_faces(desk_project: Path, tmp_path: Path) -> None:

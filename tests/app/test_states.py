@@ -156,6 +156,29 @@ def test_a_whole_journey_of_the_desk_imports_neither_torch_nor_smplx(desk_projec
     assert len(Project.open(desk_project).runs()) == 2
 
 
+FIRST_PHOTO = """
+import sys
+from pathlib import Path
+from tests.support.window import make_desk, close_desk, wait_until
+from PySide6.QtWidgets import QApplication
+app = QApplication([])
+desk, seen = make_desk(), []
+slow = ("scipy", "qtawesome", "pyqtgraph", "vtkmodules", "sqlalchemy", "annotator.recipe", "annotator.comparing")
+desk.window.photo_painted.connect(lambda: seen.append([name for name in slow if name in sys.modules]))
+desk.window.session.open(Path(sys.argv[1]))
+wait_until(lambda: seen)
+print(seen[0])
+close_desk(desk)
+"""
+
+
+def test_the_first_photo_waits_for_nothing_that_it_does_not_need(desk_project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_PHOTO, str(desk_project)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
 def test_uncaught_mistakes_are_told_and_do_not_close_the_desk(qapp: Any, monkeypatch: Any) -> None:
     from annotator.errors import ProjectError
     from app.messages import Messages

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
-from annotator.shots import Shot, lab_shots, wild_shots
+from annotator.shots import STUDIO_ROOM, Shot, lab_shots, wild_shots
 from app.demo.writing import LabFiles, lab_photo, save_photo
+from app.demo.writing_auxiliary import StudioFiles, studio_photo
 from tests.support.desk_project import write_wild
 
 QUICK = """[body]
@@ -41,6 +42,16 @@ def write_lab(folder: Path, body: BodyModelData, count: int) -> Path:
         save_photo(folder / "images" / lab_photo(shot), _noise(shot))
     files.write(folder / "annotations")
     return folder / "annotations"
+
+
+def write_studio(folder: Path, body: BodyModelData, count: int) -> Path:
+    """`count` people of the studio in MPI-INF-3DHP's layout below `folder`; returns it."""
+    files = StudioFiles()
+    for shot in lab_shots(body, 3, count, room=STUDIO_ROOM):
+        files.add(shot)
+        save_photo(folder / "images_1k" / studio_photo(shot), _noise(shot))
+    files.write(folder)
+    return folder
 
 
 def write_crowd(folder: Path, body: BodyModelData, count: int) -> Path:

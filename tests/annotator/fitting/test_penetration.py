@@ -11,6 +11,7 @@ from annotator.bodies.files import BodyModelData, default_root
 from annotator.errors import RecipeError
 from annotator.fitting import plans
 from annotator.fitting.batched import Batched, Settings
+from annotator.fitting.engines import TORCH, solver_for
 from annotator.fitting.evaluate import final_objective, objective_of, to_tensors
 from annotator.fitting.objective import Decoder, Objective
 from annotator.fitting.parameters import Parameters
@@ -173,6 +174,13 @@ def test_where_nothing_overlaps_the_fit_is_that_without_the_term(
         assert np.array_equal(values, with_it.parameters.items()[name]), name
     assert np.array_equal(without.objective, with_it.objective)
     assert with_it.terms["penetration"].item() == 0
+
+
+def test_the_solver_in_torch_says_that_it_lacks_the_term(
+    arm_in: tuple[Problem, Parameters], smpl: BodyModelData, gmm: GaussianMixture
+) -> None:
+    with pytest.raises(RecipeError, match=r"penetration = 1e\+06 of the recipe needs the solver on the CPU"):
+        solver_for(smpl, gmm, SMPL, replace(arm_in[0], penetration=1e6), QUICK, engine=TORCH)
 
 
 def test_the_recipe_takes_no_weight_below_zero() -> None:
