@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from annotator.bodies.files import BodyModelData
-from annotator.errors import RecipeError
 from annotator.fitting import kernels_camera
 from annotator.fitting.batched import CAMERA_LIMITS, Batched, Settings, distinct, orientations
+from annotator.fitting.engines import TORCH, check_penetration
 from annotator.fitting.kernels_fit import Outcome
 from annotator.fitting.objective import BodyPrior
 from annotator.fitting.plans import make_people
@@ -60,11 +60,7 @@ class TorchBatched(Batched):
         at_once: int = 0,
         compaction: bool = True,
     ) -> None:
-        if like.penetration > 0:
-            raise RecipeError(
-                f"penetration = {like.penetration:g} of the recipe needs the solver on the CPU with numba; run with "
-                "--device cpu where numba is installed, or set penetration = 0."
-            )
+        check_penetration(like.penetration, TORCH)
         super().__init__(body, prior, stages, like, settings)
         self.device, self.compaction, self._at_once = torch.device(device), compaction, at_once
         set_tf32("fp32", self.device)
