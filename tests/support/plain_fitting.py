@@ -135,6 +135,7 @@ def cases() -> dict[str, Case]:
     straight = random_parameters("smplx", 1, latent=False)
     folded = random_parameters("smpl", 1)
     assert folded.body_pose is not None
+    folded.body_pose[0] *= 0.2
     folded.body_pose[0, [47, 53]] = -1.2, -1.4  # the left arm hangs and its elbow takes the forearm into the belly
     return {
         "overlapping": Case(replace(whole, penetration=1e6), curled(person), body, vposer, WHOLE_BODY[4]),
