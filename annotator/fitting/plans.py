@@ -375,7 +375,6 @@ def _mixture_arrays(prior: GaussianMixture | None, stage: Stage, width: int) -> 
 
 
 def _sphere_tables(spheres: Spheres | None, number: dict[int, int]) -> dict[str, np.ndarray]:
-    """Spheres by the rows of a plan's joints; empty where there are none."""
     if spheres is None:
         return {name: np.zeros(0, np.int64) for name in ("sphere_joint", "sphere_child", "pair")}
     return {
