@@ -38,9 +38,13 @@ SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
 _HAND_JOINTS, _WRIST, _MIDDLE = 16, 0, 4
+IMPORTED = "imported from "
+"""How the provenance of an official file begins; that of the open body does not."""
+LENT = "; hands: "
+"""Stands in an SMPL-H's provenance before where its hands are from."""
 MENDED = "; mended: "
 """Stands in a file's provenance before what was changed in it."""
-_HANDS = ("mano_left", "mano_right")
+HANDS = ("mano_left", "mano_right")
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
 """Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
@@ -53,7 +57,8 @@ class Found:
 
     Attributes:
         name: of `LAYOUTS`. gender: neutral, female or male. arrays: what is kept of it.
-        mended: what was changed in it, for the record in its file. texts: of a file that this program wrote before.
+        mended: what was changed in it, for the record in its file. hands: where an SMPL-H has its hands from, for the same.
+        texts: of a file that this program wrote before.
     """
 
     name: str
@@ -61,7 +66,15 @@ class Found:
     path: Path
     arrays: dict[str, Any]
     mended: str = ""
+    hands: str = ""
     texts: Texts | None = None
+
+    @property
+    def origin(self) -> str:
+        """Which file it was before this program wrote or changed it."""
+        if self.texts is not None:
+            return self.texts.provenance.partition(MENDED)[0]
+        return f"{IMPORTED}{self.path.name}, sha256 {_sha256(self.path)}"
 
 
 @dataclass
@@ -129,8 +142,10 @@ def write(found: Found, arrays: dict[str, Any], target: Path) -> str:
     texts = found.texts or Texts(
         name=f"{title} {found.gender} of {found.path.name}",
         licence=f"that of {title}, as its owners give it; not for sharing",
-        provenance=f"imported from {found.path.name}, sha256 {_sha256(found.path)}",
+        provenance=found.origin,
     )
+    if found.hands:
+        texts = replace(texts, provenance=f"{texts.provenance}{LENT}{found.hands}")
     if found.mended:
         texts = replace(texts, provenance=f"{texts.provenance}{MENDED}{found.mended}")
     return write_model(target, found.name, found.gender, arrays, texts)
@@ -140,9 +155,7 @@ def write_loose(
     write: Callable[[Mapping[str, np.ndarray], Texts], str], arrays: Mapping[str, np.ndarray], path: Path
 ) -> str:
     """Writes arrays that are no model, with what there is to say of the file `path` from which they come."""
-    texts = Texts(
-        path.name, "that of its owners; not for sharing", f"imported from {path.name}, sha256 {_sha256(path)}"
-    )
+    texts = Texts(path.name, "that of its owners; not for sharing", f"{IMPORTED}{path.name}, sha256 {_sha256(path)}")
     return write(arrays, texts)
 
 
@@ -153,13 +166,13 @@ def mend_left_hand(models: list[Found], target: Path) -> str:
     comes first: a left hand that lies in `target` since an earlier import joins `models` if it has to be turned. Turned, it
     differs from the right hand, so that it is never turned twice.
     """
-    hands = {found.name: found for found in models if found.name in _HANDS}
+    hands = {found.name: found for found in models if found.name in HANDS}
     if not hands:
         return ""
-    for name in _HANDS:
+    for name in HANDS:
         if name not in hands and (path := model_path(target, name)).exists():
-            hands[name] = _stored(path)
-    left, right = (hands.get(name) for name in _HANDS)
+            hands[name] = stored_hand(path)
+    left, right = (hands.get(name) for name in HANDS)
     if left is None:
         return ""
     if right is None:
@@ -176,7 +189,7 @@ def mend_left_hand(models: list[Found], target: Path) -> str:
     return "The left hand's shape had the right hand's sign along x; it was turned (smplx, issue 48)."
 
 
-def _stored(path: Path) -> Found:
+def stored_hand(path: Path) -> Found:
     """A hand of an earlier import, with what its file says about itself."""
     haul = Haul()
     take(path, haul)
@@ -238,7 +251,7 @@ def _model(content: Mapping[str, Any], path: Path) -> Found:
     hands = ONE_HAND if layout.side else BOTH_HANDS if "hands_meanl" in layout.keys else ()
     faces = (*FACE_KEYS, *CONTOUR_KEYS) if name == "smplx" else ()
     kept = {key: _plain(content[key], key, path) for key in (*COMMON_KEYS, *hands, *faces) if key in content}
-    require_shapes(kept | _no_landmarks(layout), layout, path)
+    require_shapes(kept | _stand_ins(layout, kept), layout, path)
     kept["posedirs"] = kept["posedirs"].reshape(-1, 3, layout.features)
     kept["kintree_table"] = kept["kintree_table"].astype(np.int64)
     kept["kintree_table"][0, 0] = -1
@@ -247,11 +260,14 @@ def _model(content: Mapping[str, Any], path: Path) -> Found:
     return Found(name, "neutral" if layout.side else _gender(path), path, kept)
 
 
-def _no_landmarks(layout: Layout) -> dict[str, np.ndarray]:
-    """Stands in for FLAME's landmarks, which lie in files of their own, while the rest is checked."""
-    if layout.family != "flame":
-        return {}
-    return {FACE_KEYS[0]: np.zeros(51, np.int64), FACE_KEYS[1]: np.zeros((51, 3), np.float32)}
+def _stand_ins(layout: Layout, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What lies in files of its own, while the rest is checked: FLAME's landmarks, the hands of an SMPL-H without any."""
+    if layout.family == "flame":
+        return {FACE_KEYS[0]: np.zeros(51, np.int64), FACE_KEYS[1]: np.zeros((51, 3), np.float32)}
+    if layout.family == "smplh" and not set(BOTH_HANDS) & set(kept):
+        shapes = {"mean": (45,), "components": (45, 45)}
+        return {key: np.zeros(shapes[key[len("hands_") : -1]], np.float32) for key in BOTH_HANDS}
+    return {}
 
 
 def _plain(values: Any, key: str, path: Path, kind: type[np.floating[Any]] = np.float32) -> np.ndarray:

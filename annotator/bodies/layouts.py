@@ -138,7 +138,13 @@ def require_shapes(arrays: Mapping[str, Any], layout: Layout, path: Path) -> Non
         wanted.remove("posedirs")
     if CONTOUR_KEYS[0] in arrays or CONTOUR_KEYS[1] in arrays:  # old files have no outline of the face
         wanted += CONTOUR_KEYS
-    if missing := [key for key in wanted if key not in arrays]:
+    missing = [key for key in wanted if key not in arrays]
+    if layout.family == "smplh" and missing == list(BOTH_HANDS):
+        raise BodyModelError(
+            f"{path} holds no hands, as its owners ship it; put {LAYOUTS['mano_left'].stem} and "
+            f"{LAYOUTS['mano_right'].stem} beside it and take all three in with `bodies import`."
+        )
+    if missing:
         raise BodyModelError(
             f"{path} lacks {', '.join(missing)} as plain arrays; it is not an {layout.title} model file, fetch it again."
         )

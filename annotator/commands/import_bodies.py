@@ -11,6 +11,7 @@ import numpy as np
 
 from annotator.bodies import importing
 from annotator.bodies.files import read_model
+from annotator.bodies.hands import lend_hands
 from annotator.bodies.layouts import models_in
 from annotator.bodies.points import HAND_POINTS
 from annotator.bodies.prior_files import write_prior
@@ -48,6 +49,7 @@ def import_bodies(source: Path, into: Path) -> Generator[Progress, None, Table]:
         yield Progress("Reading", number, len(plain), "files")
         importing.take(path, haul)
     note = importing.mend_left_hand(haul.models, target)
+    lend_hands(haul.models, target)
     priors = _priors(networks, haul)
     whole = [(found, importing.complete(found, haul.embeddings)) for found in haul.models]
     _require_one_each(f"{found.name} {found.gender}" for found, _ in whole)
