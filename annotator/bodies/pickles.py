@@ -197,14 +197,14 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _listed(items: list[Any] | tuple[Any, ...] = ()) -> list[Any]:
+def _listed(items: Any = ()) -> list[Any]:
     """What stands for a set: nothing of it is hashed. Every array of chumpy carries one, which nobody needs."""
     if not isinstance(items, list | tuple):
         raise TypeError("a set of what is no list")
     return list(items)
 
 
-def _named(items: list[Any] | tuple[Any, ...] = ()) -> dict[Any, Any]:
+def _named(items: Any = ()) -> dict[Any, Any]:
     """What stands for an ordered dict; items come with it or after it."""
     return {_text(key): value for key, value in _listed(items)}
 
