@@ -45,7 +45,7 @@ def official_smpl(path: Path, protocol: int) -> Path:
 
     def of_chumpy(values: np.ndarray) -> Any:
         made = kind()
-        made.__dict__ |= {"x": values, "_itr": None, "_dirty_vars": {}}
+        made.__dict__ |= {"x": values, "_itr": None, "_dirty_vars": set(), "_depends_on_deps": {}, "_cache": {}}
         return made
 
     content = {

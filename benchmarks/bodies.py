@@ -69,7 +69,7 @@ def official_size(folder: Path) -> Path:
 class Arms:
     """Both evaluators of one model, fed with the same people; with the contour of the face too if it is asked for."""
 
-    def __init__(self, root: Path, *, contour: bool = False) -> None:
+    def __init__(self, root: Path, *, contour: bool = False, device: str = "cpu") -> None:
         import torch
 
         from annotator.bodies.body_model import BodyModel, select_points
@@ -79,22 +79,22 @@ class Arms:
         from annotator.skeleton import COCO_WHOLEBODY
 
         self.body = load_body_model(root, "smplx")
-        self.package: Any = create(root, "smplx", batch_size=BATCH)
+        self.package: Any = create(root, "smplx", batch_size=BATCH).to(device)
         extra = select_points(self.body.points[COCO_WHOLEBODY.name], np.array(EXTRA))
-        self.points = BodyModel(self.body, [extra])
-        self.joints = BodyModel(self.body)
-        self.mesh = BodyModel(self.body, vertices=True)
+        self.points = BodyModel(self.body, [extra]).to(device)
+        self.joints = BodyModel(self.body).to(device)
+        self.mesh = BodyModel(self.body, vertices=True).to(device)
         self.contour_package: Any = None
         if contour:
-            self.contour_package = create(root, "smplx", batch_size=BATCH, use_face_contour=True)
-            self.contour_points = BodyModel(self.body, [extra], contour=True)
+            self.contour_package = create(root, "smplx", batch_size=BATCH, use_face_contour=True).to(device)
+            self.contour_points = BodyModel(self.body, [extra], contour=True).to(device)
         self.poser = Poser(self.body)
         rng = np.random.default_rng(1)
         self.people = {
             name: 0.3 * rng.standard_normal((BATCH, width)).astype(np.float32)
             for name, width in parameter_widths("smplx").items()
         }
-        self.given = {name: torch.as_tensor(values) for name, values in self.people.items()}
+        self.given = {name: torch.as_tensor(values).to(device) for name, values in self.people.items()}
         self.one = {name: values[:1] for name, values in self.people.items()}
 
     def leaves(self) -> dict[str, Any]:
@@ -158,9 +158,13 @@ class Arms:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
+    """Seconds of one call, to the end of what it left to a GPU."""
+    import torch
+
     began = time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - began
 
 
@@ -233,6 +237,8 @@ def main() -> None:
     """Times both models and states the claims, which count for the official size."""
     arguments = options(__doc__ or "").parse_args()
     report = Report("bodies")
+    import torch
+
     from annotator.bodies.files import default_root, load_body_model
 
     repeats = 5 if arguments.quick else 15
@@ -251,6 +257,12 @@ def main() -> None:
     report.say("difference_m", max(worst), f"greatest distance between the arms: {max(worst):.1e} m")
     ratios = compare(official, report, "official size", repeats)
     compare(opened, report, "open body", repeats)
+    if torch.cuda.is_available():
+        with tempfile.TemporaryDirectory() as folder:
+            on_gpu = Arms(official_size(Path(folder)), device="cuda")
+        compare(on_gpu, report, f"official size, {torch.cuda.get_device_name()}", repeats)
+    else:
+        print("no GPU is at hand, so none was timed")
     if tune_allocator():
         compare(official, report, "official size, both allocators tuned", repeats)
     report.claim("points_forward_backward_ratio", ratios["points_backward"], 30, at_most=False)

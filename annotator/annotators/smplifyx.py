@@ -185,6 +185,7 @@ class Fitter:
             robust=recipe.robust_3d,
             rho_3d=recipe.rho_3d,
             weight_3d=recipe.weight_3d,
+            penetration=recipe.penetration,
         )
         self.device = "auto"
         self._solver: Batched | None = None

@@ -1,8 +1,8 @@
 """Pickles of plain arrays, read without executing anything, and written so that every numpy reads them.
 
 A pickle is a small program that may call whatever can be imported. Here the few names by which numpy and scipy store
-arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused. chumpy's arrays, which old official files hold,
-are read the same way, without chumpy.
+arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused.
+chumpy's arrays, which old official files hold, are read the same way, without chumpy.
 Not even numpy's own reconstruction runs: given a forged state, that can write outside its memory.
 """
 
@@ -197,6 +197,19 @@ def _encoded(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _listed(items: Any = ()) -> list[Any]:
+    """What stands for a set: nothing of it is hashed. Every array of chumpy carries one, which nobody needs."""
+    if not isinstance(items, list | tuple):
+        raise TypeError("a set of what is no list")
+    return list(items)
+
+
+def _named(items: Any = ()) -> dict[Any, Any]:
+    """What stands for an ordered dict; items come with it or after it."""
+    return {_text(key): value for key, value in _listed(items)}
+
+
+_BUILTINS = ("__builtin__", "builtins")
 _DTYPE = _Inert(_Dtype)
 _ARRAY = _Inert(_Array)
 _SCALAR = _Inert(lambda dtype, data: _array(data, dtype.made(), (), "C")[()])
@@ -205,14 +218,16 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _ARRAY,
     ("numpy", "dtype"): _DTYPE,
     ("_codecs", "encode"): _Inert(_encoded),
-    **{(builtins, "bytes"): _Inert(lambda: b"") for builtins in ("__builtin__", "builtins")},  # of empty arrays
+    **{(builtins, "bytes"): _Inert(lambda: b"") for builtins in _BUILTINS},  # of empty arrays
+    **{(builtins, kind): _Inert(_listed) for builtins in _BUILTINS for kind in ("set", "frozenset")},
+    ("collections", "OrderedDict"): _Inert(_named),
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _ARRAY for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _SCALAR for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _BUFFER for core in ("core", "_core")},
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _ChumpySelect,
     **{(registry, "_reconstructor"): _Inert(_reconstructed) for registry in ("copy_reg", "copyreg")},
-    **{(builtins, "object"): _Inert(lambda: None) for builtins in ("__builtin__", "builtins")},
+    **{(builtins, "object"): _Inert(lambda: None) for builtins in _BUILTINS},
     **{(f"scipy.sparse{module}", "csc_matrix"): _Sparse for module in ("", ".csc", "._csc")},
     **{(f"scipy.sparse{module}", "csr_matrix"): _SparseRows for module in ("", ".csr", "._csr")},
 }
@@ -248,7 +263,9 @@ class _Unfolding:
         """Plain data, of which nothing unfolds without end."""
         if isinstance(value, bytes):
             return value.decode("latin1")
-        if not isinstance(value, dict | list | tuple | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type):
+        if not isinstance(
+            value, dict | list | tuple | set | frozenset | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type
+        ):
             return value
         if id(value) in self._made:
             if self._made[id(value)] is self:
@@ -265,7 +282,7 @@ class _Unfolding:
             return value.made(self)
         if isinstance(value, dict):
             return {_key(key): self.of(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | set | frozenset):
             items = [self.of(item) for item in value]
             self._entries[id(items)] = sum(self._size(item) for item in items)
             if self._entries[id(items)] > _MOST_ENTRIES:

@@ -141,7 +141,14 @@ class Batched:
         rhos = bends_of(like, len(used))
         self.plans = {
             moves: [
-                planner.plan(stage, in_3d=like.in_3d, free_translation=moves, rho=rho, dtype=self.settings.dtype)
+                planner.plan(
+                    stage,
+                    in_3d=like.in_3d,
+                    free_translation=moves,
+                    rho=rho,
+                    dtype=self.settings.dtype,
+                    penetration=like.penetration,
+                )
                 for stage, rho in zip(used, rhos, strict=True)
             ]
             for moves in (False, True)
@@ -151,6 +158,7 @@ class Batched:
         self.rest, self.root = planner.mean_points()
         arms = ["jaw" if arm.name == "face" else "hand" if body.side else arm.name for arm in self.frame.arms]
         self._terms = (*layout.TERMS, *arms)
+        self._penetrates = like.penetration > 0 and planner.has_spheres
 
     def fit(self, problem: Problem, start: Parameters | None = None) -> Result:
         """Fits N people; one who cannot be fitted keeps his start."""
@@ -167,9 +175,11 @@ class Batched:
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
-        return Result(
-            parameters, outcome.terms[:, : len(terms)].sum(axis=1), terms, outcome.tried, tuple(stop.tolist())
-        )
+        objective = outcome.terms[:, : len(terms)].sum(axis=1)
+        if self._penetrates:
+            terms["penetration"] = outcome.terms[:, layout.PENETRATION]
+            objective = objective + terms["penetration"]
+        return Result(parameters, objective, terms, outcome.tried, tuple(stop.tolist()))
 
     def solve(
         self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool
@@ -329,4 +339,4 @@ def orientations(*, upright: bool) -> np.ndarray:
 
 
 def _outcome(count: int) -> Outcome:
-    return Outcome(np.zeros(count, np.int64), np.zeros(count, np.int64), np.full((count, 8), np.nan))
+    return Outcome(np.zeros(count, np.int64), np.zeros(count, np.int64), np.full((count, layout.ALL_TERMS), np.nan))

@@ -12,6 +12,7 @@ from annotator.bodies.files import BodyModelData
 from annotator.fitting.objective import BodyPrior, Decoder, ModelPoints, Objective
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.problem import Problem
+from annotator.fitting.sphere_term import spheres_in
 from annotator.fitting.stages import SCHEDULES, Stage
 
 _CHUNK = 256
@@ -29,7 +30,9 @@ def objective_of(
     problem: Problem, body: BodyModelData, prior: BodyPrior, *, dtype: torch.dtype = torch.float64, device: str = "cpu"
 ) -> Objective:
     """The objective on our own evaluation of the body model."""
-    objective = Objective(problem, ModelPoints(body, problem), Decoder(body, prior))
+    objective = Objective(
+        problem, ModelPoints(body, problem), Decoder(body, prior), spheres_in(body, problem.penetration)
+    )
     return objective.to(device=device, dtype=dtype).requires_grad_(False).eval()
 
 

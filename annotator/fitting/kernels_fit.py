@@ -14,6 +14,7 @@ from annotator.fitting import (
     kernels_points,
     kernels_priors,
     kernels_rotations,
+    kernels_spheres,
     kernels_system,
     layout,
     solver,
@@ -30,7 +31,7 @@ _minimise_fit = minimiser(evaluate, linearise, retract)
 
 
 class Outcome(NamedTuple):
-    """Of M fits: `(M,)` steps tried so far and why the solver stopped, `(M, 8)` terms of the objective that it reached."""
+    """Of M fits: `(M,)` steps tried so far and why the solver stopped, `(M, 9)` terms of the objective that it reached."""
 
     tried: np.ndarray
     stops: np.ndarray
@@ -59,8 +60,8 @@ def place_cameras(
 
 
 @entry(
-    *(kernels_chain, kernels_decoder, kernels_points, kernels_priors, kernels_rotations, kernels_system),
-    *(layout, solver, tiles),
+    *(kernels_chain, kernels_decoder, kernels_points, kernels_priors, kernels_rotations, kernels_spheres),
+    *(kernels_system, layout, solver, tiles),
 )
 def solve_stage(
     whole: np.ndarray,

@@ -12,6 +12,7 @@ from annotator.fitting.compiled import compiled, part
 from annotator.fitting.kernels_chain import joint_rates, pose_joints, turn_root
 from annotator.fitting.kernels_points import group_rows, points_value
 from annotator.fitting.kernels_priors import add_priors, priors_value
+from annotator.fitting.kernels_spheres import add_spheres, spheres_value
 from annotator.fitting.tiles import add_gram, add_product, add_row, copy, zero
 
 _ANCHORED, _POSE_AT, _SHAPE_AT, _SHAPES, _RESIDUAL, _ARM = (
@@ -25,7 +26,11 @@ def evaluate(task: at.Task, work: np.ndarray, state: np.ndarray) -> float:
     pose_joints(task.whole, task.body, task.net, work, state)
     data = points_value(task.whole, task.body, work, task.people, task.person)
     work[task.whole[at.TERM]] = data
-    return data + priors_value(task.whole, task.body, work, state)
+    value = data + priors_value(task.whole, task.body, work, state)
+    work[task.whole[at.TERM] + at.PENETRATION] = 0
+    if task.whole[at.PAIRS] > 0:
+        value += spheres_value(task.whole, task.body, work)
+    return value
 
 
 @compiled
@@ -42,6 +47,8 @@ def linearise(task: at.Task, work: np.ndarray, state: np.ndarray, matrix: np.nda
         if rows:
             _add_group(whole, work, group, rows, matrix, gradient)
     add_priors(whole, body, work, state, matrix, gradient)
+    if whole[at.PAIRS] > 0:
+        add_spheres(whole, body, work, matrix, gradient)
 
 
 @compiled

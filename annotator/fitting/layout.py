@@ -45,6 +45,9 @@ SIDES = 39
 """Rows of the outline on each side of the frontal one, one a degree of the neck's yaw."""
 TERMS = ("points", "body_prior", "bending", "shape", "expression")
 """Terms of the objective; those of the articulations follow."""
+PENETRATION = 8
+"""Place of self-penetration among the terms, behind those of three articulations."""
+ALL_TERMS = PENETRATION + 1
 FLIPS = 64
 """Units of a layer whose sign may change before the decoder's Jacobian is made anew."""
 OUT = 128
@@ -58,6 +61,7 @@ SIZES = (
     *("shape_at", "pose_at", "root_at", "transl_at", "size", "first", "last"),  # of the state
     *("rest_long", "dense_width", "feature_wide"),
     *("neck", "outline", "outline_group"),  # joint whose yaw chooses the outline (-1: none is), its points, their group
+    *("spheres", "pairs", "overlap_wide"),  # of self-penetration; no pairs where it is off
 )
 # fmt: off
 (
@@ -65,6 +69,7 @@ SIZES = (
     DIMS, POSE, POSE_PAD, CORE_PAD, POSE_KIND, HIDDEN,
     SHAPE_START, POSE_START, ROOT_START, TRANSL_START, SIZE, FIRST, LAST,
     REST_LONG, DENSE_WIDTH, FEATURE_WIDE, NECK, OUTLINE, OUTLINE_GROUP,
+    SPHERES, PAIRS, OVERLAP_WIDE,
 ) = range(len(SIZES))
 # fmt: on
 
@@ -94,6 +99,9 @@ TABLES = (
     "bend_joint",  # row among the pose's rotations
     "bend_row",  # row among the joints
     "bend_axis",
+    "sphere_joint",  # (S,) rows among the joints
+    "sphere_child",  # (S,)
+    "pair",  # (pairs, 2) of spheres
 )
 # fmt: off
 (
@@ -101,6 +109,7 @@ TABLES = (
     OUTLINE_FIRST,
     AT_JOINT, AT_SOLID, AT_FEATURES, GROUP_FIRST, GROUP_ANCHOR, GROUP_ARM, GROUP_FEATURES, GROUP_FEATURE_JOINT,
     ARM_START, ARM_WIDTH, BEND_JOINT, BEND_ROW, BEND_AXIS,
+    SPHERE_JOINT, SPHERE_CHILD, PAIR,
 ) = range(len(SIZES), len(SIZES) + len(TABLES))
 # fmt: on
 
@@ -127,13 +136,17 @@ BODY = (
     "bend_sign",
     "bend_weight",  # (1,)
     "rho",  # (1,) 0 is the plain distance (L1)
+    "sphere_share",  # (S,) of the way from the joint to its child
+    "sphere_lever",  # (S, 3) from there, in the joint's frame
+    "pair_reach",  # (pairs,) metres
+    "overlap_weight",  # (1,) per square metre
 )
 _AFTER_TABLES = len(SIZES) + len(TABLES)
 # fmt: off
 (
     FIXED, ARM_MEAN, ARM_PARTS, REST, REST_SHAPES, REST_FEATURES, BONE_SHAPES, AT_LEVER, AT_SHAPES, AT_WEIGHT,
     FEATURE_PARTS, POINT_WEIGHT, ARM_PRIOR, PRIOR, MIXTURE_MEAN, MIXTURE_PRECISION, MIXTURE_CONSTANT,
-    BEND_SIGN, BEND_WEIGHT, RHO,
+    BEND_SIGN, BEND_WEIGHT, RHO, SPHERE_SHARE, SPHERE_LEVER, PAIR_REACH, OVERLAP_WEIGHT,
 ) = range(_AFTER_TABLES, _AFTER_TABLES + len(BODY))
 # fmt: on
 
@@ -182,7 +195,7 @@ WORK = (
     "arm_twist",  # (J, 6, 16)
     "shape_place",  # (J, 3, 24) velocity by shape
     *("outline_row", "outline_lever"),  # (1,), (17, 16, 3)
-    "terms",  # (8,) of the objective, in the order of TERMS
+    "terms",  # (9,) of the objective: TERMS, up to three articulations, and the last is PENETRATION
     # its points
     "point",  # (K, 3)
     "residual",  # (K, 3)
@@ -192,6 +205,10 @@ WORK = (
     "gram",
     "carrier",  # (8, core)
     "carried",  # (8, core)
+    # its spheres
+    "centre",  # (S, 3)
+    "sphere_arm",  # (S, 3) the lever as it is turned
+    "overlap_row",  # (20 + Z,)
 )
 _AFTER_NET = _AFTER_BODY + len(NET)
 # fmt: off
@@ -201,6 +218,7 @@ _AFTER_NET = _AFTER_BODY + len(NET)
     FRAME, LOCAL, TURN, PLACE, POSED_REST, FEATURE, POSE_RATES, TWIST, ARM_RATES, ARM_TWIST, SHAPE_PLACE,
     OUTLINE_ROW, OUTLINE_LEVER, TERM,
     POINT, RESIDUALS, FACTORS, FEATURE_ROW, ROWS, GRAM, CARRIER, CARRIED,
+    CENTRE, SPHERE_ARM, OVERLAP_ROW,
 ) = range(_AFTER_NET, _AFTER_NET + len(WORK))
 # fmt: on
 WORK_LONG = _AFTER_NET + len(WORK)
@@ -278,9 +296,10 @@ def _work_sizes(sizes: dict[str, int], tables: dict[str, np.ndarray]) -> list[in
         **{"frame": 24, "local": 9 * joints, "turn": 9 * joints, "place": 3 * joints},
         **{"posed_rest": sizes["rest_long"], "feature": 9 * sizes["features"], "pose_rates": rotations * 3 * pad},
         **{"twist": joints * 6 * pad, "arm_rates": joints * 3 * ARM_PAD, "arm_twist": joints * 6 * ARM_PAD},
-        **{"outline_row": 1, "outline_lever": 3 * OUTLINE_ROOM * sizes["outline"], "terms": 8},
+        **{"outline_row": 1, "outline_lever": 3 * OUTLINE_ROOM * sizes["outline"], "terms": ALL_TERMS},
         **{"shape_place": joints * 3 * SHAPE_PAD, "point": 3 * points, "residual": 3 * points, "factors": 48},
         **{"feature_row": 3 * sizes["feature_wide"], "rows": (3 * points + 8) * width, "gram": (width + 8) * width},
         **{"carrier": 8 * core, "carried": 8 * core},
+        **{"centre": 3 * sizes["spheres"], "sphere_arm": 3 * sizes["spheres"], "overlap_row": sizes["overlap_wide"]},
     }
     return [long[name] for name in WORK]

@@ -20,6 +20,7 @@ from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import BodyModelData
 from annotator.fitting.parameters import HAND_COMPONENTS
 from annotator.fitting.problem import FACE_GROUP, HAND_GROUP, L1, Problem
+from annotator.fitting.sphere_term import SphereCentres
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, HandPca, PosePrior, l2_energy
 from annotator.rotations import matrix_to_axis_angle
@@ -150,6 +151,7 @@ class Objective(nn.Module):
         place: parameters by the smplx package's names, `(N, d)` axis-angle -> `(N, K, 3)` points in camera space;
             `ModelPoints`, or the smplx package's in the reference mode.
         decoder: of the same body model, with the prior of the body's pose.
+        spheres: of the same body model, where the problem asks for self-penetration.
     """
 
     pixels: Tensor
@@ -162,9 +164,12 @@ class Objective(nn.Module):
     is_hand: Tensor
     is_face: Tensor
 
-    def __init__(self, problem: Problem, place: nn.Module, decoder: Decoder) -> None:
+    def __init__(
+        self, problem: Problem, place: nn.Module, decoder: Decoder, spheres: SphereCentres | None = None
+    ) -> None:
         super().__init__()
         self.place, self.decoder = place, decoder
+        self.spheres, self.penetration = spheres, problem.penetration
         self.in_3d, self.robust, self.rho = problem.in_3d, problem.robust, problem.rho
         arrays = {
             "pixels": problem.pixels,
@@ -196,6 +201,8 @@ class Objective(nn.Module):
                 terms[name.removesuffix("_pose")] = weighted_square(decoded[name], stage.hand_prior)
         if "jaw_pose" in decoded:
             terms["jaw"] = weighted_square(decoded["jaw_pose"], stage.jaw)
+        if self.spheres is not None:
+            terms["penetration"] = self.penetration * stage.penetration * self.spheres.term(decoded)
         return terms
 
     def forward(self, variables: Variables, stage: Stage) -> Tensor:

@@ -24,6 +24,7 @@ from annotator.fitting.problem import (
     Problem,
     outline_rows,
 )
+from annotator.fitting.spheres import FAMILIES
 from annotator.sample import Samples
 from annotator.skeleton import COCO_WHOLEBODY, FACE, Skeleton
 
@@ -67,6 +68,7 @@ class Fitting:
         contour: whether the outline of a whole body's face counts.
         robust, rho_3d: of 3D residuals: "geman_mcclure" and where it bends in metres, or "l1".
         weight_3d: of squared 3D residuals, per square metre; its root is the data weight, which alone counts with "l1".
+        penetration: of self-penetration, as `Problem` has it.
     """
 
     in_3d: bool = False
@@ -76,6 +78,7 @@ class Fitting:
     robust: str = GEMAN_MCCLURE
     rho_3d: float = 0.15
     weight_3d: float = 1e6
+    penetration: float = 0.0
 
 
 def people_of(samples: Samples, body: BodyModelData, fitting: Fitting) -> tuple[Problem, tuple[str, ...]]:
@@ -107,6 +110,7 @@ def people_of(samples: Samples, body: BodyModelData, fitting: Fitting) -> tuple[
         robust=fitting.robust if fitting.in_3d else GEMAN_MCCLURE,
         rho=fitting.rho_3d if fitting.in_3d else RHO_PX,
         skeleton="" if published else skeleton.name,
+        penetration=fitting.penetration if body.family in FAMILIES else 0.0,
     )
     seen = problem.seen & problem.point_map(body).present
     reasons = tuple(_reason(target, row, mask) for target, row, mask in zip(targets, given, seen, strict=True))

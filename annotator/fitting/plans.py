@@ -18,6 +18,7 @@ from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPE
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
+from annotator.fitting.spheres import Spheres, spheres_of
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
 
@@ -158,12 +159,23 @@ class Planner:
         self._points, self._slots = self.tree.folded(attach(body, points)), np.array(outline, np.int64)
         self._outline = self.tree.folded(attach(body, outline_map(body))) if len(outline) else None
         self._net = _decoder_arrays(prior)
+        self._spheres = spheres_of(body)
 
-    def plan(self, stage: Stage, *, in_3d: bool, free_translation: bool, rho: float, dtype: type) -> Plan:
+    def plan(
+        self,
+        stage: Stage,
+        *,
+        in_3d: bool,
+        free_translation: bool,
+        rho: float,
+        dtype: type,
+        penetration: float = 0.0,
+    ) -> Plan:
         """The body and the weights of one stage, for the points that weigh anything in it.
 
         Args:
             rho: where Geman-McClure bends; 0 for the plain distance, whose weights are not squared.
+            penetration: of self-penetration, as `Problem` has it.
         """
         frame, tree, mixture = self.frame, self.tree, self.prior
         weights = np.array([1.0, stage.hand_points, stage.face_points])[self.groups]
@@ -174,7 +186,10 @@ class Planner:
         bend = np.array([index // 3 for index, _ in bends], np.int64)
         bent_joints = frame.pose_joints[bend]
         outline = self._outline if len(slots) else None
-        reduced = reduce_body(tree, self._points.take(rows), outline, slots, still=still, extra=bent_joints)
+        overlap = penetration * stage.penetration
+        spheres = self._spheres if overlap > 0 else None
+        extra = bent_joints if spheres is None else np.unique(np.concatenate([bent_joints, spheres.joints]))
+        reduced = reduce_body(tree, self._points.take(rows), outline, slots, still=still, extra=extra)
         if not isinstance(mixture, GaussianMixture) or frame.pose_kind != AXIS_ANGLE:
             mixture = None
         number = {joint: row for row, joint in enumerate(reduced.joint_of.tolist())}
@@ -186,6 +201,7 @@ class Planner:
             "bend_joint": bend,
             "bend_row": np.array([number[joint] for joint in bent_joints.tolist()], np.int64),
             "bend_axis": np.array([index % 3 for index, _ in bends], np.int64),
+            **_sphere_tables(spheres, number),
         }
         numbers = reduced.numbers | {
             "point_weight": weights[tables["point_row"]] ** (1.0 if rho > 0.0 else 0.5),
@@ -195,6 +211,7 @@ class Planner:
             "bend_sign": np.array([sign for _, sign in bends]),
             "bend_weight": np.array([stage.bending]),
             "rho": np.array([rho]),
+            **_sphere_numbers(spheres, overlap),
         }
         sizes = frame.sizes() | {
             "joints": len(reduced.joint_of),
@@ -212,8 +229,16 @@ class Planner:
             "neck": number[NECK_JOINT[self.body.family]] if outline is not None else -1,
             "outline": len(slots),
             "outline_group": max(outline_group, 0),
+            "spheres": len(numbers["sphere_share"]),
+            "pairs": len(numbers["pair_reach"]),
+            "overlap_wide": 0 if spheres is None else eights(SHAPES + frame.pose),
         }
         return Plan(*layout.pack(sizes, tables, numbers, self._net, dtype))
+
+    @property
+    def has_spheres(self) -> bool:
+        """Whether the body can penetrate itself."""
+        return self._spheres is not None
 
     def mean_points(self) -> tuple[np.ndarray, np.ndarray]:
         """The mean pose and shape at the origin: `(K, 3)` points and the `(3,)` root joint about which it turns, metres."""
@@ -347,6 +372,27 @@ def _mixture_arrays(prior: GaussianMixture | None, stage: Stage, width: int) -> 
     apart = np.einsum("ka,kab,kb->k", away, absent, away) - np.einsum("ka,kab,kb->k", shift, kept, shift)
     arrays = (means[:, :width] + shift, square * kept, square * (constants + 0.5 * apart))
     return dict(zip(names, arrays, strict=True))
+
+
+def _sphere_tables(spheres: Spheres | None, number: dict[int, int]) -> dict[str, np.ndarray]:
+    if spheres is None:
+        return {name: np.zeros(0, np.int64) for name in ("sphere_joint", "sphere_child", "pair")}
+    return {
+        "sphere_joint": np.array([number[joint] for joint in spheres.joint.tolist()], np.int64),
+        "sphere_child": np.array([number[joint] for joint in spheres.child.tolist()], np.int64),
+        "pair": spheres.pairs,
+    }
+
+
+def _sphere_numbers(spheres: Spheres | None, weight: float) -> dict[str, np.ndarray]:
+    if spheres is None:
+        return {name: np.zeros(0) for name in ("sphere_share", "sphere_lever", "pair_reach", "overlap_weight")}
+    return {
+        "sphere_share": spheres.share,
+        "sphere_lever": spheres.lever,
+        "pair_reach": spheres.reach,
+        "overlap_weight": np.array([weight]),
+    }
 
 
 def eights(count: int) -> int:

@@ -47,6 +47,8 @@ class Problem:
         robust: "geman_mcclure" or "l1", of each coordinate of a residual.
         rho: where Geman-McClure bends, in px or metres.
         skeleton: whose points they are, where they lie in the body as that skeleton has them; empty for the published ones.
+        penetration: of self-penetration, per square metre of overlap, times the stage's weight; 0 leaves it out. Body models
+            without spheres (`spheres.py`) have none.
     """
 
     model: str
@@ -67,6 +69,7 @@ class Problem:
     robust: str = GEMAN_MCCLURE
     rho: float = RHO_PX
     skeleton: str = ""
+    penetration: float = 0.0
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -27,6 +27,7 @@ from annotator.fitting.objective import BodyPrior, Decoder, Objective, Variables
 from annotator.fitting.parameters import Parameters, free_names
 from annotator.fitting.problem import Problem
 from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, Result
+from annotator.fitting.sphere_term import spheres_in
 from annotator.fitting.stages import Stage
 from annotator.fitting.start import first_guess
 
@@ -134,7 +135,9 @@ def _fit_one(
     *,
     camera: bool,
 ) -> Result:
-    objective = Objective(problem, OfficialPoints(root, body, problem), Decoder(body, prior))
+    objective = Objective(
+        problem, OfficialPoints(root, body, problem), Decoder(body, prior), spheres_in(body, problem.penetration)
+    )
     objective = objective.to(published.dtype).eval()
     evaluations = 0
     if camera and not problem.in_3d:

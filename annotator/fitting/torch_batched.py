@@ -20,6 +20,7 @@ from torch import Tensor
 from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera
 from annotator.fitting.batched import CAMERA_LIMITS, Batched, Settings, distinct, orientations
+from annotator.fitting.engines import TORCH, check_penetration
 from annotator.fitting.kernels_fit import Outcome
 from annotator.fitting.objective import BodyPrior
 from annotator.fitting.plans import make_people
@@ -42,6 +43,9 @@ class TorchBatched(Batched):
         at_once: people of a chunk; 0 for as many as the device's memory holds.
         compaction: whether people who are done leave their chunk's tensors. Without it those who cannot be fitted stay there
             too, and change no bit of the others.
+
+    Raises:
+        RecipeError: self-penetration is asked for, which only the kernels have.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class TorchBatched(Batched):
         at_once: int = 0,
         compaction: bool = True,
     ) -> None:
+        check_penetration(like.penetration, TORCH)
         super().__init__(body, prior, stages, like, settings)
         self.device, self.compaction, self._at_once = torch.device(device), compaction, at_once
         set_tf32("fp32", self.device)

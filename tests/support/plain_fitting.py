@@ -51,7 +51,12 @@ class Case:
         planner = Planner(body, prior, problem.point_map(body), problem.group, problem.outline)
         rho = 0.0 if problem.robust == L1 else problem.rho
         self.plan = planner.plan(
-            stage, in_3d=problem.in_3d, free_translation=problem.free_translation, rho=rho, dtype=np.float64
+            stage,
+            in_3d=problem.in_3d,
+            free_translation=problem.free_translation,
+            rho=rho,
+            dtype=np.float64,
+            penetration=problem.penetration,
         )
         self.state = planner.frame.to_states(parameters)[0]
 
@@ -128,7 +133,14 @@ def cases() -> dict[str, Case]:
     person, hands = random_parameters("smplx", 1), hand_problem(hand, 1, noise=10.0)
     in_3d = {"joints": rng.normal(size=(1, 21, 3)) * 0.1 + [0, 0, 12.0], "rho": 0.15, "data_weight": np.full(1, 1e3)}
     straight = random_parameters("smplx", 1, latent=False)
+    folded = random_parameters("smpl", 1)
+    assert folded.body_pose is not None
+    folded.body_pose[0] *= 0.2
+    folded.body_pose[0, [47, 53]] = -1.2, -1.4  # the left arm hangs and its elbow takes the forearm into the belly
     return {
+        "overlapping": Case(replace(whole, penetration=1e6), curled(person), body, vposer, WHOLE_BODY[4]),
+        "overlapping little": Case(replace(whole, penetration=1e8), curled(person), body, vposer, WHOLE_BODY[3]),
+        "overlapping smpl": Case(replace(small, penetration=1e6), folded, smpl, gmm, SMPL[3]),
         "whole": Case(whole, person, body, vposer, WHOLE_BODY[4]),
         "moving": Case(replace(whole, free_translation=True), person, body, vposer, WHOLE_BODY[3]),
         "body alone": Case(whole, person, body, vposer, WHOLE_BODY[2]),
@@ -143,6 +155,48 @@ def cases() -> dict[str, Case]:
         "face": Case(
             face_problem(face, 1, noise=10.0), random_parameters("flame", 1), face, None, SCHEDULES["flame"][2]
         ),
+    }
+
+
+def curled(person: Parameters) -> Parameters:
+    """The same with a latent far from its mean, whose limbs run into each other, and a body that is not the mean one."""
+    assert person.latent is not None
+    rng = np.random.default_rng(7)
+    latent = 3.5 * np.random.default_rng(0).normal(size=(20, person.latent.shape[1]))[8:9]
+    return person.replaced(latent=latent, betas=rng.normal(size=person.betas.shape))
+
+
+def overlaps(case: Case) -> dict[str, float]:
+    """Of self-penetration alone: pairs that overlap, how far its value is from the objective's, and its curvature from
+    least squares on the Jacobian that autograd gives of every pair's overlap, by shape and pose.
+    """
+    bare = Case(replace(case.problem, penetration=0.0), case.parameters, case.body, case.prior, case.stage)
+    (value, _, matrix), (rest, _, without) = case.by_kernels(), bare.by_kernels()
+    objective = objective_of(case.problem, case.body, case.prior)
+    spheres, values = objective.spheres, to_tensors(case.parameters)
+    assert spheres is not None
+    names = [name for name in ("betas", "expression", "latent", "body_pose") if name in values]
+    if case.body.family == "smpl":
+        names.remove("expression")
+
+    def depths(*moved: Tensor) -> Tensor:
+        centres = spheres(objective.decoder(values | dict(zip(names, moved, strict=True))))[0]
+        away = (centres[spheres.pairs[:, 0]] - centres[spheres.pairs[:, 1]]).norm(dim=-1)
+        return (spheres.reach - away).clamp(min=0)
+
+    given = tuple(values[name] for name in names)
+    depth, weight = depths(*given), case.problem.penetration * case.stage.penetration
+    blocks = dict(zip(names, torch.autograd.functional.jacobian(depths, given), strict=True))
+    wide = {"expression": torch.zeros(len(depth), 1, 10, dtype=depth.dtype)} | blocks
+    rows = torch.cat([wide[name][:, 0] for name in ("betas", "expression", names[-1])], dim=1).numpy()
+    first = int(case.plan.whole[layout.SHAPE_START] - case.plan.whole[layout.FIRST])
+    found = (matrix - without)[first : first + rows.shape[1], first : first + rows.shape[1]]
+    true = 2 * weight * rows.T @ rows
+    return {
+        "pairs": int((depth > 0).sum()),
+        "value": abs((value - rest) / (weight * float(depth.square().sum())) - 1),
+        "curvature": float(np.abs(found - true).max() / np.abs(true).max()),
+        "elsewhere": float(np.abs(matrix - without).sum() - np.abs(found).sum()) / float(np.abs(found).sum()),
     }
 
 
@@ -219,6 +273,7 @@ if __name__ == "__main__":
                 "curvature": {
                     name: curvature(exact(made[name])) for name in ("moving", "body alone", "no prior", "hand", "face")
                 },
+                "overlaps": {name: overlaps(case) for name, case in made.items() if case.problem.penetration},
                 "valley": valley(),
                 "tiny": tiny_fit(),
             }

@@ -43,6 +43,16 @@ def test_where_residuals_are_zero_the_curvature_is_exact(plain: dict[str, Any]) 
         assert away < 1e-4, name
 
 
+def test_the_overlap_of_spheres_is_that_of_the_objective_with_an_exact_jacobian(plain: dict[str, Any]) -> None:
+    """It says nothing of hands, face, root and translation, whose rows and columns it leaves alone."""
+    assert set(plain["overlaps"]) == {"overlapping", "overlapping little", "overlapping smpl"}
+    for name, away in plain["overlaps"].items():
+        assert away["pairs"] >= 3, name
+        assert away["value"] < 1e-6, name
+        assert away["curvature"] < 1e-5, name
+        assert abs(away["elsewhere"]) < 1e-9, name
+
+
 def test_the_solver_walks_rosenbrocks_valley(plain: dict[str, Any]) -> None:
     valley = plain["valley"]
     assert (valley["x"], valley["y"]) == pytest.approx((1.0, 1.0), abs=1e-6)
