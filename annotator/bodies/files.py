@@ -33,7 +33,7 @@ from annotator.bodies.layouts import (
 from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
 from annotator.bodies.points import Landmarks, PointMap, model_points, regressed
 from annotator.bodies.regressors import regressors_in
-from annotator.bodies.stored import by_component, content_hash, holds_objects, names_in, read_arrays
+from annotator.bodies.stored import by_component, content_hash, names_in, objects_in, read_arrays
 from annotator.errors import BodyModelError, storage
 
 __all__ = [
@@ -175,7 +175,7 @@ def _array(value: Any) -> Any:
 def _holds_more(path: Path) -> bool:
     """Whether a model's file holds anything beside arrays, texts and numbers, which other readers would make objects of."""
     if path.suffix == ".npz":
-        return holds_objects(path)
+        return bool(objects_in(path))
     content = read_pickle(path)
     return not isinstance(content, dict) or any(_array(value) is None for value in content.values())
 

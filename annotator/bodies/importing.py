@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from annotator.bodies.layouts import (
     CONTOUR_KEYS,
     FACE_KEYS,
     LAYOUTS,
+    MODEL_KEYS,
     ONE_HAND,
     STATIC_EMBEDDING,
     Layout,
@@ -30,9 +32,9 @@ from annotator.bodies.layouts import (
 )
 from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.regressors import regressor_in
-from annotator.bodies.stored import UNREADABLE, read_arrays
+from annotator.bodies.stored import UNREADABLE, objects_in, pickled_in, read_arrays
 from annotator.bodies.written import Texts, write_model
-from annotator.errors import BodyModelError
+from annotator.errors import BodyModelError, storage
 
 SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
@@ -45,6 +47,9 @@ LENT = "; hands: "
 MENDED = "; mended: "
 """Stands in a file's provenance before what was changed in it."""
 HANDS = ("mano_left", "mano_right")
+_LANDMARKS, _MIXTURE = ("lmk_face_idx", "lmk_b_coords"), ("means", "covars", "weights")
+_WANTED = ((("v_template",), MODEL_KEYS), (_LANDMARKS, _LANDMARKS), (_MIXTURE, _MIXTURE))
+"""By which entries a file is known as a model, landmarks or a mixture, and what is read of it then."""
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
 """Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
@@ -106,11 +111,10 @@ def take(path: Path, haul: Haul) -> None:
         haul.passed_over.append((path, "an array without a name that is no joint regressor"))
     elif "v_template" in content:
         haul.models.append(_model(content, path))
-    elif {"lmk_face_idx", "lmk_b_coords"} <= set(content):
+    elif set(_LANDMARKS) <= set(content):
         haul.embeddings |= _landmarks(content, path)
-    elif {"means", "covars", "weights"} <= set(content):
-        names = ("means", "covars", "weights")
-        haul.mixture = {name: _plain(content[name], name, path, np.float64) for name in names}, path
+    elif set(_MIXTURE) <= set(content):
+        haul.mixture = {name: _plain(content[name], name, path, np.float64) for name in _MIXTURE}, path
     else:
         haul.passed_over.append(
             (path, "neither a body model, nor landmarks, nor a mixture of Gaussians, nor a regressor")
@@ -208,7 +212,9 @@ def _same_sign(left: np.ndarray, right: np.ndarray) -> bool:
 def _content(path: Path) -> Mapping[str, Any] | np.ndarray | None:
     """Arrays by name, or the one array without a name, or None: something else."""
     if path.suffix == ".npz":
-        return read_arrays(path)
+        content = read_arrays(path)
+        _refuse_objects(path, content)
+        return content
     if path.suffix == ".npy" and (numbers := _numbers(path)) is not None:
         return numbers
     found = read_object_npy(path) if path.suffix == ".npy" else read_pickle(path)
@@ -217,6 +223,29 @@ def _content(path: Path) -> Mapping[str, Any] | np.ndarray | None:
     if not isinstance(found, dict):
         return found if isinstance(found, np.ndarray) else None
     return arrays_of(found, path) if "v_template" in found else found
+
+
+def _refuse_objects(path: Path, content: Mapping[str, Any]) -> None:
+    """Objects where an array that is wanted belongs; others, which official files hold too, are passed by.
+
+    Raises:
+        BodyModelError: there are some. It says what they ask for, which the reader of pickles sees without doing it.
+    """
+    objects = objects_in(path)
+    names = {*content, *objects}
+    wanted = {key for marks, keys in _WANTED if set(marks) <= names for key in keys}
+    wrong = next((key for key in objects if key in wanted), None)
+    if wrong is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "array.pkl"
+        with storage(alone):
+            alone.write_bytes(pickled_in(path, wrong))
+        try:
+            read_pickle(alone)
+        except BodyModelError as error:
+            raise BodyModelError(str(error).replace(str(alone), f"{path} (its array {wrong})")) from error
+    raise BodyModelError(f"{path} holds objects where the array {wrong} belongs; fetch it again.")
 
 
 def _numbers(path: Path) -> np.ndarray | None:

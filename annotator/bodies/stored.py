@@ -28,6 +28,8 @@ from annotator.errors import BodyModelError, storage
 _ROUND = 1e-6
 _ROWS = 512
 _MAPPED_BYTES = 1 << 20
+_PICKLED_BYTES = 1 << 26
+"""As much of a pickle is looked into; a few bytes can claim to unpack to more than any memory."""
 _ALIGNMENT = 64
 _PADDING_ID = 0xD935
 _LOCAL_HEADER = 30
@@ -99,10 +101,17 @@ def names_in(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def holds_objects(path: Path) -> bool:
-    """Whether an npz also has arrays of objects, which other readers would unpickle."""
+def objects_in(path: Path) -> tuple[str, ...]:
+    """Names of an npz's arrays of objects, which other readers would unpickle."""
     with np.load(path, allow_pickle=False) as file:
-        return any(_of_objects(file, key) for key in file.files)
+        return tuple(key for key in file.files if _of_objects(file, key))
+
+
+def pickled_in(path: Path, key: str) -> bytes:
+    """The pickle, not read, that an npz holds as its array of objects `key`."""
+    with zipfile.ZipFile(path) as file, file.open(f"{key}.npy") as entry:
+        _header(entry)
+        return entry.read(_PICKLED_BYTES)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from annotator.prior.vposer import PosePrior
 
 _NETWORKS = {".pt", ".ckpt"}
+_MOST_REASONS = 3
 _COLUMNS = ("model", "gender", "hash", "from")
 
 
@@ -66,13 +67,24 @@ def import_bodies(source: Path, into: Path) -> Generator[Progress, None, Table]:
         digest = importing.write_loose(partial(write_named, regressor_path(target, name)), {"rows": values}, path)
         rows.append((f"points {name}", "", digest, str(path)))
     if not rows:
-        raise BodyModelError(
-            f"{source} holds nothing that is a body model, a prior or a joint regressor; give the folder of a download."
-        )
+        raise BodyModelError(_nothing(source, haul))
     if project is not None:
         project.set_body_models({f: BodyModelSource(target, digest) for f, digest in families_in(target).items()})
     passed = [f"{path} was passed over: {why}." for path, why in haul.passed_over]
     return Table("", _COLUMNS, tuple(rows), tuple(filter(None, (note, *passed))))
+
+
+def _nothing(source: Path, haul: importing.Haul) -> str:
+    """Why not one file was imported: the reason of each that was passed over, or of the first few."""
+    if not haul.passed_over:
+        return (
+            f"{source} holds nothing that is a body model, a prior or a joint regressor; give the folder of a download."
+        )
+    reasons = [f"{'it' if path == source else path.name} is {why}" for path, why in haul.passed_over[:_MOST_REASONS]]
+    if more := len(haul.passed_over) - len(reasons):
+        reasons.append(f"and so on for {more} more")
+    advice = "" if haul.regressors else "; give the folder of a download"
+    return f"{source} holds nothing to import: {'; '.join(reasons)}{advice}."
 
 
 def _files(source: Path) -> tuple[list[Path], list[Path]]:
@@ -161,7 +173,8 @@ def _regressors(haul: importing.Haul, target: Path) -> dict[str, tuple[np.ndarra
     for rows, path in haul.regressors:
         name, vertices = path.stem, rows.shape[1]
         if vertices not in counts:
-            haul.passed_over.append((path, f"a joint regressor over {vertices} vertices, as no model here has"))
+            why = f"a joint regressor over {vertices} vertices, as no model here has (import that model first or beside it)"
+            haul.passed_over.append((path, why))
         elif name in taken or name in SKELETONS or name in HAND_POINTS.values():
             raise BodyModelError(f"{path} would be the points '{name}', which there are already; rename the file.")
         else:

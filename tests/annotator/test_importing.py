@@ -248,8 +248,18 @@ def test_what_cannot_be_imported_is_said(tmp_path: Path) -> None:
     with pytest.raises(BodyModelError, match=r"has no \.pkl"):
         imported(tmp_path / "empty", tmp_path / "out")
     store(tmp_path / "other" / "x.pkl", {"a": np.zeros(3)})
-    with pytest.raises(BodyModelError, match="nothing that is a body model"):
+    with pytest.raises(
+        BodyModelError, match=r"x\.pkl is neither a body model.* regressor; give the folder of a download"
+    ):
         imported(tmp_path / "other", tmp_path / "out")
+    for letter in "abcd":
+        np.save(tmp_path / "other" / f"{letter}.npy", np.zeros(3))
+    with pytest.raises(BodyModelError, match=r"a\.npy is an array without a name.*and so on for 2 more"):
+        imported(tmp_path / "other", tmp_path / "out")
+    (tmp_path / "landmarks").mkdir()
+    shutil.copy(default_root() / "flame" / "flame_static_embedding.pkl", tmp_path / "landmarks")
+    with pytest.raises(BodyModelError, match="nothing that is a body model"):
+        imported(tmp_path / "landmarks", tmp_path / "out")
     store(tmp_path / "head" / "generic_model.pkl", of_model("flame"))
     store(tmp_path / "head" / "MANO_RIGHT.pkl", of_model("mano_right"))
     with pytest.raises(BodyModelError, match=r"FLAME without flame_static_embedding\.pkl"):

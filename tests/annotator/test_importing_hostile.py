@@ -1,5 +1,7 @@
 """`bodies import`: files whose arrays do not fit are refused in one sentence; joint regressors become points."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,45 @@ def test_landmarks_and_mixtures_that_do_not_fit_are_refused(content: object, say
     assert not (tmp_path / "out").exists()
 
 
+class Boom:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {self.marker}",)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 1)])
+@pytest.mark.parametrize("key", ["weights", "v_template", "hands_mean"])
+def test_code_in_an_array_of_an_npz_is_refused_by_name(key: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    evil, harmless = (np.empty(shape, dtype=object) for _ in range(2))
+    evil[...] = Boom(tmp_path / "ran")
+    harmless[...] = "text"
+    path = tmp_path / "hand.npz"
+    for values, says in (
+        (evil, rf"hand\.npz \(its array {key}\) asks for posix\.system, which is not plain data"),
+        (harmless, rf"hand\.npz holds objects where the array {key} belongs"),
+    ):
+        np.savez(path, **{**tiny_hand(), key: values})
+        with pytest.raises(BodyModelError, match=says):
+            imported(path, tmp_path / "out")
+    assert not (tmp_path / "ran").exists()
+    np.savez(path, **tiny_hand(), joint2num=evil)  # which nobody reads
+    assert [row[0] for row in imported(path, tmp_path / "out").rows] == ["mano_right"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("names", [("lmk_face_idx", "lmk_b_coords"), ("means", "covars", "weights")])
+def test_code_in_landmarks_and_mixtures_of_an_npz_is_refused_by_name(names: tuple[str, ...], tmp_path: Path) -> None:
+    content: dict[str, Any] = dict.fromkeys(names, np.zeros(3))
+    np.savez(tmp_path / "a.npz", **content | {names[-1]: np.array(Boom(tmp_path / "ran"), dtype=object)})
+    with pytest.raises(BodyModelError, match=rf"\(its array {names[-1]}\) asks for posix\.system"):
+        imported(tmp_path / "a.npz", tmp_path / "out")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("form", ["npy", "npz", "pkl"])
 def test_a_joint_regressor_becomes_named_points(form: str, tmp_path: Path) -> None:
     hand = tiny_hand()
@@ -113,6 +154,19 @@ def test_a_joint_regressor_becomes_named_points(form: str, tmp_path: Path) -> No
     np.savez(tmp_path / "out" / "regressors" / "J_regressor_mine.npz", **{**stored, "rows": stored["rows"][::-1]})
     with pytest.raises(BodyModelError, match="no joint regressor with the hash"):
         load_body_model(tmp_path / "out", "mano_right")
+
+
+def test_regressors_alone_are_refused_for_the_reason_that_holds(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "J_regressor_h36m.npy", np.full((17, 6890), 1 / 6890))
+    store(tmp_path / "in" / "SMPLX_to_J14.pkl", np.full((14, 10475), 1 / 10475))
+    with pytest.raises(BodyModelError) as refusal:
+        imported(tmp_path / "in", tmp_path / "out")
+    for name, vertices in (("J_regressor_h36m.npy", 6890), ("SMPLX_to_J14.pkl", 10475)):
+        assert f"{name} is a joint regressor over {vertices} vertices, as no model here has" in str(refusal.value)
+    assert "import that model first" in str(refusal.value)
+    assert "a body model, a prior" not in str(refusal.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_regressor_may_not_take_a_skeletons_name(tmp_path: Path) -> None:
