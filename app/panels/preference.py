@@ -13,7 +13,6 @@ from app.panels.action_button import ActionButton
 from app.session import Session
 
 _WORDS = {Preferred.LEFT: "Left better", Preferred.TIE: "Tie", Preferred.RIGHT: "Right better"}
-_KEYS = {Preferred.LEFT: "[", Preferred.TIE: "=", Preferred.RIGHT: "]"}
 
 
 class PreferenceBar(QWidget):
@@ -49,7 +48,8 @@ class PreferenceBar(QWidget):
             button.allow(no_pair)
             chosen = f"QPushButton {{ background: {look.accent}; color: {look.on_accent}; font-weight: 600; }}"
             button.setStyleSheet(chosen if preferred is value else "")
-        self.state.setText(_said(preferred) if session.pair is not None else "Not two fits")
+        said = self.buttons[preferred].text() if preferred is not None else ""
+        self.state.setText(said if session.pair is not None else "Not two fits")
         self.side.setText(f"W  Judging {comparison.armed.value}")
 
     def _place(self) -> None:
@@ -63,7 +63,3 @@ class PreferenceBar(QWidget):
             row.addWidget(button)
         row.addWidget(self.state, 1)
         row.addWidget(self.side)
-
-
-def _said(preferred: Preferred | None) -> str:
-    return f"{_KEYS[preferred]}  {_WORDS[preferred]}" if preferred is not None else ""
