@@ -12,6 +12,7 @@ from annotator.runs import Run
 from app import theme
 from app.catalogue import refined
 from app.comparison import Side
+from app.panels.action_button import ActionButton
 from app.session import Session
 from app.shelf import Shelf
 
@@ -27,8 +28,8 @@ class RunBar(QWidget):
         self._session = session
         self.runs = {side: QComboBox() for side in Side}
         self.marks = {side: QToolButton() for side in Side}
-        self._swap = QToolButton()
-        self._place(actions)
+        self._swap = ActionButton("⇄", actions["swap_runs"], flat=True)
+        self._place()
         for signal in (session.shelf_changed, session.comparison.changed, session.comparison.look_changed):
             signal.connect(self.refresh)
         session.preferences_changed.connect(self.refresh)
@@ -67,7 +68,7 @@ class RunBar(QWidget):
         elif not known:
             box.addItem("No fits yet")
 
-    def _place(self, actions: Mapping[str, QAction]) -> None:
+    def _place(self) -> None:
         for side, box in self.runs.items():
             box.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             box.setAccessibleName("Run" if side is Side.LEFT else "Run on the right")
@@ -80,11 +81,6 @@ class RunBar(QWidget):
             mark.setCheckable(True)
             mark.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             mark.clicked.connect(lambda _on, side=side: self._session.comparison.arm(side))
-        self._swap.setText("⇄  X")
-        self._swap.setProperty("flat", True)
-        self._swap.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._swap.setToolTip(actions["swap_runs"].toolTip())
-        self._swap.clicked.connect(actions["swap_runs"].trigger)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.UNIT)
