@@ -16,7 +16,7 @@ VERTICES, FACES, JOINTS, COMPONENTS = 6890, 13_776, 24, 300
 _ABOVE = [2**32 - 1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21]
 
 
-class _OfPython2(pickle._Pickler):  # noqa: SLF001 the one that is written in Python and can be changed
+class OfPython2(pickle._Pickler):  # noqa: SLF001 the one that is written in Python and can be changed
     """Stores bytes as Python 2 stored its strings: as they are in protocol 2, in escaped text in protocol 0."""
 
     dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)  # noqa: SLF001
@@ -68,7 +68,7 @@ def official_smpl(path: Path, protocol: int) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            _OfPython2(file, protocol).dump(content)
+            OfPython2(file, protocol).dump(content)
     finally:
         for name, before in present.items():
             sys.modules.pop(name)

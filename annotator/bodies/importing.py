@@ -9,6 +9,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ _WANTED = ((("v_template",), MODEL_KEYS), (_LANDMARKS, _LANDMARKS), (_MIXTURE, _
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
 """Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
+_HASHED_BYTES = 1 << 26
+"""How many bytes are hashed at a time."""
 _GENDERS = ((r"female|_f_", "female"), (r"male|_m_", "male"))
 
 
@@ -61,7 +64,7 @@ class Found:
     """One model in the files that were given.
 
     Attributes:
-        name: of `LAYOUTS`. gender: neutral, female or male. arrays: what is kept of it.
+        name: of `LAYOUTS`. gender: neutral, female or male. arrays: what is kept of it. digest: sha256 of its file.
         mended: what was changed in it, for the record in its file. hands: where an SMPL-H has its hands from, for the same.
         texts: of a file that this program wrote before.
     """
@@ -69,6 +72,7 @@ class Found:
     name: str
     gender: str
     path: Path
+    digest: Future[str]
     arrays: dict[str, Any]
     mended: str = ""
     hands: str = ""
@@ -79,7 +83,7 @@ class Found:
         """Which file it was before this program wrote or changed it."""
         if self.texts is not None:
             return self.texts.provenance.partition(MENDED)[0]
-        return f"{IMPORTED}{self.path.name}, sha256 {_sha256(self.path)}"
+        return f"{IMPORTED}{self.path.name}, sha256 {self.digest.result()}"
 
 
 @dataclass
@@ -104,13 +108,13 @@ def take(path: Path, haul: Haul) -> None:
     Raises:
         BodyModelError: it cannot be read safely, or it is a body model, landmarks or a mixture whose arrays do not fit.
     """
-    content = _content(path)
+    digest, content = _digest(path), _content(path)
     if (rows := regressor_in(content)) is not None:
         haul.regressors.append((rows, path))
     elif not isinstance(content, Mapping):
         haul.passed_over.append((path, "an array without a name that is no joint regressor"))
     elif "v_template" in content:
-        haul.models.append(_model(content, path))
+        haul.models.append(_model(content, path, digest))
     elif set(_LANDMARKS) <= set(content):
         haul.embeddings |= _landmarks(content, path)
     elif set(_MIXTURE) <= set(content):
@@ -159,7 +163,9 @@ def write_loose(
     write: Callable[[Mapping[str, np.ndarray], Texts], str], arrays: Mapping[str, np.ndarray], path: Path
 ) -> str:
     """Writes arrays that are no model, with what there is to say of the file `path` from which they come."""
-    texts = Texts(path.name, "that of its owners; not for sharing", f"{IMPORTED}{path.name}, sha256 {_sha256(path)}")
+    texts = Texts(
+        path.name, "that of its owners; not for sharing", f"{IMPORTED}{path.name}, sha256 {_digest(path).result()}"
+    )
     return write(arrays, texts)
 
 
@@ -269,7 +275,7 @@ def _landmarks(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
     return {keys[0]: faces, keys[1]: weights.astype(np.float32)}
 
 
-def _model(content: Mapping[str, Any], path: Path) -> Found:
+def _model(content: Mapping[str, Any], path: Path, digest: Future[str]) -> Found:
     shape = getattr(content.get("weights"), "shape", ())
     joints = shape[1] if len(shape) == 2 else 0
     name = "mano_right" if joints == _HAND_JOINTS else _BY_JOINTS.get(joints)
@@ -286,7 +292,7 @@ def _model(content: Mapping[str, Any], path: Path) -> Found:
     kept["kintree_table"][0, 0] = -1
     if layout.side:
         name = _side(kept, path)
-    return Found(name, "neutral" if layout.side else _gender(path), path, kept)
+    return Found(name, "neutral" if layout.side else _gender(path), path, digest, kept)
 
 
 def _stand_ins(layout: Layout, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -340,6 +346,18 @@ def _gender(path: Path) -> str:
     return "neutral"
 
 
+def _digest(path: Path) -> Future[str]:
+    """sha256 of a file, taken by a thread of its own while the file is read."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
+    digest = thread.submit(_sha256, path)
+    thread.shutdown(wait=False)
+    return digest
+
+
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Taken of many bytes at a time: between two times the thread waits for the interpreter, which a long string occupies."""
+    digest, held = hashlib.sha256(), memoryview(bytearray(min(path.stat().st_size, _HASHED_BYTES)))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(held):
+            digest.update(held[:count])
+    return digest.hexdigest()

@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import pickle
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 
-from annotator.bodies.stored import UNREADABLE, in_a_line
+from annotator.bodies.stored import UNREADABLE, in_a_line, in_order
 from annotator.errors import BodyModelError, storage
 
 _PLAIN_KINDS = "biufcSU"
+_BIG_BYTES = 1 << 20
+"""Arrays from this size on are not copied more often than need be; those read are views that nobody can change."""
+_PIECE = 1 << 16
+"""How many bytes are turned into text at a time."""
 _MOST_ENTRIES = 20_000_000
 """How many numbers and letters a list may unfold to: one that holds itself shared many times over would fill any memory."""
 _DAMAGED = (
@@ -60,15 +66,57 @@ def read_object_npy(path: Path) -> Any:
 
 def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
     """Writes arrays (numpy's, scipy's csc) by name as a protocol-2 pickle."""
-    data = pickle.dumps(dict(content), protocol=2)
+    stream = io.BytesIO()
+    pickler = _Writer(stream, protocol=2)
+    pickler.dump(dict(content))
+    data = stream.getvalue()
     # Today's private module names are unknown to older releases; these public ones load everywhere.
     for new, old in (
         (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
         (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
     ):
         data = data.replace(new, old, 1)  # a name is written once, then referred to
-    with storage(path):
-        path.write_bytes(data)
+    with storage(path), path.open("wb") as file:
+        for mark, values in pickler.left_out.items():
+            before, data = data.split(_text_head(len(mark)) + mark, 1)
+            file.write(before)
+            _write_text(file, values)
+        file.write(data)
+
+
+class _Writer(pickle.Pickler):
+    """Leaves the contents of big arrays out, of which it would hold four copies, and puts marks where they belong.
+
+    Attributes:
+        left_out: by mark, in the order of the marks.
+    """
+
+    def __init__(self, stream: io.BytesIO, protocol: int) -> None:
+        super().__init__(stream, protocol)
+        self.left_out: dict[bytes, np.ndarray] = {}
+
+    def reducer_override(self, value: Any, /) -> Any:
+        """As numpy stores an array, but for the contents of a big one."""
+        if type(value) is not np.ndarray or value.nbytes < _BIG_BYTES or value.dtype.hasobject:
+            return NotImplemented
+        mark = os.urandom(16).hex().encode()
+        self.left_out[mark] = value
+        fortran = value.flags.f_contiguous and not value.flags.c_contiguous
+        make, arguments, (version, *_) = np.empty(0).__reduce__()
+        return make, arguments, (version, value.shape, value.dtype, fortran, mark)
+
+
+def _text_head(size: int) -> bytes:
+    """What stands before a text of so many bytes; protocol 2 has bytes as a text of as many letters."""
+    return b"X" + struct.pack("<I", size)
+
+
+def _write_text(file: BinaryIO, values: np.ndarray) -> None:
+    """The contents of an array, a few at a time; letters beyond the first 128 take two bytes."""
+    contents = in_order(values)
+    file.write(_text_head(contents.size + int(np.count_nonzero(contents.view(np.int8) < 0))))
+    pieces = (contents[start : start + _PIECE] for start in range(0, contents.size, _PIECE))
+    file.writelines(str(piece.data, "latin1").encode() for piece in pieces)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -82,7 +130,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _unpickled(data: bytes, path: Path) -> Any:
     try:
-        return _Unfolding().of(_Reader(io.BytesIO(data), path).load())
+        return _Unfolding().of(_Reader(_Lines(data), path).load())
     except _DAMAGED as error:
         raise BodyModelError(f"{path} cannot be read as plain arrays ({in_a_line(error)}); fetch it again.") from error
 
@@ -188,7 +236,7 @@ def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
         return data if shape else data[0]
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     values = np.frombuffer(raw, dtype).reshape(shape, order=order)
-    return values.astype(dtype.newbyteorder("="), order="C")
+    return values.astype(dtype.newbyteorder("="), order="C", copy=values.nbytes < _BIG_BYTES)
 
 
 def _encoded(text: str, encoding: str) -> bytes:
@@ -231,6 +279,21 @@ _KNOWN: dict[tuple[str, str], Any] = {
     **{(f"scipy.sparse{module}", "csc_matrix"): _Sparse for module in ("", ".csc", "._csc")},
     **{(f"scipy.sparse{module}", "csr_matrix"): _SparseRows for module in ("", ".csr", "._csr")},
 }
+
+
+class _Lines(io.BytesIO):
+    """A pickle as a stream whose lines are views: those of a text pickle, in which an array is one line, are big."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._data, self._view = data, memoryview(data)
+
+    def readline(self, size: int | None = -1, /) -> Any:
+        """Up to the next line feed, and with it."""
+        start = self.tell()
+        end = self._data.find(b"\n", start) + 1
+        self.seek(end or len(self._data))
+        return self._view[start : end or len(self._data)]
 
 
 class _Reader(pickle.Unpickler):

@@ -2,7 +2,8 @@
 
 Shape, pose and template are one product whose rows are coordinates and whose columns are people, so that the skinning loop
 works on people side by side and visits only the weights that a vertex has. The product runs through oneDNN, which is three
-times quicker than MKL where MKL does not know the processor.
+times quicker than MKL where MKL does not know the processor. Threads share blocks, not a product: none waits for another
+before it skins, and none finds the workers of a product still spinning on its core.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from threading import Barrier
 
 import numpy as np
 import torch
@@ -19,10 +21,10 @@ from annotator.bodies.compiled import CompiledBody, Rows, array, loops
 
 MANY = 24
 """People from which on this way is the quickest: fewer leave most lanes of a tile empty."""
-_BLOCK = 1 << 18
-"""Vertices of a block, counted for everybody: 3 MB, which a processor's last cache holds."""
-_FEW = 1 << 16
-"""Vertices below which more than one thread is not worth its start."""
+_BLOCK = 1 << 17
+"""Vertices of a block, counted for everybody: 1.5 MB, so that a processor's last cache holds those of several threads."""
+_FEW = 1 << 14
+"""Vertices, counted for everybody, below which one more thread is not worth its start."""
 _LEAST = 4
 """Weights of a vertex that the loop takes at once."""
 
@@ -48,26 +50,29 @@ class QuickMesh:
     def _skinned(self, inputs: Tensor, tiles: np.ndarray) -> Tensor:
         """`(B, V, 3)` of inputs `(B, S + 9 (J - 1) + 1)`, the last of which is one and stands for the template."""
         count, people = len(self._skin.starts) - 1, len(inputs)
-        posed = torch.empty(people, count, 3)
-        block = max(_BLOCK // people, 1)
-        for start in range(0, count, block):
-            rest = _product(self._blend[3 * start : 3 * (start + block)], inputs).numpy()
-            self._skin_block(rest, tiles, posed.numpy(), start)
+        posed, threads = torch.empty(people, count, 3), torch.get_num_threads()
+        if count * people < 2 * _FEW:
+            threads = 1
+        cuts = _cuts(count, people, threads)
+
+        def some(start: int, end: int) -> None:
+            rest = _product(self._blend[3 * start : 3 * end], inputs).numpy()
+            starts = self._skin.starts[start : end + 1]
+            loops().skin_tiles(rest, tiles, starts, self._skin.columns, self._skin.weights, posed.numpy(), start)
+
+        run = map if threads == 1 else _pool(threads, os.getpid()).map
+        for _ in run(some, cuts[:-1], cuts[1:]):
+            pass
         return posed
 
-    def _skin_block(self, rest: np.ndarray, tiles: np.ndarray, posed: np.ndarray, first: int) -> None:
-        def some(begin: int, end: int) -> None:
-            starts = self._skin.starts[first + begin : first + end + 1]
-            rows = rest[3 * begin : 3 * end]
-            loops().skin_tiles(rows, tiles, starts, self._skin.columns, self._skin.weights, posed, first + begin)
 
-        count = len(rest) // 3
-        threads = torch.get_num_threads() if rest.size >= 3 * _FEW else 1
-        cuts = np.linspace(0, count, threads + 1).astype(int).tolist()
-        if threads == 1:
-            some(0, count)
-        else:
-            list(_pool(threads, os.getpid()).map(some, cuts[:-1], cuts[1:]))
+def _cuts(count: int, people: int, threads: int) -> list[int]:
+    """Where blocks of vertices begin, and where the last one ends: as many for one thread as for another."""
+    least = min(threads, count * people // _FEW)
+    blocks = max(-(-count * people // _BLOCK), least, 1)
+    if blocks > threads:
+        blocks = -(-blocks // threads) * threads
+    return np.linspace(0, count, min(blocks, count) + 1).astype(int).tolist()
 
 
 def _product(rows: Tensor, inputs: Tensor) -> Tensor:
@@ -89,5 +94,16 @@ def _padded(rows: Rows) -> Rows:
 
 @cache
 def _pool(threads: int, _process: int) -> ThreadPoolExecutor:
-    """Threads of this process: one that was forked has none of its parent's."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="skinning")
+    """Threads of this process, in each of which torch uses no others: one that was forked has none of its parent's."""
+    started = Barrier(threads + 1)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="skinning", initializer=_alone)
+    for _ in range(threads):
+        pool.submit(started.wait)
+    started.wait()
+    torch.set_num_threads(threads)  # which each of them has set for threads that are yet to come, too
+    return pool
+
+
+def _alone() -> None:
+    torch.get_num_threads()  # after which torch does not change this thread's number again
+    torch.set_num_threads(1)

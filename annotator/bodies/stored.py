@@ -137,16 +137,21 @@ def by_component(values: np.ndarray) -> np.ndarray:
     return np.asfortranarray(values, dtype=np.float32)
 
 
+def in_order(values: np.ndarray) -> np.ndarray:
+    """The bytes of an array as numpy stores them: by columns if it lies so in memory, else by rows."""
+    by_columns = values.flags.f_contiguous and not values.flags.c_contiguous
+    return (values.T if by_columns else np.ascontiguousarray(values)).reshape(-1).view(np.uint8)
+
+
 def _write(file: zipfile.ZipFile, offset: int, name: str, values: np.ndarray) -> None:
     info = zipfile.ZipInfo(name, _FIRST_DAY)
     used = offset + _LOCAL_HEADER + len(name) + 4
     info.extra = struct.pack("<HH", _PADDING_ID, -used % _ALIGNMENT) + bytes(-used % _ALIGNMENT)
     head = io.BytesIO()
     npy.write_array_header_1_0(head, npy.header_data_from_array_1_0(values))
-    in_order = values.T if values.flags.f_contiguous and not values.flags.c_contiguous else np.ascontiguousarray(values)
     with file.open(info, "w") as entry:
         entry.write(head.getvalue())
-        entry.write(in_order.reshape(-1).view(np.uint8).data if values.size else b"")
+        entry.write(in_order(values).data if values.size else b"")
 
 
 def _of_objects(file: Any, key: str) -> bool:

@@ -167,6 +167,8 @@ def _vposer(networks: list[Path], haul: importing.Haul) -> tuple[dict[str, np.nd
 
 def _regressors(haul: importing.Haul, target: Path) -> dict[str, tuple[np.ndarray, Path]]:
     """Those whose rows are over the vertices of a model that is there or comes along, by the names of their points."""
+    if not haul.regressors:
+        return {}  # and the models that are there, which take as long to read as one to import, are left alone
     counts = {len(found.arrays["v_template"]) for found in haul.models}
     counts |= {len(read_model(target, *model, dense_posedirs=False)["v_template"]) for model in models_in(target)}
     taken: dict[str, tuple[np.ndarray, Path]] = {}

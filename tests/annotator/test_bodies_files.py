@@ -296,6 +296,40 @@ def test_pickled_arrays_come_back_as_they_were(protocol: int, tmp_path: Path) ->
         assert back[key].shape == values.shape
 
 
+def test_what_is_written_is_what_pickle_writes_with_the_old_names_of_modules(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    big = rng.normal(size=(300, 500)).astype(np.float32)
+    sparse_one = sparse.csc_matrix(rng.normal(size=(400, 500)))
+    content: dict[str, Any] = {
+        **{"big": big, "again": big, "by columns": np.asfortranarray(rng.normal(size=(400, 500)))},
+        **{"every other": rng.normal(size=(800, 500))[::2], "other order": rng.normal(size=150_000).astype(">f8")},
+        **{
+            "bytes": rng.integers(0, 256, 1_100_000, np.uint8),
+            "small": np.arange(5),
+            "sparse": sparse_one,
+            "text": "häl",
+        },
+    }
+    write_pickle(tmp_path / "a.pkl", content)
+    data = (tmp_path / "a.pkl").read_bytes()
+    wanted = pickle.dumps(content, protocol=2).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n", 1)
+    assert data == wanted.replace(b"cscipy.sparse._csc\n", b"cscipy.sparse\n", 1)
+    back = read_pickle(tmp_path / "a.pkl")
+    assert (back.pop("sparse") != content.pop("sparse")).nnz == 0
+    for key, values in content.items():
+        np.testing.assert_array_equal(back[key], values, err_msg=key)
+
+
+def test_lines_of_a_text_pickle_that_do_not_end_are_refused(tmp_path: Path) -> None:
+    whole = b"(dS'v_template'\nS'lbs'\ns."
+    (tmp_path / "a.pkl").write_bytes(whole)
+    assert read_pickle(tmp_path / "a.pkl") == {"v_template": "lbs"}
+    for end in range(len(whole)):
+        (tmp_path / "a.pkl").write_bytes(whole[:end])
+        with pytest.raises(BodyModelError, match=r"a\.pkl cannot be read as plain arrays .*; fetch it again\.$"):
+            read_pickle(tmp_path / "a.pkl")
+
+
 def test_an_npy_that_runs_a_command_is_refused(tmp_path: Path) -> None:
     root = copied(tmp_path, "flame")
     np.save(root / "flame" / "flame_dynamic_embedding.npy", np.array(Boom(tmp_path / "executed"), dtype=object))

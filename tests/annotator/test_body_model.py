@@ -1,13 +1,17 @@
 """The torch evaluator of every family against its numpy sister, the smplx package, and finite differences."""
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
+from annotator.bodies import skinning
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import OPEN_BODY, BodyModelData, default_root, load_body_model
 from annotator.bodies.kernels import LANES
@@ -76,6 +80,40 @@ def test_many_full_meshes_at_once_equal_few(bodies: Mapping[str, BodyModelData],
         wanted = model.double()({key: values.double() for key, values in given.items()})
     for name in ("joints", "rotations", "points", "vertices"):
         assert float((getattr(found, name) - getattr(wanted, name)).abs().max()) < 2e-6
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("block", [1 << 17, 1 << 15])
+def test_full_meshes_are_the_same_on_any_number_of_threads_and_leave_it_as_it_is(
+    bodies: Mapping[str, BodyModelData], threads: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thread that begins later, too."""
+    monkeypatch.setattr(skinning, "_BLOCK", block)
+    skinning._pool.cache_clear()
+    before = torch.get_num_threads()
+    model, given = BodyModel(bodies["smpl"], vertices=True), tensors(people("smpl", (MANY,)))
+    try:
+        torch.set_num_threads(threads)
+        with torch.no_grad():
+            found = model(given)
+        with ThreadPoolExecutor(1) as later:
+            numbers = torch.get_num_threads(), later.submit(torch.get_num_threads).result()
+        inside = [pool_thread.result() for pool_thread in _numbers_inside(threads)]
+    finally:
+        torch.set_num_threads(before)
+    assert numbers == (threads, threads)
+    assert inside == [1] * len(inside)
+    assert found.vertices is not None
+    wanted = model.double()({key: values.double() for key, values in given.items()})
+    assert float((found.vertices - wanted.vertices).abs().max()) < 2e-6
+
+
+def _numbers_inside(threads: int) -> list[Future[int]]:
+    """How many threads torch uses in each of the threads that skin, if there are any."""
+    if threads == 1:
+        return []
+    together, pool = Barrier(threads), skinning._pool(threads, os.getpid())
+    return [pool.submit(lambda: together.wait() * 0 + torch.get_num_threads()) for _ in range(threads)]
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,10 +1,12 @@
 """`bodies import`: files as their owners ship them, written here from the open body's arrays."""
 
+import hashlib
 import os
 import shutil
 import sys
 import types
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from annotator.bodies.files import default_root, load_body_model, read_model, verified
+from annotator.bodies.files import content_hash, default_root, load_body_model, read_model, verified
 from annotator.bodies.importing import Found, Haul, mend_left_hand, take
 from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import read_prior
@@ -26,6 +28,7 @@ from annotator.prior.vposer import VPoser, VPoserV2
 from annotator.project import Project
 from annotator.runs import write_text
 from annotator.skeleton import FACE
+from benchmarks._official import OfPython2
 from tests.support.official_files import imported, of_model, store, tiny_hand
 
 
@@ -82,6 +85,29 @@ def test_pickles_with_chumpy_and_sparse_arrays_pose_as_before(
     assert "chumpy.ch" not in sys.modules
 
 
+def test_text_and_binary_pickles_of_python_2_are_the_same_model(
+    tmp_path: Path, chumpy: Callable[[np.ndarray], object]
+) -> None:
+    hand = tiny_hand()
+    content = hand | {key: chumpy(hand[key]) for key in ("v_template", "shapedirs", "posedirs", "weights")}
+    digests: list[str] = []
+    for name, protocol in (("text", 0), ("binary", 2)):
+        path = tmp_path / name / "MANO_RIGHT.pkl"
+        path.parent.mkdir()
+        with path.open("wb") as file:
+            OfPython2(file, protocol).dump(content)
+        ((*_, digest, _),) = imported(path, tmp_path / f"of_{name}").rows
+        digests.append(digest)
+        stored = read_model(tmp_path / f"of_{name}", "mano_right")
+        assert str(stored["provenance"]).endswith(f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+        for key, values in hand.items():
+            wanted = values.astype(np.float32) if values.dtype.kind == "f" else values
+            if key == "kintree_table":
+                wanted = np.array([[-1, *[0] * 15], range(16)])
+            np.testing.assert_array_equal(stored[key], wanted, err_msg=f"{name}: {key}")
+    assert digests == [content_hash({key: stored[key] for key in hand})] * 2
+
+
 def test_a_whole_download_is_known_by_its_content_and_agrees_with_the_package(tmp_path: Path) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
@@ -111,7 +137,7 @@ def test_the_left_hands_sign_is_mended_where_it_is_wrong_and_only_there(tmp_path
         assert any("was turned" in note for note in table.notes) is says
         found = load_body_model(tmp_path / f"{name}_out", "mano_left").shapedirs
         np.testing.assert_allclose(found, load_body_model(default_root(), "mano_left").shapedirs, atol=1e-7)
-    alone = [Found("mano_left", "neutral", tmp_path, {"shapedirs": wrong["shapedirs"]})]
+    alone = [Found("mano_left", "neutral", tmp_path, Future(), {"shapedirs": wrong["shapedirs"]})]
     assert "was not checked" in mend_left_hand(alone, tmp_path / "empty")
     assert "was turned" in mend_left_hand(alone, tmp_path / "good_out")
 
