@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
@@ -12,6 +14,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from annotator.project import Project
 from annotator.runs import FINISHED, INTERRUPTED
 from annotator.verdict import REASONS
 from app import actions as table
@@ -37,6 +40,9 @@ from app.session import Session
 from app.side_by_side import run_title, side_by_side
 from app.tasks import Tasks
 from viewers.scene import SceneMesh
+
+if TYPE_CHECKING:
+    from annotator.bodies.posing import Poser
 
 
 class MainWindow(QMainWindow):
@@ -149,7 +155,7 @@ class MainWindow(QMainWindow):
         self.photo.view.photo_painted.connect(self.photo_painted)
         self.photo.view.mesh_painted.connect(self.mesh_painted)
         self.solid.view.painted.connect(self.solid_painted)
-        self.tasks.body_loaded.connect(self._body_came)
+        self.tasks.body_came.connect(self._body_came)
         self.tasks.body_failed.connect(self._body_failed)
         self._keyboard = Keyboard(lambda held: self.photo.set_mesh_visible(not held), self)
 
@@ -258,16 +264,21 @@ class MainWindow(QMainWindow):
         """What may wait until the first photo is on the screen."""
         self._dressed = True
         if self.session.project is not None and not self._bodies.loaded:
-            self.tasks.load_body(self.session.project, self._bodies)
+            self.tasks.read_body(self.session.project)
 
-    def _body_came(self) -> None:
+    def _body_came(self, project: Project, poser: Poser) -> None:
+        if project is not self.session.project:
+            return  # another one was opened, or none, while it was read
+        self._bodies.keep(project, poser.body.family, poser)
         self.session.undrawable = ""
         self.photo.show_mesh()
         QTimer.singleShot(0, self, self._show_solid)
         QTimer.singleShot(0, self, self._load_last)  # not if the window is gone by then
 
-    def _body_failed(self, sentence: str) -> None:
-        self.session.undrawable = sentence
+    def _body_failed(self, project: Project, sentence: str) -> None:
+        if project is not self.session.project:
+            return
+        self._bodies.problem = self.session.undrawable = sentence
         self.photo.show_mesh()
         self._show_solid()
         self._load_last()

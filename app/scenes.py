@@ -20,7 +20,7 @@ from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
 
 if TYPE_CHECKING:
     from annotator.bodies.files import BodyModelData
-    from annotator.bodies.posing import Posed
+    from annotator.bodies.posing import Posed, Poser
 
 _KEPT_PHOTOS, _KEPT_FITS = 12, 4
 
@@ -68,35 +68,43 @@ class Photos:
             self._kept.popitem(last=False)
 
 
+def read_poser(project: Project, family: str = "smplx") -> Poser:
+    """A body model of a project; may be called from a thread.
+
+    Raises:
+        NeuralAnnotError: it is missing or damaged.
+    """
+    from annotator.bodies.files import load_body_model
+    from annotator.bodies.posing import Poser
+
+    return Poser(load_body_model(project.body_model_root(family), family))
+
+
 class Bodies:
-    """Poses fits for the views. Loads the project's body model when it is first told to, not before.
+    """Poses fits for the views, once it has the project's body model.
 
     Attributes:
-        problem: why it could not be loaded, as a sentence.
+        problem: why there is none, as a sentence.
     """
 
     def __init__(self) -> None:
-        self._posers: dict[str, object] = {}
+        self._posers: dict[str, Poser] = {}
         self._project: Project | None = None
         self.problem = ""
         self._drawn: OrderedDict[tuple[Path, str, str], SceneMesh] = OrderedDict()
         self._posed: OrderedDict[tuple[Path, str, str], Posed] = OrderedDict()
 
     def load(self, project: Project, family: str = "smplx") -> None:
-        """Reads the body model; may be called from a thread.
+        """Reads the body model and keeps it.
 
         Raises:
             NeuralAnnotError: it is missing or damaged.
         """
-        from annotator.bodies.files import load_body_model
-        from annotator.bodies.posing import Poser
+        self.keep(project, family, read_poser(project, family))
 
-        self._project = project
-        try:
-            self._posers[family] = Poser(load_body_model(project.body_model_root(family), family))
-        except NeuralAnnotError as error:
-            self.problem = str(error)
-            raise
+    def keep(self, project: Project, family: str, poser: Poser) -> None:
+        """Poses the fits of a project's family with a model that was read."""
+        self._project, self._posers[family] = project, poser
 
     @property
     def loaded(self) -> bool:
@@ -113,12 +121,10 @@ class Bodies:
 
     def model(self, family: str) -> BodyModelData | None:
         """The body model of a family; None before the first one is loaded, or if it cannot be."""
-        from annotator.bodies.posing import Poser
-
         if not self.loaded or self._lack(family):
             return None
         poser = self._posers.get(family)
-        return poser.body if isinstance(poser, Poser) else None
+        return poser.body if poser is not None else None
 
     def _lack(self, family: str) -> str:
         """Loads a family when a fit of it is first looked at; the sentence that says why it cannot be."""
@@ -133,12 +139,13 @@ class Bodies:
     def drawn(self, shelf: Shelf, fit: Fit) -> SceneMesh | str:
         """The mesh of a run's fit as `mesh` gives it; the last few are kept, because several views ask for each."""
         assert shelf.run is not None
+        assert shelf.info is not None
         assert shelf.fits is not None
         key = (shelf.run.path, shelf.part, fit.key)
         found: SceneMesh | str | None = self._drawn.get(key)
         if found is None:
             header = shelf.fits.header
-            found = self.mesh(fit, header.family, header.body_hash, shelf.run.info.annotator)
+            found = self.mesh(fit, header.family, header.body_hash, shelf.info.annotator)
             if isinstance(found, SceneMesh):
                 self._drawn[key] = found
                 _drop_old(self._drawn)
@@ -157,22 +164,16 @@ class Bodies:
         return self._posed[key]
 
     def _pose(self, fit: Fit, family: str) -> Posed:
-        from annotator.bodies.posing import Poser
-
-        poser = self._posers[family]
-        assert isinstance(poser, Poser)
-        return poser.pose({**fit.parameters, "transl": fit.transl})
+        return self._posers[family].pose({**fit.parameters, "transl": fit.transl})
 
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
-        from annotator.bodies.posing import Poser
-
         if fit.status != OK:
             return f"No mesh: {fit.reason or 'the fit failed'}."
         if lack := self._lack(family):
             return lack
         poser = self._posers.get(family)
-        if not isinstance(poser, Poser):
+        if poser is None:
             return f"The project's {family} body model is not loaded, so this fit cannot be drawn."
         if poser.body.hash != body_hash:
             return (

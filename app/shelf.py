@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from annotator.columns import read_shards, rows_of
 from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit, Fits
-from annotator.runs import Run
+from annotator.runs import Run, RunInfo
 from annotator.sample import Sample, Samples
 from annotator.verdict import FitKey, Judgement, Verdict
 from app.catalogue import PART, fits_part
@@ -53,6 +53,7 @@ class Shelf:
     """The samples of one data set with one run's fits beside them.
 
     Attributes:
+        info: of the run, as it was when the shelf was filled.
         errors: `(2, N)` float32, 2D error in px of the 256 crop and in image px; NaN where unknown.
         fit_rows: `(N,)` int64, row of each sample's fit; -1 where there is none.
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
@@ -64,6 +65,7 @@ class Shelf:
     dataset: str
     samples: Samples
     run: Run | None
+    info: RunInfo | None
     fits: Fits | None
     errors: np.ndarray
     fit_rows: np.ndarray
@@ -90,9 +92,8 @@ class Shelf:
                     errors[place] = _scores(samples, path) if path.exists() else np.nan
                 except (NeuralAnnotError, KeyError):
                     lost.append(path)
-        return cls(
-            dataset, samples, run, fits, errors, rows, status, np.zeros(count, np.int8), damaged, tuple(lost), part
-        )
+        info, verdicts = run.info if run is not None else None, np.zeros(count, np.int8)
+        return cls(dataset, samples, run, info, fits, errors, rows, status, verdicts, damaged, tuple(lost), part)
 
     def sample_key(self, row: int) -> str:
         """Key of the sample of a row."""

@@ -17,7 +17,7 @@ from annotator.runs import FINISHED, Run
 from annotator.verdict import Verdict
 from app import refining
 from app.jobs import Job, Jobs
-from app.scenes import Bodies
+from app.scenes import read_poser
 from app.session import Session
 
 _TRAINED = "neuralannot"
@@ -28,21 +28,21 @@ class Tasks(QObject):
     """Dialogs and what follows from them.
 
     Signals:
-        body_loaded: fits can be posed now.
-        body_failed: they cannot, for the reason that was told.
+        body_came: a project's body model was read: the project and the poser.
+        body_failed: it could not be: the project and why.
     """
 
-    body_loaded = Signal()
-    body_failed = Signal(str)
+    body_came = Signal(object, object)
+    body_failed = Signal(object, str)
 
     def __init__(self, session: Session, jobs: Jobs, window: QWidget) -> None:
         super().__init__(window)
         self._session, self._jobs, self._window = session, jobs, window
         self._pool = QThreadPool(self)
 
-    def load_body(self, project: Project, bodies: Bodies) -> None:
-        """Loads the body model in a thread."""
-        self._pool.start(_LoadBody(project, bodies, self.body_loaded, self.body_failed))
+    def read_body(self, project: Project) -> None:
+        """Reads the body model in a thread."""
+        self._pool.start(_ReadBody(project, self.body_came, self.body_failed))
 
     @property
     def settled(self) -> bool:
@@ -192,20 +192,16 @@ class Tasks(QObject):
         )
 
 
-class _LoadBody(QRunnable):
-    def __init__(self, project: Project, bodies: Bodies, loaded: object, failed: object) -> None:
+class _ReadBody(QRunnable):
+    def __init__(self, project: Project, came: Any, failed: Any) -> None:
         super().__init__()
-        self._project, self._bodies, self._loaded, self._failed = project, bodies, loaded, failed
+        self._project, self._came, self._failed = project, came, failed
 
     def run(self) -> None:
-        try:
-            self._bodies.load(self._project)
-        except NeuralAnnotError as error:
-            self._tell(self._failed, str(error))
-        else:
-            self._tell(self._loaded)
-
-    @staticmethod
-    def _tell(signal: Any, *words: str) -> None:
         with suppress(RuntimeError):  # the window was closed meanwhile
-            signal.emit(*words)
+            try:
+                poser = read_poser(self._project)
+            except NeuralAnnotError as error:
+                self._failed.emit(self._project, str(error))
+            else:
+                self._came.emit(self._project, poser)

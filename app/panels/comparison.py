@@ -126,7 +126,7 @@ def _texts(shelf: Shelf, row: int, fit: Fit | None) -> dict[str, str]:
 
 def _title(side: Side, shelf: Shelf) -> str:
     """The side, with its annotator's colour."""
-    color = theme.annotator_color(shelf.run.info.annotator).name() if shelf.run is not None else ""
+    color = theme.annotator_color(shelf.info.annotator).name() if shelf.info is not None else ""
     return f'<span style="color:{color}">●</span> {side.value.capitalize()}'
 
 

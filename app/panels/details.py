@@ -84,15 +84,16 @@ class DetailsPanel(QWidget):
 
 
 def _of_run(shelf: Shelf, row: int, fit: Fit | None) -> dict[str, str]:
-    if shelf.run is None or shelf.fits is None or fit is None:
+    run, info = shelf.run, shelf.info
+    if run is None or info is None or shelf.fits is None or fit is None:
         return {"Status": "no fit"}
-    info, header = shelf.run.info, shelf.fits.header
+    header = shelf.fits.header
     crop, image = shelf.errors[:, row]
     texts = {
         "2D error": "–" if np.isnan(crop) else f"{crop:,.1f} px of 256",
         "2D error in the photo": "–" if np.isnan(image) else f"{image:,.1f} px",
         "Status": "ok" if not fit.reason else f"failed: {fit.reason}",
-        "Run": shelf.run.id,
+        "Run": run.id,
         "Recipe": f"{info.recipe}, round {info.round}",
         "Body model": f"{header.family}  {header.body_hash[:8]}",
     }

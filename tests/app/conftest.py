@@ -11,7 +11,7 @@ import pytest
 
 from app.settings import save_preferences
 from tests.support.desk_project import every_photo
-from tests.support.window import REVIEWER, Desk, close_desk, make_desk
+from tests.support.window import REVIEWER, Desk, close_desk, make_desk, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,9 @@ def every_photo_is_there(desk_project: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(_one_window: Desk, desk_project: Path) -> Desk:
+def desk(_one_window: Desk, desk_project: Path) -> Iterator[Desk]:
     """The window that most tests share, on a finished project of twelve people of their own."""
     _one_window.reset()
     _one_window.open(desk_project)
-    return _one_window
+    yield _one_window
+    wait_until(lambda: _one_window.window.tasks.settled)  # the project's folder goes after this

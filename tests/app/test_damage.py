@@ -300,6 +300,29 @@ def test_what_was_said_of_the_last_project_goes_with_it(
     assert "is not a project" in desk.window.status._message.text()
 
 
+def test_a_body_model_that_comes_late_is_not_that_of_another_project(
+    open_desk: Callable[..., Desk], desk_project: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    second = tmp_path / "second"
+    shutil.copytree(desk_project, second)
+    shutil.rmtree(second / "body_models")
+    desk = open_desk()
+    desk.open(desk_project)
+    assert desk.session.project is not None
+    desk.window.tasks.read_body(desk.session.project)
+    desk.open(second)
+    wait_until(lambda: "body-model folder" in banner(desk))
+    desk.settle()
+    assert not desk.window._bodies.loaded
+    assert "No mesh without the body model" in desk.window.photo.view._note
+    first = desk.session.project
+    desk.window.close()
+    desk.window.tasks.body_failed.emit(first, "Too late.")  # nothing is told to a window that is closed
+    assert desk.session.undrawable == ""
+
+
 def test_a_missing_body_model_is_said_where_the_mesh_would_be(
     open_desk: Callable[..., Desk], desk_project: Path
 ) -> None:
