@@ -61,6 +61,7 @@ class Settings:
         patience: small steps in a row that end a stage. floor: see `solver.Limits`.
         starts: orientations that are followed. together: stages after which the best of them goes on alone.
         upright: whether the camera's start tries only people who stand upright and face it.
+        afresh: whether a person in 2D with a start of his own is fitted from the camera's start too; the lower end is kept.
         dtype: of the solver; float32 is twice as quick.
         threads: 0 for one a processor.
     """
@@ -74,6 +75,7 @@ class Settings:
     starts: int = 2
     together: int = 2
     upright: bool = False
+    afresh: bool = False
     dtype: type = np.float32
     threads: int = 0
 
@@ -84,8 +86,8 @@ class Settings:
 
 
 SETTINGS: Mapping[str, Settings] = {
-    "smplx": Settings(),
-    "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1),
+    "smplx": Settings(together=3, afresh=True),
+    "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1, afresh=True),
     "mano_right": Settings(skip=0, patience=1, starts=1),
     "mano_left": Settings(skip=0, patience=1, starts=1),
     "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
@@ -163,15 +165,15 @@ class Batched:
     def fit(self, problem: Problem, start: Parameters | None = None) -> Result:
         """Fits N people; one who cannot be fitted keeps his start."""
         begin = start if start is not None else self._guess(problem)
-        states = self.frame.to_states(begin).astype(self.settings.dtype)
-        outcome = _outcome(len(problem))
         stop = np.array([_reason(problem, n) for n in range(len(problem))], object)
         sound = np.flatnonzero(stop == "")
-        moves, cold = problem.moves, start is None and not problem.in_3d
-        for moving in self.plans:
-            some = sound[moves[sound] == moving]
-            if len(some):
-                self.solve(problem, some, states, outcome, moves=moving, cold=cold)
+        states, outcome = self._walk(problem, begin, sound, cold=start is None and not problem.in_3d)
+        if start is not None and self.settings.afresh and not problem.in_3d:
+            found, other = self._walk(problem, self._guess(problem), sound, cold=True)
+            tried, lower = outcome.tried + other.tried, other.terms.sum(axis=1) < outcome.terms.sum(axis=1)
+            states[lower] = found[lower]
+            outcome.stops[lower], outcome.terms[lower] = other.stops[lower], other.terms[lower]
+            outcome = outcome._replace(tried=tried)
         stop[sound] = [_STOPS[reason] for reason in outcome.stops[sound].tolist()]
         parameters = self.frame.to_parameters(states, begin)
         terms = {name: outcome.terms[:, column] for column, name in enumerate(self._terms)}
@@ -180,6 +182,18 @@ class Batched:
             terms["penetration"] = outcome.terms[:, layout.PENETRATION]
             objective = objective + terms["penetration"]
         return Result(parameters, objective, terms, outcome.tried, tuple(stop.tolist()))
+
+    def _walk(
+        self, problem: Problem, begin: Parameters, sound: np.ndarray, *, cold: bool
+    ) -> tuple[np.ndarray, Outcome]:
+        """States and outcome of everybody; those who are not `sound` stay where they begin."""
+        states, outcome = self.frame.to_states(begin).astype(self.settings.dtype), _outcome(len(problem))
+        moves = problem.moves
+        for moving in self.plans:
+            some = sound[moves[sound] == moving]
+            if len(some):
+                self.solve(problem, some, states, outcome, moves=moving, cold=cold)
+        return states, outcome
 
     def solve(
         self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool

@@ -18,7 +18,7 @@ from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPE
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
-from annotator.fitting.spheres import Spheres, spheres_of
+from annotator.fitting.spheres import sphere_numbers, sphere_tables, spheres_of
 from annotator.fitting.stages import Stage
 from annotator.prior import GaussianMixture, VPoser, VPoserV2
 
@@ -201,7 +201,7 @@ class Planner:
             "bend_joint": bend,
             "bend_row": np.array([number[joint] for joint in bent_joints.tolist()], np.int64),
             "bend_axis": np.array([index % 3 for index, _ in bends], np.int64),
-            **_sphere_tables(spheres, number),
+            **sphere_tables(spheres, number),
         }
         numbers = reduced.numbers | {
             "point_weight": weights[tables["point_row"]] ** (1.0 if rho > 0.0 else 0.5),
@@ -211,7 +211,7 @@ class Planner:
             "bend_sign": np.array([sign for _, sign in bends]),
             "bend_weight": np.array([stage.bending]),
             "rho": np.array([rho]),
-            **_sphere_numbers(spheres, overlap),
+            **sphere_numbers(spheres, overlap),
         }
         sizes = frame.sizes() | {
             "joints": len(reduced.joint_of),
@@ -372,27 +372,6 @@ def _mixture_arrays(prior: GaussianMixture | None, stage: Stage, width: int) -> 
     apart = np.einsum("ka,kab,kb->k", away, absent, away) - np.einsum("ka,kab,kb->k", shift, kept, shift)
     arrays = (means[:, :width] + shift, square * kept, square * (constants + 0.5 * apart))
     return dict(zip(names, arrays, strict=True))
-
-
-def _sphere_tables(spheres: Spheres | None, number: dict[int, int]) -> dict[str, np.ndarray]:
-    if spheres is None:
-        return {name: np.zeros(0, np.int64) for name in ("sphere_joint", "sphere_child", "pair")}
-    return {
-        "sphere_joint": np.array([number[joint] for joint in spheres.joint.tolist()], np.int64),
-        "sphere_child": np.array([number[joint] for joint in spheres.child.tolist()], np.int64),
-        "pair": spheres.pairs,
-    }
-
-
-def _sphere_numbers(spheres: Spheres | None, weight: float) -> dict[str, np.ndarray]:
-    if spheres is None:
-        return {name: np.zeros(0) for name in ("sphere_share", "sphere_lever", "pair_reach", "overlap_weight")}
-    return {
-        "sphere_share": spheres.share,
-        "sphere_lever": spheres.lever,
-        "pair_reach": spheres.reach,
-        "overlap_weight": np.array([weight]),
-    }
 
 
 def eights(count: int) -> int:

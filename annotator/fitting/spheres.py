@@ -172,3 +172,26 @@ def _centre(row: Sphere, template: np.ndarray, joints: np.ndarray, of_part: np.n
         return base
     middle = (near.min(axis=0) + near.max(axis=0)) / 2 - base
     return base + middle - (middle @ axis) * axis
+
+
+def sphere_tables(spheres: Spheres | None, number: dict[int, int]) -> dict[str, np.ndarray]:
+    """Whole numbers of a plan: joints of the spheres by their rows there, and pairs; empty without spheres."""
+    if spheres is None:
+        return {name: np.zeros(0, np.int64) for name in ("sphere_joint", "sphere_child", "pair")}
+    return {
+        "sphere_joint": np.array([number[joint] for joint in spheres.joint.tolist()], np.int64),
+        "sphere_child": np.array([number[joint] for joint in spheres.child.tolist()], np.int64),
+        "pair": spheres.pairs,
+    }
+
+
+def sphere_numbers(spheres: Spheres | None, weight: float) -> dict[str, np.ndarray]:
+    """Numbers of a plan: places and reach of the spheres, and the weight of overlap; empty without spheres."""
+    if spheres is None:
+        return {name: np.zeros(0) for name in ("sphere_share", "sphere_lever", "pair_reach", "overlap_weight")}
+    return {
+        "sphere_share": spheres.share,
+        "sphere_lever": spheres.lever,
+        "pair_reach": spheres.reach,
+        "overlap_weight": np.array([weight]),
+    }

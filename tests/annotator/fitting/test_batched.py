@@ -128,3 +128,17 @@ def test_settings_of_the_last_stages_extend_to_those_before() -> None:
     assert [one.iterations for one in limits] == [5, 5, 5, 60]
     assert [one.gain for one in limits] == [1e-3, 1e-3, 1e-3, 1e-5]
     assert {one.damping for one in limits} == {1e-2}
+
+
+def test_a_person_with_a_start_has_the_camera_beside_it_and_keeps_the_lower_end(
+    found: Result, solver: Batched, problem: Problem, body: BodyModelData, vposer: PosePrior
+) -> None:
+    far = np.where(np.arange(PEOPLE) % 2, 1.5, 1.0)[:, None]
+    poor = found.parameters.replaced(transl=found.parameters.transl * far)
+    alone = solver.fit(problem, poor)
+    both = Batched(body, vposer, WHOLE_BODY, problem, Settings(afresh=True)).fit(problem, poor)
+    assert (alone.objective > 1.05 * found.objective).any()
+    assert (alone.objective < found.objective).any()
+    assert np.array_equal(both.objective, np.minimum(alone.objective, found.objective))
+    assert np.array_equal(both.iterations, alone.iterations + found.iterations)
+    assert final_objective(both.parameters, problem, body, vposer).objective == pytest.approx(both.objective, rel=1e-4)
