@@ -22,12 +22,13 @@ from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.jobfolder import JobFolder
 from annotator.outside import exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
-from annotator.runs import FINISHED, Run, RunInfo
+from annotator.runs import FINISHED, Run, RunInfo, ids_given, note_id
 from annotator.sample import Sample, Samples
 
 TARGET, AUXILIARY = "target", "auxiliary"
-_RESERVED = (TARGET, "prior")
-"""Folders of networks that belong to no data set."""
+_BODY_MODELS = "body_models"
+_RESERVED = (TARGET, "prior", _BODY_MODELS)
+"""Folders of networks that belong to no data set, and what `relink` calls the body models."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
@@ -100,23 +101,26 @@ class Project:
         """How large the cache may grow: `cache_gb` of `project.toml`, in bytes."""
         return float(self._settings.get("cache_gb", CACHE_GB)) * 1e9
 
-    def relink(self, name: str, folder: Path) -> None:
-        """Says that the image root `name` (or all body models, for `body_models`) now lies at `folder`.
+    def relink(self, changes: Mapping[str, Path]) -> None:
+        """Says where image roots (or all body models, for `body_models`) now lie: all of them, or none.
 
         Raises:
             ProjectError: there is no such root, or no such folder.
         """
-        if not is_dir(folder):
-            raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
         settings = json.loads(json.dumps(self._settings))
-        if name == "body_models":
-            for source in settings["body_models"].values():
-                source["folder"] = stored(self.path, folder)
-        elif name in settings["image_roots"]:
-            settings["image_roots"][name] = stored(self.path, folder)
-        else:
-            known = ", ".join([*settings["image_roots"], "body_models"])
-            raise ProjectError(f"The project has no image root called '{short(name)}'; it has {known}.")
+        for name, folder in changes.items():
+            if not is_dir(folder):
+                raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
+            if name == _BODY_MODELS:
+                for source in settings["body_models"].values():
+                    source["folder"] = stored(self.path, folder)
+            elif name in settings["image_roots"]:
+                settings["image_roots"][name] = stored(self.path, folder)
+            else:
+                known = ", ".join([*settings["image_roots"], _BODY_MODELS])
+                raise ProjectError(
+                    f"The project has no image root called '{short(name)}'; it has {known}. Nothing was changed."
+                )
         self._write_settings(settings)
 
     def set_body_models(self, body_models: Mapping[str, BodyModelSource]) -> None:
@@ -159,7 +163,7 @@ class Project:
         if not _NAME.fullmatch(info.name) or info.name in _RESERVED:
             raise ProjectError(
                 f"A data set cannot be called '{short(info.name)}'; use lower-case letters, digits, '-', '_', '.', and "
-                f"neither of {', '.join(_RESERVED)}."
+                f"none of {', '.join(_RESERVED)}."
             )
 
         def write(folder: Path) -> None:
@@ -232,16 +236,20 @@ class Project:
         return Run(self.path / "runs" / run_id)
 
     def new_run(self, info: RunInfo) -> Run:
-        """A new run folder; a number is added to `info.id` if that name is taken."""
+        """A new run folder; a number is added to `info.id` if a run has that name, or ever had: verdicts know runs by it."""
         with storage(self.path / "runs"):
+            before = ids_given(self.path / "runs")
             for number in range(1, 10_000):
                 run_id = info.id if number == 1 else f"{info.id}-{number}"
                 folder = self.path / "runs" / run_id
                 try:
+                    if run_id in before:
+                        continue
                     folder.mkdir(parents=True)
                 except FileExistsError:
                     continue
                 run = Run(folder)
+                note_id(folder)
                 try:
                     run.write_info(replace(info, id=run_id))
                 except StorageError:

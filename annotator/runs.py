@@ -19,6 +19,7 @@ from annotator.jobfolder import JobFolder
 from annotator.outside import built, is_text, parse_json
 
 RUNNING, STOPPED, FAILED, FINISHED, INTERRUPTED = "running", "stopped", "failed", "finished", "interrupted"
+_IDS = ".ids"
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,21 @@ class Run:
         if self.job.alive:
             raise RunError(f"The run {self.id} is still being worked on; stop it first with `stop`.")
         with storage(self.path):
+            note_id(self.path)  # it may be older than that list
             (self.path / "run.json").unlink(missing_ok=True)
             shutil.rmtree(self.path)
+
+
+def ids_given(runs: Path) -> set[str]:
+    """Every id that a run in this folder ever had: verdicts and later runs name their run by it, so none is given twice."""
+    path = runs / _IDS
+    return set(path.read_text(errors="replace").split()) if path.exists() else set()
+
+
+def note_id(run: Path) -> None:
+    """Notes that the id of this run folder is given."""
+    with (run.parent / _IDS).open("a") as file:
+        file.write(f"{run.name}\n")
 
 
 def write_text(path: Path, text: str) -> None:

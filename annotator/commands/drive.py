@@ -72,7 +72,10 @@ def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = 
         except Stopped:
             if following():
                 return None
-            print("Stopped. What is done is kept; the same command goes on from there.", file=sys.stderr)
+            print(
+                "Stopped. What is done is kept: a run goes on with `run PROJECT --resume`, other commands when given again.",
+                file=sys.stderr,
+            )
             return None
     return result[0]
 

@@ -51,7 +51,7 @@ def import_dataset(
     folder = images or (annotations if is_dir(annotations) else annotations.parent)
     if not is_dir(folder):
         raise DatasetError(f"There is no image folder {short(str(folder))}; say where the photos are with --images.")
-    source = Source(annotations, folder, name or format, split)
+    source = Source(annotations, folder, format if name is None else name, split)
     result = yield from read(source)
     parts = {part: len(samples) for part, samples in result.tables.items()}
     total = sum(parts.values())

@@ -107,10 +107,17 @@ def _whole_or_absent(path: Path) -> Generator[None, None, None]:
 
 
 def relink(path: Path, changes: dict[str, Path]) -> Table:
-    """Says where image roots (or `body_models`) lie now, and lists the photos that are still missing."""
+    """Says where image roots (or `body_models`) lie now, and lists the photos that are still missing.
+
+    Raises:
+        BodyModelError: the new folder of the body models holds none that can be read.
+        ProjectError: there is no such root, or no such folder. Nothing is changed then.
+    """
     project = Project.open(path)
-    for name, folder in changes.items():
-        project.relink(name, folder)
+    models = changes.get("body_models")
+    if models is not None and is_dir(models):
+        families_in(models)
+    project.relink(changes)
     missing = project.missing_photos()
     rows = tuple((root, str(len(images)), images[0]) for root, images in missing.items())
     note = "All photos are there." if not rows else "Say where they are with `relink PROJECT ROOT=PATH`."

@@ -93,7 +93,7 @@ class PhotoPanel(QWidget):
 
     @staticmethod
     def _follow(follows: OverlayView, leads: OverlayView) -> None:
-        if follows.isVisible():
+        if follows.isVisible() and leads.isVisible():  # a hidden one is fitted anew when it is resized
             follows.follow(leads)
 
     def _place(self) -> None:

@@ -90,7 +90,7 @@ def lab_twin(project: Project) -> None:
 
 def without_photos(project: Project, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    project.relink("wild", tmp_path / "empty")
+    project.relink({"wild": tmp_path / "empty"})
 
 
 def test_data_sets_of_which_nobody_is_named_take_no_part(desk_project: Path) -> None:

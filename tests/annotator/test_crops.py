@@ -32,7 +32,7 @@ def project(desk_project: Path, tmp_path: Path) -> Project:
     """With photos of its own, which a test may change."""
     project = Project.open(desk_project)
     shutil.copytree(project.image_roots["wild"], tmp_path / "photos")
-    project.relink("wild", tmp_path / "photos")
+    project.relink({"wild": tmp_path / "photos"})
     return Project.open(desk_project)
 
 
@@ -103,7 +103,7 @@ def test_a_photo_that_comes_back_is_cut(project: Project) -> None:
 def test_once_cached_the_photos_need_not_come_along(project: Project, tmp_path: Path) -> None:
     before = cached(project).take(EVERYBODY)
     (tmp_path / "empty").mkdir()
-    project.relink("wild", tmp_path / "empty")
+    project.relink({"wild": tmp_path / "empty"})
     again = cached(Project.open(project.path))
     assert np.array_equal(again.take(EVERYBODY), before)
     assert refused(again) == [MISSING_ROW, CUT_ROW]

@@ -65,7 +65,7 @@ def test_binary_and_missing_tables(tmp_path: Path) -> None:
     assert project.image_roots == {}
     assert project.missing_photos() == {}
     with pytest.raises(ProjectError, match="no image root called 'wild'; it has body_models"):
-        project.relink("wild", tmp_path)
+        project.relink({"wild": tmp_path})
     assert "All photos" in relink(tmp_path, {"body_models": tmp_path}).text()
 
 
@@ -200,7 +200,7 @@ def test_a_name_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     folder.mkdir()
     project = new(tmp_path / "p")
     with pytest.raises(ProjectError, match=r"photos-\\udcff is not UTF-8"):
-        project.relink("body_models", folder)
+        project.relink({"body_models": folder})
 
 
 def test_a_review_log_with_events_of_others_says_so(tmp_path: Path) -> None:

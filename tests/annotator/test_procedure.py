@@ -83,7 +83,7 @@ def project(template: Path, tmp_path: Path) -> Project:
     shutil.copytree(template, tmp_path / "copy")
     found = Project.open(tmp_path / "copy" / "project")
     for name in ("lab", "wild", "glove"):
-        found.relink(name, tmp_path / "copy" / "photos" / name)
+        found.relink({name: tmp_path / "copy" / "photos" / name})
     return found
 
 

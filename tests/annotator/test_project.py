@@ -86,7 +86,7 @@ def test_moved_photos_are_found_after_relinking(desk_project: Path, tmp_path: Pa
     assert len(Project.open(desk_project).missing_photos()["wild"]) == 12
     assert "12" in table.text()
     with pytest.raises(ProjectError, match="no image root called 'tame'"):
-        Project.open(desk_project).relink("tame", moved)
+        Project.open(desk_project).relink({"tame": moved})
 
 
 def test_missing_photos_are_named(desk_project: Path) -> None:
@@ -151,6 +151,26 @@ def test_runs_are_found_and_missing_ones_listed(desk_project: Path) -> None:
 def test_a_second_run_of_a_name_gets_a_number(desk_project: Path) -> None:
     project = Project.open(desk_project)
     assert project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny")).id == "neuralannot-r1-2"
+
+
+def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:
+    project, info = Project.open(desk_project), RunInfo("neuralannot-r1", "neuralannot", "tiny")
+    second = project.new_run(info)
+    project.run("neuralannot-r1").remove()  # it was made before ids were noted
+    second.remove()
+    assert project.new_run(info).id == "neuralannot-r1-3"
+
+
+def test_relinking_changes_everything_or_nothing(desk_project: Path, tmp_path: Path) -> None:
+    before = (desk_project / "project.toml").read_bytes()
+    for changes, said in (
+        ({"wild": tmp_path, "body_models": tmp_path / "nowhere"}, "no folder"),
+        ({"wild": tmp_path, "tame": tmp_path}, "Nothing was changed"),
+        ({"wild": tmp_path, "body_models": tmp_path}, "no smplx/ folder"),
+    ):
+        with pytest.raises(NeuralAnnotError, match=said):
+            relink(desk_project, changes)
+        assert (desk_project / "project.toml").read_bytes() == before
 
 
 def test_running_without_a_worker_is_interrupted(desk_project: Path) -> None:

@@ -142,6 +142,14 @@ def test_v_wipes_on_one_photo_and_keys_move_the_line(pair: Desk) -> None:
     assert photo.view._beyond.pixmap().isNull()
 
 
+def test_a_photo_that_is_hidden_does_not_lead(open_desk: Callable[..., Desk], desk_project: Path) -> None:
+    photo = open_desk(desk_project).window.photo
+    assert not photo.right_view.isVisible()
+    before = photo.view.zoom
+    photo.window().grab()  # sizes what is hidden, too
+    assert photo.view.zoom == before
+
+
 def test_both_photos_zoom_together_and_space_hides_both_meshes(pair: Desk) -> None:
     photo = pair.window.photo
     pair.press(Key.Key_Z)

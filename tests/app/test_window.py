@@ -237,7 +237,7 @@ def test_a_project_whose_first_photo_is_missing_still_gets_its_verdicts_and_mesh
     first = desk.id
     desk.press(Key.Key_A)
     desk.session.close()
-    Project.open(desk_project).relink("wild", desk_project)  # no photo is there at all
+    Project.open(desk_project).relink({"wild": desk_project})  # no photo is there at all
     later = open_desk(desk_project)
     wait_until(lambda: later.window._bodies.loaded)
     assert not later.window.actions_by_id["accept"].icon().isNull()

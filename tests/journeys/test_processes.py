@@ -124,7 +124,7 @@ def test_a_run_of_two_processes_is_stopped_killed_and_resumed(few: Path, tmp_pat
     run_main("stop", project, RUN)
     assert process.wait(PATIENCE) == 0, log.read_text()
     assert Project.open(project).run(RUN).state == STOPPED
-    assert log.read_text().count("the same command goes on from there") == 1  # one of them speaks
+    assert log.read_text().count("goes on with `run PROJECT --resume`") == 1  # one of them speaks
     steps = json.loads((run / "networks" / "body-target" / "losses.jsonl").read_text().splitlines()[-1])["step"]
     assert 0 < steps <= TARGET_STEPS
 

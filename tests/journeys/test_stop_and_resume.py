@@ -51,7 +51,7 @@ def test_stopped_and_killed_runs_end_with_the_same_fits(undisturbed: Path, tmp_p
     assert "will save what it has" in run_main("stop", project, RUN).stdout
     worker.send_signal(signal.SIGCONT)
     assert worker.wait(60) == 0, log.read_text()
-    assert "the same command goes on from there" in log.read_text()
+    assert "goes on with `run PROJECT --resume`" in log.read_text()
     assert Project.open(project).run(RUN).state == STOPPED
     assert "stopped" in run_main("runs", "list", project).stdout
     assert not shards(project).keys() & {"wild/body/00000.arrow"}
