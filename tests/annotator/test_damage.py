@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from annotator.columns import write_shard
+from annotator.bodies.files import default_root
 from annotator.commands.projects import new, relink
 from annotator.commands.runs import list_jobs, list_runs, remove_runs, run_sizes
 from annotator.errors import NeuralAnnotError, ProjectError, RecipeError, ReviewError, StorageError
@@ -66,7 +67,7 @@ def test_binary_and_missing_tables(tmp_path: Path) -> None:
     assert project.missing_photos() == {}
     with pytest.raises(ProjectError, match="no image root called 'wild'; it has body_models"):
         project.relink({"wild": tmp_path})
-    assert "All photos" in relink(tmp_path, {"body_models": tmp_path}).text()
+    assert "All photos" in relink(tmp_path, {"body_models": default_root()}).text()
 
 
 RUN_JSON = (
