@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from annotator.columns import write_shard
 from annotator.bodies.files import default_root
+from annotator.columns import write_shard
 from annotator.commands.projects import new, relink
 from annotator.commands.runs import list_jobs, list_runs, remove_runs, run_sizes
 from annotator.errors import NeuralAnnotError, ProjectError, RecipeError, ReviewError, StorageError
