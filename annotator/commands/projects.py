@@ -25,6 +25,8 @@ FAMILIES = {
     "flame": ("flame",),
 }
 """Folders of the smplx layout and the models in each."""
+_LISTED = 20
+"""How many missing photos of a root are named."""
 
 
 def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Project:
@@ -119,6 +121,13 @@ def relink(path: Path, changes: dict[str, Path]) -> Table:
         families_in(models)
     project.relink(changes)
     missing = project.missing_photos()
-    rows = tuple((root, str(len(images)), images[0]) for root, images in missing.items())
+    rows = tuple(row for root, images in missing.items() for row in _rows_of(root, images))
     note = "All photos are there." if not rows else "Say where they are with `relink PROJECT ROOT=PATH`."
-    return Table("Missing photos" if rows else "", ("root", "missing", "first"), rows, (note,))
+    return Table("Missing photos" if rows else "", ("root", "missing", "photo"), rows, (note,))
+
+
+def _rows_of(root: str, images: list[str]) -> list[tuple[str, str, str]]:
+    """The photos of a root that are missing, a row each, up to `_LISTED`."""
+    more = len(images) - _LISTED
+    names = [*images[:_LISTED], *([f"and {more:,} more"] if more > 0 else [])]
+    return [(root, f"{len(images):,}", names[0]), *(("", "", name) for name in names[1:])]
