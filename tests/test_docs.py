@@ -17,10 +17,10 @@ import main
 from annotator.datasets import READERS
 from annotator.eftrecipe import EftRecipe
 from annotator.exports import WRITERS
+from annotator.fittingrecipe import FittingRecipe
 from annotator.recipe import (
     PART_TABLES,
     BodyRecipe,
-    FittingRecipe,
     PartRecipe,
     load_recipe,
     shipped_recipes,

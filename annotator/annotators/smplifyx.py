@@ -30,11 +30,11 @@ from annotator.fitting.people import Fitting, model_of, people_of
 from annotator.fitting.problem import BODY_GROUP, Problem
 from annotator.fitting.result import NOT_FINITE, Result
 from annotator.fitting.stages import SCHEDULES
+from annotator.fittingrecipe import NO_PRIOR, PROJECT_PRIOR, FittingRecipe
 from annotator.precision import one_thread
 from annotator.prior import default_gmm, default_vposer, load_mixture, load_vposer
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, Project
-from annotator.recipe import NO_PRIOR, PROJECT_PRIOR, FittingRecipe
 from annotator.runs import Run
 from annotator.sample import Samples
 from annotator.scores import write_2d_errors

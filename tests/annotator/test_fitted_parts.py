@@ -18,8 +18,8 @@ from annotator.commands.export import export
 from annotator.commands.run import RunOptions, run
 from annotator.errors import RunError
 from annotator.fit import Fits
+from annotator.fittingrecipe import FittingRecipe
 from annotator.project import TARGET, Project
-from annotator.recipe import FittingRecipe
 from annotator.runs import FINISHED, Run
 from annotator.sample import Sample, Samples
 from annotator.skeleton import HAND

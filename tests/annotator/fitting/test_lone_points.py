@@ -5,8 +5,8 @@ import numpy as np
 from annotator.annotators.smplifyx import Fitter
 from annotator.bodies.files import BodyModelData
 from annotator.bodies.posing import Poser
+from annotator.fittingrecipe import FittingRecipe
 from annotator.prior import PosePrior
-from annotator.recipe import FittingRecipe
 from annotator.sample import Samples
 from annotator.skeleton import COCO_WHOLEBODY
 from tests.support.fitting import posed_by, seen, whole_truth
