@@ -62,6 +62,7 @@ class DetailsPanel(QWidget):
         self._fold.setCheckable(True)
         self._fold.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._fold.setProperty("flat", True)
+        self._fold.setStyleSheet("QPushButton { padding-left: 0; border-left: none; }")  # in line with the labels above
         self._fold.toggled.connect(self._unfold)
         self._numbers.setReadOnly(True)
         self._numbers.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
