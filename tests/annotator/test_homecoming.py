@@ -63,7 +63,7 @@ def test_a_run_comes_home_with_its_fits_scores_networks_and_papers(desk_project:
     assert home.recipe_path.read_bytes() == (elsewhere / "recipe.toml").read_bytes()
     assert (home.state, home.info.options["added"]) == (FINISHED, str(elsewhere))
     assert [event["t"] for event in home.job.events()] == ["hello"]
-    assert [path.name for path in (desk_project / "runs").iterdir() if path.name[0] == "."] == []
+    assert {path.name for path in (desk_project / "runs").iterdir()} == {RUN, "smplifyx-r1", ".ids"}
 
 
 def test_a_run_whose_id_is_taken_gets_a_number(desk_project: Path, elsewhere: Path) -> None:
