@@ -20,7 +20,7 @@ class FittingRecipe:
     Attributes:
         prior: of the body's pose: "project" is that of the project's body-model folder (VPoser, or the mixture for smplify),
             "l2" its plain squared length, else the path of an official VPoser or of `gmm_08.pkl`.
-        orientations: starting orientations that are followed; the best one is kept.
+        orientations: starting orientations that are followed, beside poses with a limb mirrored; the best one is kept.
         focal: px, of the camera at the photo's centre.
         known_camera: whether a photo's own K is used where it is known.
         contour: whether the outline of the face counts where it is labelled; SMPL has none.

@@ -23,12 +23,13 @@ from annotator.annotators.starts import Starts, whole_parameters
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.fit import FitHeader, Fits
 from annotator.fitting import compiled
-from annotator.fitting.batched import SETTINGS, TOO_FEW_POINTS, Batched
+from annotator.fitting.batched import TOO_FEW_POINTS, Batched
 from annotator.fitting.engines import TORCH, engine_for, solver_for
 from annotator.fitting.objective import BodyPrior, Decoder
 from annotator.fitting.people import Fitting, model_of, people_of
 from annotator.fitting.problem import BODY_GROUP, Problem
 from annotator.fitting.result import NOT_FINITE, Result
+from annotator.fitting.settings import SETTINGS
 from annotator.fitting.stages import SCHEDULES
 from annotator.fittingrecipe import NO_PRIOR, PROJECT_PRIOR, FittingRecipe
 from annotator.precision import one_thread

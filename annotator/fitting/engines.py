@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from annotator.bodies.files import BodyModelData
 from annotator.errors import RecipeError
 from annotator.fitting import compiled
-from annotator.fitting.batched import Batched, Settings
+from annotator.fitting.batched import Batched
 from annotator.fitting.objective import BodyPrior
 from annotator.fitting.problem import Problem
+from annotator.fitting.settings import Settings
 from annotator.fitting.stages import Stage
 
 NUMBA, TORCH = "numba", "torch"

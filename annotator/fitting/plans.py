@@ -16,6 +16,7 @@ from annotator.fitting import layout
 from annotator.fitting.attachments import attach, rest_joints
 from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPES
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
+from annotator.fitting.pose_codes import SLOPES, rotations_of
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.spheres import sphere_numbers, sphere_tables, spheres_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 _BENDING = ((52, 1.0), (55, -1.0), (9, -1.0), (12, -1.0))
-_SLOPES = {VPoser: 0.2, VPoserV2: 0.01}
 
 
 @dataclass(frozen=True)
@@ -276,11 +276,7 @@ def _mean_rotations(net: dict[str, np.ndarray]) -> np.ndarray:
     """`(21, 3, 3)` what the decoder makes of the latent zero."""
     slope = net["slope"][0]
     out = net["w3t"].T @ (np.where(net["h20"] < 0, slope, 1.0) * net["h20"]) + net["b3"]
-    six = out[:126].reshape(21, 3, 2)
-    x = six[..., 0] / np.linalg.norm(six[..., 0], axis=-1, keepdims=True)
-    y = six[..., 1] - (x * six[..., 1]).sum(-1, keepdims=True) * x
-    y /= np.linalg.norm(y, axis=-1, keepdims=True)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
+    return rotations_of(out[:126])
 
 
 def make_people(problem: Problem, dtype: type) -> np.ndarray:
@@ -313,7 +309,7 @@ def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
     (w1, b1), (w2, b2), (w3, b3) = (
         (np.asarray(layer.weight.detach(), np.float64), np.asarray(layer.bias.detach(), np.float64)) for layer in layers
     )
-    slope = _SLOPES[type(prior)]
+    slope = SLOPES[type(prior)]
     s1 = np.where(b1 < 0, slope, 1.0)
     h2 = w2 @ (s1 * b1) + b2
     m = w2 @ (s1[:, None] * w1)

@@ -8,6 +8,7 @@ Legend: n people of a chunk, S starts of each, T orientations tried.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +20,26 @@ from torch import Tensor
 
 from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera
-from annotator.fitting.batched import CAMERA_LIMITS, Batched, Settings, distinct, orientations
+from annotator.fitting.batched import Batched
 from annotator.fitting.engines import TORCH, check_penetration
+from annotator.fitting.flips import FLIPS, Flips
 from annotator.fitting.kernels_fit import Outcome
 from annotator.fitting.objective import BodyPrior
 from annotator.fitting.plans import make_people
+from annotator.fitting.pose_codes import axis_angles_of
 from annotator.fitting.problem import Problem
+from annotator.fitting.settings import CAMERA_LIMITS, LOOK_GAIN, Settings
+from annotator.fitting.solver import Limits
 from annotator.fitting.stages import Stage
-from annotator.fitting.start import depth_guess
 from annotator.fitting.torch_camera import CameraProblems
 from annotator.fitting.torch_memory import people_at_once
 from annotator.fitting.torch_plan import TorchPlan, unpack
 from annotator.fitting.torch_solver import minimise
 from annotator.fitting.torch_system import FitProblems
+from annotator.fitting.walk import best_of, distinct, orientations
 from annotator.precision import one_thread, set_tf32
+from annotator.prior import VPoser, VPoserV2
+from annotator.rotations import axis_angle_to_matrix
 
 
 class TorchBatched(Batched):
@@ -63,6 +70,9 @@ class TorchBatched(Batched):
         check_penetration(like.penetration, TORCH)
         super().__init__(body, prior, stages, like, settings)
         self.device, self.compaction, self._at_once = torch.device(device), compaction, at_once
+        latent = isinstance(prior, VPoser | VPoserV2)
+        dtype = torch.from_numpy(np.zeros(0, self.settings.dtype)).dtype
+        self._prior = copy.deepcopy(prior).to(self.device, dtype) if latent else None
         set_tf32("fp32", self.device)
         self.torch_plans = {
             moves: [unpack(plan).to(self.device) for plan in plans] for moves, plans in self.plans.items()
@@ -71,7 +81,12 @@ class TorchBatched(Batched):
     def at_once(self) -> int:
         """People of a chunk."""
         dtype = torch.from_numpy(np.zeros(0, self.settings.dtype)).dtype
-        return self._at_once or people_at_once(self.torch_plans[True], self.settings.starts, dtype, self.device)
+        return self._at_once or people_at_once(self.torch_plans[True], self._most_each, dtype, self.device)
+
+    @property
+    def _most_each(self) -> int:
+        """Most fits of one person at a time."""
+        return self.settings.starts + (FLIPS if self.flips is not None else 0)
 
     def solve(
         self, problem: Problem, people: np.ndarray, states: np.ndarray, outcome: Outcome, *, moves: bool, cold: bool
@@ -103,29 +118,50 @@ class TorchBatched(Batched):
     def _seen(self, problem: Problem) -> _Seen:
         """What the starts and stages see of everybody, on the CPU."""
         dtype = self.settings.dtype
-        depth = np.zeros(len(problem)) if problem.in_3d else depth_guess(problem, self.rest)
-        return _Seen(make_people(problem, dtype), problem.anchor_weights.astype(dtype), depth.astype(dtype))
+        depth = self._depth(problem).astype(dtype)
+        return _Seen(make_people(problem, dtype), problem.anchor_weights.astype(dtype), depth)
 
     def _on_device(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, self.settings.dtype)).to(self.device)
 
     @torch.inference_mode()
     def _fit_some(self, seen: _Seen, states: np.ndarray, plans: list[TorchPlan], *, cold: bool) -> _Found:
-        """The people of a chunk from their starts to the end: all starts together, then the best of each."""
+        """The people of a chunk from their starts to the end, in the steps of `walk.py`."""
         people, begin = self._on_device(seen.people), self._on_device(states)
-        count = self.settings.starts if cold else 1
-        rows = torch.arange(len(people), device=self.device).repeat_interleave(count)
+        each = self.settings.starts if cold else 1
         state = self._started(seen, people, begin) if cold else begin
-        found = _Found(state, torch.zeros_like(rows), torch.zeros_like(rows), state.new_zeros(len(rows), 0))
-        for stage, (plan, limits) in enumerate(zip(plans, self.limits, strict=True)):
-            problems = FitProblems(plan, people[rows])
-            reached, values, tried, stops = minimise(problems, found.states, limits, compaction=self.compaction)
-            terms = torch.where(torch.isfinite(values)[:, None], problems.terms(reached), torch.nan)
-            found = _Found(reached, found.tried + tried, stops, terms)
-            if count > 1 and stage + 1 == min(self.settings.together, len(plans)):
-                found = found.best(len(people), count)
-                rows, count = rows[::count], 1
-        return found
+        none = torch.zeros(len(state), dtype=torch.int64, device=self.device)
+        found = _Found(state, each, none, none, state.new_zeros(len(state), 0))
+        for plan, limits in zip(plans[:-1], self.limits[:-1], strict=True):
+            found = self._solved(plan, people, found, limits)
+        if cold and self.flips is not None:
+            found = self._with_flips(found, self.flips)
+        if found.each > 1:
+            for steps, kept in self.settings.looks:
+                few = self.limits[-1]._replace(iterations=steps, gain=LOOK_GAIN)
+                found = self._solved(plans[-1], people, found, few).best(kept)
+        return self._solved(plans[-1], people, found, self.limits[-1])
+
+    def _solved(self, plan: TorchPlan, people: Tensor, found: _Found, limits: Limits) -> _Found:
+        """After the steps of one stage."""
+        problems = FitProblems(plan, people.repeat_interleave(found.each, dim=0))
+        reached, values, tried, stops = minimise(problems, found.states, limits, compaction=self.compaction)
+        terms = torch.where(torch.isfinite(values)[:, None], problems.terms(reached), torch.nan)
+        return _Found(reached, found.each, found.tried + tried, stops, terms)
+
+    def _with_flips(self, found: _Found, flips: Flips) -> _Found:
+        """These, and behind each person's own those with a limb mirrored in his best."""
+        best = best_of(found.values(), 1)
+        own = np.tile(np.arange(found.each), (len(best), 1))
+        more = found.take(np.concatenate([own, np.repeat(best, FLIPS, axis=1)], axis=1))
+        frame, states = self.frame, more.states.unflatten(0, (len(best), more.each))
+        numbers = states[:, -1, frame.pose_at : frame.root_at]
+        local = self._prior.decode(numbers) if self._prior else axis_angle_to_matrix(numbers.unflatten(1, (-1, 3)))
+        poses = self._on_device(axis_angles_of(flips.mirrored(states[:, -1].cpu().numpy(), local.cpu().numpy())))
+        if self._prior:
+            poses = self._prior.encode(poses.flatten(0, 1))[0].unflatten(0, (len(best), FLIPS))
+        states[:, found.each :, frame.pose_at : frame.root_at] = poses
+        return more
 
     def _started(self, seen: _Seen, people: Tensor, begin: Tensor) -> Tensor:
         """`(n S, size + 9)` the best minima of the camera's objective that differ; the best one again if there are fewer."""
@@ -159,17 +195,26 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Found:
-    """Fits of a chunk: states, steps tried so far, why the last stage ended, terms of the objective."""
+    """Fits of a chunk, `each` of a person: states, steps tried so far, why the last stage ended, terms of the objective."""
 
     states: Tensor
+    each: int
     tried: Tensor
     stops: Tensor
     terms: Tensor
 
-    def best(self, people: int, count: int) -> _Found:
-        """Of every person the best of `count` fits."""
-        values = self.terms.sum(dim=1).reshape(people, count)
-        values = torch.where(torch.isfinite(values), values, torch.inf)
-        rows = torch.arange(people, device=values.device) * count + values.argmin(dim=1)
-        tried = self.tried.reshape(people, count).sum(dim=1)
-        return _Found(self.states[rows], tried, self.stops[rows], self.terms[rows])
+    def values(self) -> np.ndarray:
+        """`(n, each)` of the objective."""
+        return self.terms.sum(dim=1).reshape(-1, self.each).double().cpu().numpy()
+
+    def best(self, kept: int) -> _Found:
+        """The best `kept` of each person's fits, the best one first; it answers for the steps of all."""
+        return self.take(best_of(self.values(), kept))
+
+    def take(self, places: np.ndarray) -> _Found:
+        """`(n, k)` of every person's fits."""
+        people, kept = places.shape
+        rows = torch.from_numpy(self.each * np.arange(people)[:, None] + places).flatten().to(self.states.device)
+        tried = torch.zeros_like(rows)
+        tried[::kept] = self.tried.reshape(people, self.each).sum(dim=1)
+        return _Found(self.states[rows], kept, tried, self.stops[rows], self.terms[rows])

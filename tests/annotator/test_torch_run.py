@@ -12,7 +12,7 @@ from tests.test_architecture import WINDOW, run_blocked
 
 
 def test_a_run_without_numba_gives_the_same_fits(desk_project: Path) -> None:
-    keys = Project.open(desk_project).samples("wild", "body").keys[:2]
+    keys = Project.open(desk_project).samples("wild", "body").keys[:6]
     words = ["run", str(desk_project), "--annotator", "smplifyx", "--samples", ",".join(keys), "--progress", "json"]
     blocked = run_blocked((*WINDOW, "pyvistaqt", "smplx", "anny", "numba"), words)
     assert blocked.returncode == 0, blocked.stderr

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from annotator.bodies.files import BodyModelData, default_root, load_body_model
 from annotator.fitting import compiled, layout, solver
-from annotator.fitting.batched import Settings, fit
+from annotator.fitting.batched import fit
 from annotator.fitting.evaluate import objective_of, to_tensors
 from annotator.fitting.kernels_decoder import decoder_reset
 from annotator.fitting.kernels_system import evaluate, linearise
@@ -28,6 +28,7 @@ from annotator.fitting.objective import BodyPrior
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Planner, make_people
 from annotator.fitting.problem import L1, Problem
+from annotator.fitting.settings import Settings
 from annotator.fitting.stages import HAND, SCHEDULES, SMPL, WHOLE_BODY, Stage
 from annotator.prior import default_gmm, default_vposer
 from annotator.rotations import axis_angle_to_matrix, matrix_to_axis_angle

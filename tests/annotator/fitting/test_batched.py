@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import TOO_FEW_POINTS, Batched, Settings
+from annotator.fitting.batched import TOO_FEW_POINTS, Batched
 from annotator.fitting.evaluate import final_objective, objective_of, to_tensors
 from annotator.fitting.objective import project
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.problem import Problem
 from annotator.fitting.result import CONVERGED, EXHAUSTED, NOT_FINITE, Result
+from annotator.fitting.settings import Settings
 from annotator.fitting.stages import WHOLE_BODY
 from annotator.prior import PosePrior
 from tests.support.fitting import whole_problem

@@ -10,7 +10,7 @@ from torch import Tensor
 from annotator.bodies.files import BodyModelData, default_root
 from annotator.errors import RecipeError
 from annotator.fitting import plans
-from annotator.fitting.batched import Batched, Settings
+from annotator.fitting.batched import Batched
 from annotator.fitting.engines import TORCH, solver_for
 from annotator.fitting.evaluate import final_objective, objective_of, to_tensors
 from annotator.fitting.objective import Decoder, Objective
@@ -19,6 +19,7 @@ from annotator.fitting.people import BODY25
 from annotator.fitting.problem import Problem
 from annotator.fitting.reference import OfficialPoints
 from annotator.fitting.result import Result
+from annotator.fitting.settings import Settings
 from annotator.fitting.sphere_term import SphereCentres, overlap_term, spheres_in
 from annotator.fitting.spheres import SPHERES, Spheres, may_touch, spheres_of
 from annotator.fitting.stages import SMPL, WHOLE_BODY
@@ -28,7 +29,7 @@ from tests.support.fitting import posed_by, problem_of, random_parameters, whole
 
 ARM_IN = {45 + 2: -1.2, 51 + 2: -1.1}
 """Left shoulder and left elbow, about z: the arm hangs and the forearm points into the belly."""
-QUICK = Settings(iterations=(20, 30), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), together=1, threads=1)
+QUICK = Settings(iterations=(20, 30), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), threads=1)
 
 
 def test_two_spheres_cost_the_square_of_what_they_overlap() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import Batched, Settings
+from annotator.fitting.batched import Batched
 from annotator.fitting.evaluate import final_objective
 from annotator.fitting.objective import (
     Decoder,
@@ -24,6 +24,7 @@ from annotator.fitting.objective import (
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.people import Fitting, people_of
 from annotator.fitting.problem import L1
+from annotator.fitting.settings import Settings
 from annotator.fitting.stages import SCHEDULES, WHOLE_BODY, Stage
 from annotator.prior import GaussianMixture, PosePrior
 from annotator.sample import Samples

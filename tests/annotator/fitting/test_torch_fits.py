@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import SETTINGS, TOO_FEW_POINTS, Batched, Settings, fit
+from annotator.fitting.batched import TOO_FEW_POINTS, Batched, fit
 from annotator.fitting.engines import NUMBA, TORCH, engine_for, solver_for
 from annotator.fitting.evaluate import final_objective, objective_of, to_tensors
 from annotator.fitting.objective import BodyPrior, project
@@ -15,6 +15,7 @@ from annotator.fitting.parameters import Parameters
 from annotator.fitting.people import BODY25
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.result import NOT_FINITE, Result
+from annotator.fitting.settings import SETTINGS, Settings
 from annotator.fitting.solver import CONVERGED, EXHAUSTED, STUCK, Limits
 from annotator.fitting.solver import NOT_FINITE as NOWHERE
 from annotator.fitting.stages import FACE, HAND, SMPL, WHOLE_BODY, Stage
@@ -85,7 +86,7 @@ def test_faces(face: BodyModelData) -> None:
     agree(face_problem(face, PEOPLE, noise=1.5), face, None, FACE)
 
 
-@pytest.mark.parametrize(("robust", "within"), [("geman_mcclure", 1e-3), (L1, 1e-2)])
+@pytest.mark.parametrize(("robust", "within"), [("geman_mcclure", 1e-3), (L1, 2e-2)])
 def test_hands_in_3d(hand: BodyModelData, robust: str, within: float) -> None:
     """The plain distance has no curvature where it is met, so the last steps hardly gain."""
     joints = posed_by(hand, hand_truth(hand, PEOPLE)).points(HAND_POINTS.name).astype(float)

@@ -8,13 +8,14 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from annotator.bodies.files import BodyModelData
-from annotator.fitting.batched import SETTINGS, Batched, bends_of, fit
+from annotator.fitting.batched import Batched, fit
 from annotator.fitting.evaluate import objective_of, to_tensors
 from annotator.fitting.objective import BodyPrior, project
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.people import BODY25
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.result import CONVERGED, EXHAUSTED, STUCK
+from annotator.fitting.settings import SETTINGS, bends_of
 from annotator.fitting.stages import FACE, HAND, SMPL, WHOLE_BODY
 from annotator.prior import GaussianMixture, PosePrior
 from annotator.rotations import matrix_to_axis_angle
