@@ -24,6 +24,7 @@ from app.disagreements import Disagreements
 from app.handlers import Handlers
 from app.jobs import Job, Jobs
 from app.keyboard import Keyboard
+from app.panels.action_button import ActionButton
 from app.panels.banner import Banner
 from app.panels.comparison import ComparisonPanel
 from app.panels.details import DetailsPanel
@@ -127,6 +128,9 @@ class MainWindow(QMainWindow):
                 reasons = menu.addMenu("Reasons")
                 for reason in REASONS:
                     reasons.addAction(self.actions_by_id[f"reason_{reason.digit}"])
+        find = ActionButton("Find a command", self.actions_by_id["find_command"], self.menuBar())
+        find.setProperty("role", "field")
+        self.menuBar().setCornerWidget(find)
 
     def _connect(self) -> None:
         session = self.session

@@ -167,6 +167,9 @@ def _style_sheet(theme: Theme) -> str:
     QPushButton:pressed, QToolButton:pressed {{ background: {theme.line}; }}
     QPushButton:checked, QToolButton:checked {{ background: {theme.line}; border-color: {theme.quiet}; }}
     QPushButton:disabled, QToolButton:disabled {{ color: {theme.quiet}; }}
+    QPushButton[role="field"] {{ background: {theme.surface}; border-color: {theme.line}; color: {theme.quiet};
+        padding: 3px 10px; margin: 2px {UNIT}px 0 0; min-width: 176px; text-align: left; }}
+    QPushButton[role="field"]:hover {{ border-color: {theme.quiet}; }}
     QPushButton[primary="true"] {{ background: {theme.accent}; color: {theme.on_accent}; font-weight: 600; }}
     QPushButton[primary="true"]:disabled {{ background: {theme.raised}; color: {theme.quiet}; }}
     QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; }}

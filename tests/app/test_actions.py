@@ -2,12 +2,14 @@
 
 from collections import Counter
 
+import pytest
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMenu
 
 from app.actions import ACTIONS, HELD, MENUS
 from app.dialogs.commands import CheatSheet, Palette, groups
 from app.handlers import Handlers
+from app.panels.action_button import ActionButton
 from app.theme import icon
 from tests.support.window import Desk, Key, wait_until
 
@@ -76,7 +78,8 @@ def test_the_palette_with_nothing_found_stays_open(desk: Desk) -> None:
     palette.close()
 
 
-def test_ctrl_k_opens_the_palette_and_does_what_is_chosen(desk: Desk) -> None:
+@pytest.mark.parametrize("by_key", [True, False])
+def test_ctrl_k_and_the_field_beside_the_menus_open_the_palette(desk: Desk, by_key: bool) -> None:
     from PySide6.QtCore import QTimer
     from PySide6.QtWidgets import QApplication
 
@@ -89,6 +92,9 @@ def test_ctrl_k_opens_the_palette_and_does_what_is_chosen(desk: Desk) -> None:
         palette._take()
 
     QTimer.singleShot(200, choose)
-    desk.press(Key.Key_K, with_=CTRL)
+    field = desk.window.menuBar().cornerWidget()
+    assert isinstance(field, ActionButton)
+    assert field.isVisible()
+    desk.press(Key.Key_K, with_=CTRL) if by_key else field.click()
     wait_until(lambda: desk.session.preferences.theme == "light")
     assert desk.said == []
