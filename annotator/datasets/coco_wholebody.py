@@ -35,17 +35,17 @@ class _Person(msgspec.Struct):
     id: int
     image_id: int
     category_id: int
-    num_keypoints: int
+    num_keypoints: float
     bbox: list[float]
     keypoints: list[float]
     foot_kpts: list[float]
     face_kpts: list[float]
     lefthand_kpts: list[float]
     righthand_kpts: list[float]
-    iscrowd: int = 0
-    face_valid: bool = False
-    lefthand_valid: bool = False
-    righthand_valid: bool = False
+    iscrowd: float = 0
+    face_valid: bool | float = False
+    lefthand_valid: bool | float = False
+    righthand_valid: bool | float = False
     face_box: list[float] = []
     lefthand_box: list[float] = []
     righthand_box: list[float] = []
@@ -57,6 +57,7 @@ class _File(msgspec.Struct):
     categories: list[_Category]
 
 
+_WHOLE = ("num_keypoints", "iscrowd", "face_valid", "lefthand_valid", "righthand_valid")
 _COUNTS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
 _PARTS = {
     "lhand": ("lefthand", HAND, slice(91, 112)),
@@ -69,9 +70,10 @@ _PARTS = {
 def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]:
     """Body samples with `(133, 3)` keypoints, hands with `(21, 3)`, faces with `(68, 3)`; confidence 1 where v > 0.
 
-    Crowds and people without body keypoints are refused, as the field's loaders skip them, and their parts with them. A
-    part is read if `lefthand_valid`, `righthand_valid` or `face_valid` says so, with its own box; its key is its person's
-    and `/lhand`, `/rhand` or `/face`. One that cannot be true is refused alone.
+    Crowds and people without body keypoints are refused, as the field's loaders skip them, and their parts with them; so
+    are people with a count or flag that is no whole number. A part is read if `lefthand_valid`, `righthand_valid` or
+    `face_valid` says so, with its own box; its key is its person's and `/lhand`, `/rhand` or `/face`. One that cannot be
+    true is refused alone.
 
     Raises:
         DatasetError: the file's structure is wrong.
@@ -89,7 +91,10 @@ def read_coco_wholebody(source: Source) -> Generator[Progress, None, ReadResult]
                 f"{place}: category {person.category_id} is unknown here (only 'person' is read); mend the file."
             )
         points, where = _points(person, place), Photo(photo.file_name, (photo.width, photo.height))
-        if person.iscrowd:
+        broken = next((name for name in _WHOLE if not float(getattr(person, name)).is_integer()), None)
+        if broken is not None:
+            people.refuse(str(person.id), f"its {broken} {getattr(person, broken):g} is no whole number")
+        elif person.iscrowd:
             people.refuse(str(person.id), "it is a crowd")
         elif np.isfinite(points).all() and (person.num_keypoints == 0 or not (points[:17, 2] > 0).any()):
             people.refuse(str(person.id), "it has no body keypoints")

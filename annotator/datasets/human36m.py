@@ -42,7 +42,7 @@ class _Person(msgspec.Struct):
     id: int
     image_id: int
     bbox: list[float]
-    keypoints_vis: list[bool] | None = None
+    keypoints_vis: list[bool | float] | None = None
 
 
 class _Data(msgspec.Struct):
@@ -128,6 +128,9 @@ def _add(rows: Rows, person: _Person, photo: _Photo, camera: WorldCamera, world:
     visible = np.ones(_JOINTS) if person.keypoints_vis is None else np.array(person.keypoints_vis, float)
     if len(visible) != _JOINTS:
         raise DatasetError(f"{place}: keypoints_vis has {len(visible)} values, expecting {_JOINTS}; mend the file.")
+    if not np.isin(visible, (0, 1)).all():
+        rows.refuse(str(person.id), "a value of keypoints_vis is neither 0 nor 1")
+        return
     rows.add_3d(
         str(person.id),
         Photo(photo.file_name, (photo.width, photo.height)),

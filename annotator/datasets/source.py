@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,6 +23,10 @@ class _HasId(Protocol):
     id: int
 
 
+class _Named(msgspec.Struct):
+    id: int | float | str
+
+
 class _OfImage(Protocol):
     id: int
     image_id: int
@@ -33,6 +39,8 @@ LARGEST_PHOTO = 65535
 """Px a side: no JPEG is larger."""
 _FAR = 10
 """Sides of the photo beyond which nobody labels anything."""
+_ENTRY = re.compile(r"`\$\.(images|annotations)\[(\d+)\]")
+"""Where msgspec names an entry of a COCO-like file: by its place in the list, which nobody can look up."""
 
 
 @dataclass(frozen=True)
@@ -78,24 +86,24 @@ Hook = Callable[[type[Any], Any], Any]
 def read_json(path: Path, kind: type[T], hook: Hook | None = None) -> T:
     """A JSON file as `kind`, a msgspec Struct that says which keys it must have.
 
-    NaN and Infinity, which Python writes though JSON has none, are let through: they spoil a person, not the file.
+    NaN and Infinity, which Python writes though JSON has none, are let through: they spoil a person, not the file. Whole
+    numbers may be written as floats, as tools that keep annotations in tables do.
 
     Args:
         hook: makes values of types that msgspec does not know; a `ValueError` of it refuses the file.
 
     Raises:
-        DatasetError: the file is missing, cut short, not JSON, or lacks a key; the sentence names the place.
+        DatasetError: the file is missing, cut short, not JSON, or lacks a key; the sentence names the place, an
+            annotation or image by its id.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"The annotation file {path} cannot be read ({error.strerror}); check the path.") from error
     try:
-        return msgspec.json.decode(data, type=kind, dec_hook=hook)
+        return msgspec.json.decode(data, type=kind, dec_hook=hook, strict=False)
     except msgspec.ValidationError as error:
-        raise DatasetError(
-            f"{path} does not have the layout expected: {error}; check the format's name and the file."
-        ) from error
+        raise _other_layout(path, error, lambda name, place: _entry(data, name, place)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _with_nan(data, path, kind, hook, error)
 
@@ -109,9 +117,27 @@ def _with_nan(data: bytes, path: Path, kind: type[T], hook: Hook | None, cause: 
     try:
         return msgspec.convert(values, type=kind, strict=False, dec_hook=hook)
     except msgspec.ValidationError as error:
-        raise DatasetError(
-            f"{path} does not have the layout expected: {error}; check the format's name and the file."
+        raise _other_layout(
+            path, error, lambda name, place: msgspec.convert(values[name][place], type=_Named)
         ) from error
+
+
+def _other_layout(path: Path, error: msgspec.ValidationError, entry_at: Callable[[str, int], _Named]) -> DatasetError:
+    """The refusal of a file; `entry_at` gives the annotation or image at a place of its list."""
+    found, whose = _ENTRY.search(str(error)), ""
+    if found is not None:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # then the place has to do
+            whose = f", {found[1][:-1]} {short(str(entry_at(found[1], int(found[2])).id))}"
+    return DatasetError(
+        f"{path}{whose} does not have the layout expected: {error}; check the format's name and the file."
+    )
+
+
+def _entry(data: bytes, name: str, place: int) -> _Named:
+    """One entry of a list of a file, without making objects of the rest."""
+    lists = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    entries = msgspec.json.decode(lists[name], type=list[msgspec.Raw])
+    return msgspec.json.decode(entries[place], type=_Named)
 
 
 def linked(path: Path, images: Iterable[P], annotations: Iterable[A], seen: set[int]) -> Iterator[tuple[str, P, A]]:
@@ -177,7 +203,9 @@ class People:
         taken = np.zeros(len(people), bool)
         for row, (before, wrong) in enumerate(zip(reasons, _wrong_with(boxes, numbers, sizes), strict=True)):
             reason = before or wrong
-            if not reason and not self._photo_exists(images[row]):
+            if not reason and not images[row].rpartition("/")[2].strip():
+                reason = "the file name of its photo is empty"
+            elif not reason and not self._photo_exists(images[row]):
                 reason = f"the photo {short(images[row])} is not there"
             if reason:
                 self.refuse(people[row], reason)

@@ -47,7 +47,12 @@ def photo_change(**values: Any) -> Callable[[Json], None]:
         (photo_change(file_name="x" * 5000), "x... (5,000 letters) is not there"),
         (photo_change(file_name="a\ud800.jpg"), "the photo a\\ud800.jpg is not there"),
         (photo_change(file_name="a\0b.jpg"), "the photo a\\x00b.jpg is not there"),
-        (photo_change(file_name=""), "the photo  is not there"),
+        (photo_change(file_name=""), "Left out 8: the file name of its photo is empty"),
+        (photo_change(file_name="  "), "Left out 8: the file name of its photo is empty"),
+        (person_change(num_keypoints=5.5), "its num_keypoints 5.5 is no whole number"),
+        (person_change(num_keypoints=float("nan")), "its num_keypoints nan is no whole number"),
+        (person_change(iscrowd=0.25), "its iscrowd 0.25 is no whole number"),
+        (person_change(face_valid=0.5), "its face_valid 0.5 is no whole number"),
     ],
 )
 def test_geometry_and_names_that_cannot_be_are_refused_by_name(
@@ -61,7 +66,10 @@ def test_geometry_and_names_that_cannot_be_are_refused_by_name(
     assert reason in line
     line.encode()
     assert len(line) < 200
-    assert reason in Project.open(tmp_path / "p").datasets()["coco-wholebody"].refused[0].reason
+    assert (
+        reason.removeprefix("Left out 8: ")
+        in Project.open(tmp_path / "p").datasets()["coco-wholebody"].refused[0].reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,82 @@ def test_geometry_and_names_that_cannot_be_are_refused_by_name(
 )
 def test_what_may_be_true_is_taken_in(tmp_path: Path, change: Callable[[Json], None]) -> None:
     assert len(read("coco-wholebody", coco(tmp_path, change)).tables["body"]) == 2
+
+
+def as_floats(value: Any) -> Any:
+    """The same values, every whole number written as a float."""
+    if isinstance(value, dict):
+        return {name: as_floats(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_floats(one) for one in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def test_whole_numbers_may_be_written_as_floats(tmp_path: Path) -> None:
+    def plain(file: Json) -> None:
+        for person in file["annotations"]:
+            person |= {"face_valid": 1, "face_box": [4, 5, 30, 40]}
+
+    def floats(file: Json) -> None:
+        plain(file)
+        file.update(as_floats(file))
+
+    expected, found = (
+        read("coco-wholebody", coco(tmp_path / str(n), change)) for n, change in enumerate((plain, floats))
+    )
+    assert found.refused == ()
+    assert {part: table.keys for part, table in found.tables.items()} == {
+        "body": ["wild/7", "wild/8"],
+        "face": ["wild/7/face", "wild/8/face"],
+    }
+    for part, table in found.tables.items():
+        for ours, theirs in zip(table, expected.tables[part], strict=True):
+            assert (ours.image, ours.width, ours.height) == (theirs.image, theirs.width, theirs.height)
+            assert ours.keypoints.tolist() == theirs.keypoints.tolist()
+
+
+def test_whole_numbers_of_human36m_may_be_written_as_floats(tmp_path: Path) -> None:
+    def floats(data: Json, camera: Json, joints: Json) -> None:
+        for person in data["annotations"]:
+            person["keypoints_vis"] = [1] * 16 + [0]
+        for file in (data, camera, joints):
+            file.update(as_floats(file))
+
+    result = read("human36m", human36m(tmp_path, floats))
+    assert (result.tables["body"].keys, result.refused) == (["lab/0", "lab/1"], ())
+    sample = result.tables["body"][1]
+    assert (sample.subject, sample.keypoints[:, 2].tolist()) == ("S1", [1.0] * 16 + [0.0])
+
+
+def test_a_visibility_that_is_neither_leaves_its_person_out(tmp_path: Path) -> None:
+    source = human36m(tmp_path, lambda data, _c, _j: data["annotations"][1].update(keypoints_vis=[0.5] * 17))
+    result = read("human36m", source)
+    assert result.tables["body"].keys == ["lab/0"]
+    assert [(one.id, one.reason) for one in result.refused] == [("1", "a value of keypoints_vis is neither 0 nor 1")]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (person_change(image_id=2.5), "annotation 8"),
+        (person_change(num_keypoints=None), "annotation 8"),
+        (person_change(bbox=[float("nan"), "x", 3, 4]), "annotation 8"),
+        (person_change(face_box=[1.0, {}]), "annotation 8"),
+        (person_change(id="eight"), "annotation eight"),
+        (photo_change(width=64.5), "image 2"),
+        (lambda file: file["images"][1].pop("height"), "image 2"),
+    ],
+)
+def test_a_wrong_type_names_the_annotation_or_the_image(
+    tmp_path: Path, change: Callable[[Json], None], place: str
+) -> None:
+    with pytest.raises(DatasetError, match=rf"coco\.json, {place} does not have the layout expected"):
+        read("coco-wholebody", coco(tmp_path, change))
+
+
+def test_an_entry_without_an_id_is_told_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"coco\.json does not have .*annotations\[1\]"):
+        read("coco-wholebody", coco(tmp_path, lambda file: file["annotations"][1].pop("id")))
 
 
 @pytest.mark.parametrize(
