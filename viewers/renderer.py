@@ -93,14 +93,27 @@ def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:
     return np.rint(np.concatenate([np.minimum(color, 255.0), mean], axis=-1)).astype(np.uint8)
 
 
+def _new_window() -> Any:
+    """VTK's window of whatever kind works here; it asks for an X server first and warns if there is none, which is no news."""
+    import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers OpenGL
+    from vtkmodules.vtkCommonCore import vtkLogger
+    from vtkmodules.vtkRenderingCore import vtkRenderWindow
+
+    before = vtkLogger.GetCurrentVerbosityCutoff()
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
+    try:
+        return vtkRenderWindow()
+    finally:
+        vtkLogger.SetStderrVerbosity(vtkLogger.ConvertToVerbosity(before))
+
+
 class MeshRenderer:
     """Renders meshes off-screen. One per thread; `close` it when done."""
 
     def __init__(self) -> None:
-        import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  # pyright: ignore[reportUnusedImport]  # registers OpenGL
-        from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+        from vtkmodules.vtkRenderingCore import vtkRenderer
 
-        self._window: Any = vtkRenderWindow()
+        self._window = _new_window()
         self._window.SetOffScreenRendering(True)
         self._window.SetMultiSamples(0)
         self._window.SetAlphaBitPlanes(1)

@@ -1,10 +1,17 @@
 """Where meshes land, against arithmetic: area centroids of a convex mesh, at random cameras."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from viewers.renderer import MeshRenderer, compose, projection_matrix, vertex_normals
 from viewers.scene import Intrinsics, SceneMesh
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def box_mesh(center: np.ndarray, half: np.ndarray, intrinsics: Intrinsics) -> SceneMesh:
@@ -148,3 +155,12 @@ def test_compositing_by_hand() -> None:
     photo = np.full((1, 2, 3), 100, np.uint8)
     overlay = np.array([[[200, 0, 0, 255], [9, 9, 9, 0]]], np.uint8)
     assert compose(photo, overlay, 0.5).tolist() == [[[150, 50, 50], [100, 100, 100]]]
+
+
+def test_without_a_display_vtk_says_nothing() -> None:
+    code = "import logging\nfrom viewers.renderer import MeshRenderer\nMeshRenderer().close()\nlogging.warning('ours')"
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert ended.stdout + ended.stderr == "WARNING:root:ours\n"
