@@ -29,6 +29,8 @@ _POLL_MS = 400
 _STARTING = "starting-{}.log"
 """In `jobs/`, by the worker's process id: what a run says until it has a folder of its own."""
 _RATE_SECONDS = 20.0
+_LOG_BYTES, _LOG_LINES = 65536, 400
+"""Of a log, what is shown of its end."""
 _ENDS = {"done": FINISHED, "stopped": STOPPED, "fail": FAILED}
 
 
@@ -72,6 +74,17 @@ class Job:
     def name(self) -> str:
         """Name of its folder."""
         return self.folder.path.name
+
+    @property
+    def tail(self) -> str:
+        """The last lines of its log file; where there is none, the sentences of its events."""
+        try:
+            with self.folder.log_path.open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _LOG_BYTES, 0))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return "\n".join(self.log[-_LOG_LINES:])
+        return "\n".join(text.splitlines()[-_LOG_LINES:])
 
     @property
     def seconds_left(self) -> float | None:

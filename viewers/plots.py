@@ -13,9 +13,13 @@ _MOST_TICKS = 6
 
 
 class CurvePlot(QWidget):
-    """One or more curves by name, on a logarithmic axis."""
+    """One or more curves by name, on a logarithmic axis.
 
-    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+    Args:
+        words: what they show, for the title; axes have no names of their own, which would take a third of a low plot.
+    """
+
+    def __init__(self, words: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         import pyqtgraph
 
@@ -25,8 +29,7 @@ class CurvePlot(QWidget):
         self._plot.setMouseEnabled(x=False, y=False)
         self._plot.hideButtons()
         self._plot.showGrid(y=True, alpha=0.15)
-        self._plot.setLabel("bottom", title)
-        self._plot.setLabel("left", "loss")
+        self._words = words
         for side in ("left", "bottom"):
             self._plot.getAxis(side).enableAutoSIPrefix(
                 False
@@ -56,7 +59,7 @@ class CurvePlot(QWidget):
             symbol = {"symbol": "o", "symbolBrush": color, "symbolPen": None} if len(kept) == 1 else {"symbol": None}
             self._curves[name].setData([a for a, _ in kept], [b for _, b in kept], **symbol)
             shown += [b for _, b in kept]
-        self._plot.setTitle(", ".join(curves), color=pen.name(), size="9pt")
+        self._plot.setTitle(f"{', '.join(curves)}: {self._words}", color=pen.name(), size="9pt")
         last = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
         self._plot.setXRange(0, max(last, 1.0), padding=0.02)
         ticks = log_ticks(min(shown), max(shown)) if shown else []

@@ -26,7 +26,6 @@ from app.panels.action_button import ActionButton
 from viewers.plots import CurvePlot
 
 _GLYPHS = {RUNNING: "▶", FINISHED: "✓", STOPPED: "■", FAILED: "✕", INTERRUPTED: "!"}
-_KEPT_LINES = 400
 
 
 def progress_text(job: Job) -> str:
@@ -126,13 +125,13 @@ class JobsPanel(QWidget):
         self._bar.setRange(0, max(job.total, 1))
         self._bar.setValue(job.done if job.state == RUNNING else job.total if job.state == FINISHED else job.done)
         self._resume.setVisible(job.resumable)
-        text = "\n".join(job.log[-_KEPT_LINES:])
+        text = job.tail
         if text != self._log.toPlainText():
             self._log.setPlainText(text)
             self._log.verticalScrollBar().setValue(self._log.verticalScrollBar().maximum())
         if job.curves:
             if self._plot is None:
-                self._plot = CurvePlot("step")
+                self._plot = CurvePlot("loss by step")
                 self._plot.setAccessibleName("Loss")
                 self._right.addWidget(self._plot, 1)
             stage, curve = list(job.curves.items())[-1]

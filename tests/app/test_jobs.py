@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 from PySide6.QtWidgets import QWidget
 
+from annotator.jobfolder import JobFolder
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 from app.actions import build
@@ -55,6 +56,15 @@ def test_a_run_is_watched_while_it_works(jobs: Jobs) -> None:
     assert "of 600 steps" in progress_text(job)
     wait_until(job.folder.log_path.exists)  # its log moved into its folder
     assert list((jobs._project.path / "jobs").glob("starting-*")) == []
+
+
+def test_the_end_of_a_log_is_shown_and_without_one_what_the_events_say(tmp_path: Path) -> None:
+    job = Job(JobFolder(tmp_path), run=True, log=["It begins.", "It ends."])
+    assert job.tail == "It begins.\nIt ends."
+    lines = [f"line {n} \u00e9" for n in range(9000)]
+    job.folder.log_path.write_text("\n".join(lines) + "\n\xff", encoding="latin-1")
+    assert job.tail.splitlines()[-2] == "line 8999 \ufffd"  # a log from elsewhere may be no UTF-8
+    assert job.tail.splitlines()[0] == "line 8601 \ufffd"
 
 
 def test_stop_lets_it_save_and_it_can_be_resumed(jobs: Jobs, desk_project: Path) -> None:

@@ -15,7 +15,7 @@ COLOR = "#ff00ff"
 
 @pytest.fixture
 def plot(qapp: Any) -> Iterator[CurvePlot]:
-    made = CurvePlot("step")
+    made = CurvePlot("loss by step")
     made.resize(400, 200)
     made.show()
     yield made
