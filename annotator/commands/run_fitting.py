@@ -68,13 +68,11 @@ def check_optimiser(
     """
     check_device(device)
     from annotator.annotators.smplifyx import prior_of
-    from annotator.fitting.engines import check_penetration, engine_for
 
     tables = fitted_tables(annotator, parts)
     for table in tables:
         load_body_model(project.body_model_root(table.family), table.model)
     if any(table.of_bodies for table in tables):
-        check_penetration(recipe.table(annotator).penetration, engine_for(device))
         prior_of(project, annotator, recipe.table(annotator))
 
 

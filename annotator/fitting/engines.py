@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annotator.bodies.files import BodyModelData
-from annotator.errors import RecipeError
 from annotator.fitting import compiled
 from annotator.fitting.batched import Batched
 from annotator.fitting.objective import BodyPrior
@@ -26,19 +25,6 @@ def engine_for(device: str) -> str:
     return TORCH if device.startswith("cuda") or not compiled.AVAILABLE else NUMBA
 
 
-def check_penetration(penetration: float, engine: str) -> None:
-    """Whether a solver has self-penetration where it is asked for.
-
-    Raises:
-        RecipeError: it has not; only the kernels do.
-    """
-    if penetration > 0 and engine == TORCH:
-        raise RecipeError(
-            f"penetration = {penetration:g} of the recipe needs the solver on the CPU with numba; run with --device cpu "
-            "where numba is installed, or set penetration = 0."
-        )
-
-
 def solver_for(
     body: BodyModelData,
     prior: BodyPrior,
@@ -56,7 +42,6 @@ def solver_for(
 
     Raises:
         ValueError: numba's kernels are asked for on a GPU.
-        RecipeError: self-penetration is asked for, and the solver does not have it.
     """
     chosen = engine or engine_for(device)
     if chosen == TORCH:

@@ -21,7 +21,6 @@ from torch import Tensor
 from annotator.bodies.files import BodyModelData
 from annotator.fitting import kernels_camera
 from annotator.fitting.batched import Batched
-from annotator.fitting.engines import TORCH, check_penetration
 from annotator.fitting.flips import FLIPS, Flips
 from annotator.fitting.kernels_fit import Outcome
 from annotator.fitting.objective import BodyPrior
@@ -51,8 +50,6 @@ class TorchBatched(Batched):
         compaction: whether people who are done leave their chunk's tensors. Without it those who cannot be fitted stay there
             too, and change no bit of the others.
 
-    Raises:
-        RecipeError: self-penetration is asked for, which only the kernels have.
     """
 
     def __init__(
@@ -67,7 +64,6 @@ class TorchBatched(Batched):
         at_once: int = 0,
         compaction: bool = True,
     ) -> None:
-        check_penetration(like.penetration, TORCH)
         super().__init__(body, prior, stages, like, settings)
         self.device, self.compaction, self._at_once = torch.device(device), compaction, at_once
         latent = isinstance(prior, VPoser | VPoserV2)
@@ -106,7 +102,7 @@ class TorchBatched(Batched):
                 found.tried.cpu().numpy()[wanted],
                 found.stops.cpu().numpy()[wanted],
             )
-            outcome.terms[who, : found.terms.shape[1]] = found.terms.cpu().numpy()[wanted]
+            outcome.terms[who] = found.terms.cpu().numpy()[wanted]
 
         if self.device.type != "cpu":
             for who in chunks:

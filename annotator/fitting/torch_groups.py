@@ -96,7 +96,7 @@ class Packed:
     def table(self, slot: int) -> np.ndarray:
         """A table of whole numbers; it ends where the next begins."""
         first = self.whole[slot]
-        after = self.whole[slot + 1] if slot < at.BEND_AXIS else len(self.whole)
+        after = self.whole[slot + 1] if slot < at.PAIR else len(self.whole)
         return self.whole[first:after]
 
     def numbers(self, slot: int, *shape: int) -> np.ndarray:
@@ -233,3 +233,48 @@ def _attachments(packed: Packed, rows: np.ndarray, bends: int) -> tuple[np.ndarr
     of_bends[bent] = packed.body[places]
     numbers = np.concatenate([lever[..., None], shapes, of_bends], axis=2)
     return packed.numbers(at.AT_WEIGHT, total)[rows], numbers
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """The spheres of a plan.
+
+    Attributes:
+        joint, child: `(S,)`. share, lever: `(S,)` of the way from one to the other, `(S, 3)` from there in the joint's frame.
+        one, other: `(Q,)` spheres of a pair. reach: `(Q,)` metres. weight: per square metre.
+        pose_joints: `(B,)`. joint_turned, child_turned: `(S, B)` 1 where a joint of the pose carries the joint or child of a sphere.
+    """
+
+    joint: Tensor
+    child: Tensor
+    share: Tensor
+    lever: Tensor
+    one: Tensor
+    other: Tensor
+    reach: Tensor
+    weight: float
+    pose_joints: Tensor
+    joint_turned: Tensor
+    child_turned: Tensor
+
+
+def overlaps_of(packed: Packed, pose_joints: Tensor, pose_above: Tensor) -> Overlaps | None:
+    """What a plan says of self-penetration; None where it is off.
+
+    Args:
+        pose_joints, pose_above: as `TorchPlan` has them.
+    """
+    spheres, pairs = packed.size(at.SPHERES), packed.size(at.PAIRS)
+    if not pairs:
+        return None
+    joint, child = (whole_numbers(packed.table(slot)) for slot in (at.SPHERE_JOINT, at.SPHERE_CHILD))
+    pair = whole_numbers(packed.table(at.PAIR)).reshape(pairs, 2)
+    share, lever, reach = (
+        torch.as_tensor(packed.numbers(slot, *shape)).to(pose_above.dtype)
+        for slot, shape in ((at.SPHERE_SHARE, (spheres,)), (at.SPHERE_LEVER, (spheres, 3)), (at.PAIR_REACH, (pairs,)))
+    )
+    weight = float(packed.numbers(at.OVERLAP_WEIGHT, 1)[0])
+    return Overlaps(
+        *(joint, child, share, lever, pair[:, 0], pair[:, 1], reach, weight),
+        *(pose_joints, pose_above[joint], pose_above[child]),
+    )

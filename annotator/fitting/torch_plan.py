@@ -16,7 +16,16 @@ from torch import Tensor
 
 from annotator.fitting import layout as at
 from annotator.fitting.plans import Plan
-from annotator.fitting.torch_groups import ArmPart, Group, Packed, arms_of, groups_of, whole_numbers
+from annotator.fitting.torch_groups import (
+    ArmPart,
+    Group,
+    Overlaps,
+    Packed,
+    arms_of,
+    groups_of,
+    overlaps_of,
+    whole_numbers,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class TorchPlan:
             joint of the pose carries a joint.
         bones: `(3 J, 1 + 20)` at rest and by shape. shape_bones: `(J, 3, 20)`.
         rows: `(K,)` of the points among the people's. weights: `(K,)` of the stage.
+        overlaps: of self-penetration; None where it is off.
         neck: joint whose yaw chooses the outline, or -1. rho: where Geman-McClure bends; 0 is the plain distance.
         prior: `(size,)` weight of the square of every number.
         mean, precision, constant: `(G, P)`, `(G, P, P)` and `(G,)` of a mixture of poses, weighted; G = 0 for none.
@@ -66,6 +76,7 @@ class TorchPlan:
     arms: tuple[ArmPart, ...]
     groups: tuple[Group, ...]
     net: Net | None
+    overlaps: Overlaps | None
     parents: Tensor
     above: Tensor
     fixed: Tensor
@@ -98,6 +109,9 @@ class TorchPlan:
             total += 3 * self.net.w1.numel()
         turned = 2 * len(self.pose_joints) + sum(len(arm.joints) for arm in self.arms)
         total += turned * 12 * (self.root_at - self.pose_at + at.ARM)
+        if self.overlaps is not None:
+            pose = self.root_at - self.pose_at
+            total += len(self.overlaps.reach) * (3 * (at.SHAPES + pose) + 9 * len(self.pose_joints) + 3 * at.SHAPES)
         for group in self.groups:
             slots, inner = group.joints.shape[1], group.numbers.shape[-1]
             of_row = (
@@ -138,6 +152,7 @@ def unpack(plan: Plan) -> TorchPlan:
     number[pose_joints] = np.arange(len(pose_joints))
     components, bends = size(at.COMPONENTS), size(at.BENDS)
     arms = arms_of(packed, parents)
+    pose_above = _number(above[pose_joints].T, plan)
     return TorchPlan(
         shape_at=size(at.SHAPE_START),
         pose_at=size(at.POSE_START),
@@ -155,13 +170,14 @@ def unpack(plan: Plan) -> TorchPlan:
         arms=arms,
         groups=tuple(groups_of(packed, above, pose_joints, arms)),
         net=_net(packed) if size(at.POSE_KIND) == at.LATENT else None,
+        overlaps=overlaps_of(packed, whole_numbers(pose_joints), pose_above),
         parents=whole_numbers(parents),
         above=_number(above, plan),
         fixed=_number(numbers(at.FIXED, joints, 3, 3), plan),
         pose_joints=whole_numbers(pose_joints),
         pose_parents=whole_numbers(parents[pose_joints]),
         pose_rows=whole_numbers(pose_row[pose_joints]),
-        pose_above=_number(above[pose_joints].T, plan),
+        pose_above=pose_above,
         bones=_number(bones, plan),
         shape_bones=_number(shape_bones, plan),
         rows=whole_numbers(table(at.POINT_ROW)),

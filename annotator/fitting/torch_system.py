@@ -17,6 +17,7 @@ from annotator.fitting.torch_chain import Posed, Rates, bending_angles, bending_
 from annotator.fitting.torch_plan import TorchPlan
 from annotator.fitting.torch_points import Seen, jacobian, place_points, points_value
 from annotator.fitting.torch_rotations import straightened, to_rotation
+from annotator.fitting.torch_spheres import add_overlaps, overlap_value
 
 _HALF = at.SHAPES // 2
 
@@ -41,7 +42,7 @@ class FitProblems:
         return self.terms(states).sum(dim=1)
 
     def terms(self, states: Tensor) -> Tensor:
-        """`(N, 5 + arms)` float64, in the order of `layout.TERMS`, then the articulations."""
+        """`(N, 9)` float64, in the order of `layout.TERMS`, then the articulations; the last is self-penetration."""
         plan, seen = self.plan, Seen.of(self.plan, self.people)
         posed = pose_joints(plan, states)
         data = points_value(plan, place_points(plan, states, posed, seen), seen)
@@ -55,6 +56,9 @@ class FitProblems:
         for arm in plan.arms:
             values = states[:, arm.first : arm.first + arm.width].double()
             columns.append(((values @ arm.prior.double()) * values).sum(dim=1))
+        columns += [torch.zeros_like(data)] * (at.ALL_TERMS - len(columns))
+        if plan.overlaps is not None:
+            columns[at.PENETRATION] = overlap_value(plan.overlaps, posed)
         return torch.stack(columns, dim=1)
 
     def linearise(self, states: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +70,9 @@ class FitProblems:
         gram = rows.transpose(1, 2) @ rows
         matrix, gradient = gram[:, :-1, :-1].contiguous(), gram[:, :-1, -1].contiguous()
         _add_priors(plan, states, posed, rates, matrix, gradient)
+        if plan.overlaps is not None:
+            own = slice(plan.shape_at - plan.first, plan.root_at - plan.first)
+            add_overlaps(plan.overlaps, posed, rates, matrix, gradient, own)
         return matrix, gradient
 
     def retract(self, states: Tensor, steps: Tensor) -> Tensor:

@@ -29,9 +29,16 @@ def compared() -> dict[str, Any]:
 
 def test_values_gradients_and_curvatures_are_the_kernels(compared: dict[str, Any]) -> None:
     """Every kind of body, pose, target and residual, and bodies whose points hang on several joints."""
-    assert {"whole", "mixture", "smpl", "hand in 3D, L1", "face", "blurred whole", "blurred face"} <= set(
-        compared["apart"]
-    )
+    assert {
+        "whole",
+        "mixture",
+        "smpl",
+        "hand in 3D, L1",
+        "face",
+        "blurred whole",
+        "overlapping",
+        "overlapping smpl",
+    } <= set(compared["apart"])
     assert compared["slots"] >= 3
     for name, away in compared["apart"].items():
         assert away["value"] < 1e-9, name
