@@ -111,6 +111,13 @@ class Run:
         """Path of one shard of fits."""
         return self.fits_folder(dataset, part) / f"{number:05d}.arrow"
 
+    def person_part(self, dataset: str) -> str:
+        """The part of which the fits are that stand for a data set's people: whole ones where the run has joined them
+        all, else bodies; empty for none. It is what the desk shows and reviewers judge, and what an export holds.
+        """
+        whole, bodies = (len(self.shards(dataset, part)) for part in ("whole", "body"))
+        return "whole" if whole and whole >= bodies else "body" if bodies else ""
+
     def shards(self, dataset: str, part: str) -> list[Path]:
         """Shards of fits written so far, in order."""
         return sorted(self.fits_folder(dataset, part).glob("[0-9]*.arrow"))

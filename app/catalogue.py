@@ -9,7 +9,6 @@ from annotator.project import TARGET, Project
 from annotator.runs import Run
 
 PART = "body"
-_WHOLE = "whole"
 _REFINES = "eft"
 
 
@@ -41,9 +40,4 @@ def under_their_source(runs: Sequence[Run]) -> list[Run]:
 
 def runs_of(project: Project, dataset: str) -> list[Run]:
     """Runs with fits of a data set, newest first, but those that refined one fit under the run that it is of."""
-    return under_their_source([run for run in reversed(project.runs()) if fits_part(run, dataset)])
-
-
-def fits_part(run: Run, dataset: str) -> str:
-    """The part of which a run has fits of a data set's people: bodies, else whole people; empty for none."""
-    return next((part for part in (PART, _WHOLE) if run.shards(dataset, part)), "")
+    return under_their_source([run for run in reversed(project.runs()) if run.person_part(dataset)])

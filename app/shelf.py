@@ -21,7 +21,7 @@ from annotator.fit import OK, Fit, Fits
 from annotator.runs import Run, RunInfo
 from annotator.sample import Sample, Samples
 from annotator.verdict import FitKey, Judgement, Verdict
-from app.catalogue import PART, fits_part
+from app.catalogue import PART
 
 ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
 NOT_FITTED, FITTED, FITTING_FAILED = 0, 1, 2
@@ -59,7 +59,7 @@ class Shelf:
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
         verdicts: `(N,)` int8, 0 none, 1 accepted, 2 rejected, 3 unsure; changed in place.
         damaged_fits, damaged_scores: files that could not be read; what they held is missing above.
-        part: of the fits: bodies, or whole people where the run has no bodies.
+        part: of the fits, see `Run.person_part`.
     """
 
     dataset: str
@@ -78,7 +78,7 @@ class Shelf:
     @classmethod
     def of(cls, dataset: str, samples: Samples, run: Run | None) -> Shelf:
         """Reads a run's fits and scores of a data set."""
-        count, part = len(samples), (fits_part(run, dataset) if run is not None else "") or samples.part
+        count, part = len(samples), (run.person_part(dataset) if run is not None else "") or samples.part
         status, errors = np.zeros(count, np.int8), np.full((2, count), np.nan, np.float32)
         fits, damaged = _whole_fits(run, dataset, part) if run is not None else (None, ())
         rows, lost = np.full(count, -1), list[Path]()

@@ -144,6 +144,6 @@ def covers(run: Run, dataset: str, keys: Collection[str], part: str = "body") ->
 
 
 def best_fits(run: Run, dataset: str) -> Fits | None:
-    """The whole-body fits of a data set where the run has them, else those of the body."""
-    whole = run.fits(dataset, "whole")
-    return whole if whole is not None else run.fits(dataset, "body")
+    """The fits that stand for a data set's people."""
+    part = run.person_part(dataset)
+    return run.fits(dataset, part) if part else None

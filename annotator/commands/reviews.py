@@ -18,6 +18,8 @@ from annotator.reviews import ReviewLog
 from annotator.verdict import EventKind, FitKey, Preferred, ReviewEvent, Verdict, in_force, preferences_in_force
 
 _NAMED = 20
+_OF_PERSONS = {"whole": "body", "body": "whole"}
+"""Parts that stand for a person, each with the other word for it."""
 
 
 def import_reviews(path: Path, file: Path) -> Table:
@@ -52,7 +54,7 @@ class _FitFinder:
         self._several: dict[str, list[str]] = {}
 
     def find(self, line: Line) -> FitKey | None:
-        """The fit; where a run has it whole and of the body, the whole one."""
+        """The fit; a person's is the one that the desk shows, whether the line says `body` or `whole`."""
         run_id = line.run or self._default
         if run_id not in self._known:
             self._known[run_id] = self._read(run_id)
@@ -60,7 +62,7 @@ class _FitFinder:
         if known is None:
             self._runs.append(run_id)
             return None
-        found = [fit for fit in known.get(line.sample, ()) if line.part in ("", fit.part)]
+        found = [fit for fit in known.get(line.sample, ()) if line.part in ("", fit.part, _OF_PERSONS.get(fit.part))]
         samples = sorted({fit.sample for fit in found})
         if len(samples) > 1:
             self._several[line.sample] = samples
@@ -68,7 +70,7 @@ class _FitFinder:
         if not found:
             self._samples.append(line.sample)
             return None
-        return min(found, key=lambda fit: fit.part != "whole")
+        return found[0]
 
     def left_out(self) -> Iterable[str]:
         """A sentence for every kind of line that was left out."""
@@ -85,16 +87,18 @@ class _FitFinder:
         return covering_run(self._project).id
 
     def _read(self, run_id: str) -> dict[str, list[FitKey]] | None:
-        """Fits by their sample's key and by its annotation id alone; None where there is no such run."""
+        """Fits by their sample's key and by what follows the data set in it; None where there is no such run."""
         try:
             run = self._project.run(run_id)
         except RunError:
             return None
         found: dict[str, list[FitKey]] = {}
         for dataset, part in run.fitted:
+            if part in _OF_PERSONS and part != run.person_part(dataset):
+                continue
             fits = run.fits(dataset, part)
             for key in fits.keys if fits is not None else ():
-                for name in (key, key.split("/")[1]):
+                for name in (key, key.partition("/")[2]):
                     found.setdefault(name, []).append(FitKey(run_id, key, part))
         return found
 

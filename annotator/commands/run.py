@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -20,15 +20,15 @@ from annotator.commands.choosing import chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimise, optimise_part, warm_start
 from annotator.commands.run_parts import WHOLE, check_body_model, chosen_parts, learnt, left_out, parts_in_round, single
+from annotator.commands.run_verdicts import told, verdicts_of
 from annotator.commands.table import bytes_text
 from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
 from annotator.part import PARTS, Part, part_in
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, Recipe, load_recipe, read_recipe
-from annotator.reviews import ReviewLog, freeze, frozen
+from annotator.reviews import ReviewLog, freeze
 from annotator.runs import FINISHED, RUNNING, Run, RunInfo, write_text
-from annotator.verdict import Verdict
 
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pyarrow")
 DEVICES = ("auto", "cpu", "cuda")
@@ -346,6 +346,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for word, reason in left_out(project, recipe, info.datasets).items():
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
+    verdicts = verdicts_of(current)
+    yield from told(before if not tunes else None, verdicts)
     for word in single(info.parts):
         part = part_in(word, recipe)
         if word not in networks:
@@ -362,7 +364,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
             keys=frozenset(info.samples),
             chain=None if tunes else _chain(project, info.source),
             before=before,
-            verdicts=_verdicts(current),
+            verdicts=verdicts,
         )
         yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
     for name in info.datasets if WHOLE in info.parts else ():
@@ -381,12 +383,6 @@ def _trimmed(project: Project) -> Work:
     if freed := trim_cache(project):
         limit = bytes_text(round(project.cache_bytes))
         yield Progress("Starting", message=f"Removed {bytes_text(freed)} from the cache, whose limit is {limit}.")
-
-
-def _verdicts(current: Run) -> Mapping[str, Verdict]:
-    if not current.verdicts_path.exists():
-        return {}
-    return {fit.sample: verdict for fit, verdict in frozen(current.verdicts_path).items() if fit.part != "whole"}
 
 
 def _tune_allocator() -> None:

@@ -1,0 +1,41 @@
+"""What the verdicts on one round's fits say to the next round."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from annotator.commands.run_parts import WHOLE
+from annotator.progress import Progress, Work
+from annotator.reviews import frozen
+from annotator.runs import Run
+from annotator.verdict import Verdict
+
+_PARTS_OF_PERSON = ("/lhand", "/rhand", "/face")
+"""Endings of the keys of a person's hands and face."""
+
+
+def verdicts_of(current: Run) -> Mapping[str, Verdict]:
+    """The verdicts that were in force when a run began, by sample key.
+
+    One on a person as a whole is one on his body, hands and face, but for a hand or face that has one of its own.
+    """
+    if not current.verdicts_path.exists():
+        return {}
+    judged = frozen(current.verdicts_path)
+    whole = {fit.sample: verdict for fit, verdict in judged.items() if fit.part == WHOLE}
+    spread = {key + ending: verdict for key, verdict in whole.items() for ending in ("", *_PARTS_OF_PERSON)}
+    return spread | {fit.sample: verdict for fit, verdict in judged.items() if fit.sample not in whole}
+
+
+def told(before: Run | None, verdicts: Mapping[str, Verdict]) -> Work:
+    """How many people of the run before were judged how, and what that does; nothing where no round came before."""
+    if before is None:
+        return
+    counts = Counter(verdict for key, verdict in verdicts.items() if key.count("/") == 1)
+    words = ", ".join(f"{counts[verdict]:,} {verdict.value}" for verdict in Verdict if counts[verdict]) or "none"
+    sentence = (
+        f"Verdicts on people of {before.id}: {words}. A rejected fit teaches its 2D keypoints alone, an accepted one is "
+        "imitated, all others follow the recipe's `unseen`."
+    )
+    yield Progress("Starting", message=sentence)
