@@ -38,7 +38,16 @@ def open_desk(project: Path | None) -> int:
     window.show()
     if project is not None:
         window.session.open(project)
-    return app.exec()
+    code = app.exec()
+    _delete(window)
+    return code
+
+
+def _delete(window: MainWindow) -> None:
+    """Destroys a window and its dialogs while Qt still lives; at the interpreter's end the order is anyone's, and some crash."""
+    import shiboken6
+
+    shiboken6.delete(window)
 
 
 def show_project(project: Path, pictures: Path) -> int:

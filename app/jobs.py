@@ -155,7 +155,7 @@ class Jobs(QObject):
 
     Signals:
         changed: some job moved, began or ended.
-        ended: a job that was seen running has ended.
+        ended: a job has ended that was not over when the project was first looked at.
         refused: a worker ended before it began; the sentence it left.
     """
 
@@ -170,6 +170,7 @@ class Jobs(QObject):
         self._jobs: dict[Path, Job] = {}
         self._started: list[subprocess.Popen[bytes]] = []
         self._codes: dict[str, int] = {}
+        self._known = False
         self._sweeps = False
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -181,7 +182,7 @@ class Jobs(QObject):
         Args:
             sweep: whether this window may tidy up what workers left that another window started.
         """
-        self._project, self._sweeps = project, sweep
+        self._project, self._sweeps, self._known = project, sweep, False
         self._jobs.clear()
         if project is None:
             self._timer.stop()
@@ -233,8 +234,10 @@ class Jobs(QObject):
                 self._jobs[folder.path] = Job(folder, is_run)
         moved = [job for job in self._jobs.values() if job.read()]
         self._reap()
+        unseen = RUNNING if self._known else ""  # one that was quick may begin and end between two looks
+        self._known = True
         for job in moved:
-            if before.get(job.folder.path) == RUNNING and job.state != RUNNING:
+            if before.get(job.folder.path, unseen) == RUNNING and job.state != RUNNING:
                 self.ended.emit(job)
         if moved:
             self.changed.emit()

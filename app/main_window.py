@@ -64,7 +64,7 @@ class MainWindow(QMainWindow):
         self.tasks = Tasks(session, jobs, self)
         self.handlers = Handlers(self, session, self.tasks)
         self.actions_by_id = table.build(self, self.handlers)
-        self._dressed = False
+        self._dressed = self._jobs_shown = False
         self._lacks: dict[str, str] = {}
         self.people = SampleList(session)
         self.photo = PhotoPanel(session, self._photos, self._bodies, self.actions_by_id)
@@ -192,7 +192,7 @@ class MainWindow(QMainWindow):
             self._pages.setCurrentWidget(self.damaged)
         else:
             busy = bool(self.jobs.running)
-            page = self._drawer if session.shelf is not None or busy else self.no_people
+            page = self._drawer if session.shelf is not None or busy or self._jobs_shown else self.no_people
             self._pages.setCurrentWidget(page)
         self._switch()
 
@@ -301,7 +301,9 @@ class MainWindow(QMainWindow):
 
     def show_jobs(self, shown: bool) -> None:
         """Opens or closes the drawer of jobs."""
+        self._jobs_shown = shown
         self.jobs_panel.setVisible(shown)
+        self._show_state()
         if shown:
             self._drawer.setSizes([max(self._drawer.height() - 260, 300), 260])
 

@@ -22,6 +22,17 @@ from PySide6.QtWidgets import (
 from app import theme
 
 
+def path_in(field: QLineEdit) -> Path | None:
+    """The path that a field names, absolute; None while it is empty. Of `~somebody` whom nobody knows it is the text itself."""
+    text = field.text().strip()
+    if not text:
+        return None
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        return Path(text).absolute()
+
+
 class Form(QDialog):
     """A dialog with fields; `complaint` says what is still wrong, and then OK is off."""
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
+from annotator.outside import exists, is_dir
 from annotator.project import AUXILIARY, TARGET
-from app.dialogs.forms import Form
+from app.dialogs.forms import Form, path_in
 
 FORMATS = ("coco-wholebody", "human36m", "mpi-inf-3dhp", "freihand", "interhand26m")
 WRITERS = ("neuralannot",)
@@ -29,20 +30,19 @@ class NewProject(Form):
     @property
     def folder(self) -> Path:
         """Where to make it."""
-        return Path(self._folder.text().strip()).expanduser()
+        return path_in(self._folder) or Path()
 
     @property
     def models(self) -> Path | None:
         """Folder as smplx.create takes it; None for the open body."""
-        text = self._models.text().strip()
-        return Path(text).expanduser() if text else None
+        return path_in(self._models)
 
     def complaint(self) -> str:
         if not self._folder.text().strip():
             return "Choose a folder for the project."
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if exists(self.folder) and not is_empty_folder(self.folder):
             return f"{self.folder} exists and is not empty; choose another."
-        if self.models is not None and not self.models.is_dir():
+        if self.models is not None and not is_dir(self.models):
             return f"There is no folder {self.models}."
         return ""
 
@@ -64,9 +64,9 @@ class ImportData(Form):
 
     def words(self, project: Path) -> list[str]:
         """The command that imports it."""
-        words = ["import", str(project), self._format.currentText(), str(self._path(self._annotations.text()))]
-        if self._images.text().strip():
-            words += ["--images", str(self._path(self._images.text()))]
+        words = ["import", str(project), self._format.currentText(), str(path_in(self._annotations))]
+        if images := path_in(self._images):
+            words += ["--images", str(images)]
         if self._role.currentText() != _BY_FORMAT:
             words += ["--role", self._role.currentText()]
         if self._name.text().strip():
@@ -74,20 +74,15 @@ class ImportData(Form):
         return words
 
     def complaint(self) -> str:
-        text = self._annotations.text().strip()
-        if not text:
+        annotations, images = path_in(self._annotations), path_in(self._images)
+        if annotations is None:
             return "Choose the annotation file or folder."
-        if not self._path(text).exists():
-            return f"There is no {self._path(text)}."
-        images = self._images.text().strip()
-        return f"There is no folder {self._path(images)}." if images and not self._path(images).is_dir() else ""
+        if not exists(annotations):
+            return f"There is no {annotations}."
+        return f"There is no folder {images}." if images and not is_dir(images) else ""
 
     def hint(self) -> str:
         return "All or nothing: a person who cannot be read is left out and named, a broken file imports nobody."
-
-    @staticmethod
-    def _path(text: str) -> Path:
-        return Path(text.strip()).expanduser().resolve()
 
 
 class ExportFits(Form):
@@ -103,7 +98,7 @@ class ExportFits(Form):
 
     def words(self, project: Path) -> list[str]:
         """The command that exports them."""
-        out = str(Path(self._out.text().strip()).expanduser().resolve())
+        out = str(path_in(self._out))
         keep = _KEEP[self._keep.currentText()]
         return [
             "export",
@@ -117,10 +112,20 @@ class ExportFits(Form):
         ]
 
     def complaint(self) -> str:
-        if not self._out.text().strip():
+        out = path_in(self._out)
+        if out is None:
             return "Choose a file to write."
-        folder = Path(self._out.text().strip()).expanduser().resolve().parent
-        return "" if folder.is_dir() else f"There is no folder {folder}."
+        if is_dir(out):
+            return f"{out} is a folder; name a file in it."
+        return "" if is_dir(out.parent) else f"There is no folder {out.parent}."
 
     def hint(self) -> str:
         return "A manifest with recipe, body model and counts is written beside it."
+
+
+def is_empty_folder(path: Path) -> bool:
+    """Whether it is a folder that can be looked into and holds nothing."""
+    try:
+        return is_dir(path) and not any(path.iterdir())
+    except OSError:
+        return False

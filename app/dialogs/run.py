@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
+from annotator.outside import is_file
 from annotator.recipe import shipped_recipes
 from annotator.runs import Run
-from app.dialogs.forms import Form
+from app.dialogs.forms import Form, path_in
 
 
 class StartRun(Form):
@@ -23,8 +22,6 @@ class StartRun(Form):
         chosen = source.info.recipe if source is not None and source.info.recipe in recipes else "paper"
         self._recipe = self.add_choice("Recipe", recipes, chosen)
         self._file = self.add_path("or recipe file", what="file", placeholder="A TOML file of your own")
-        if source is not None and source.info.recipe not in recipes:
-            self._file.setText(str(source.recipe_path))
         self._data = QListWidget()
         self._data.setFixedHeight(88)
         for name in datasets:
@@ -33,13 +30,15 @@ class StartRun(Form):
             item.setCheckState(Qt.CheckState.Checked)
         self._data.itemChanged.connect(lambda _item: self.check())
         self.rows.addRow("Data sets", self._data)
+        if source is not None and source.info.recipe not in recipes:
+            self._file.setText(str(source.recipe_path))
         self.check()
 
     @property
     def words(self) -> list[str]:
         """Options of the command `run`."""
-        file = self._file.text().strip()
-        words = ["--recipe", str(Path(file).expanduser().resolve()) if file else self._recipe.currentText()]
+        file = path_in(self._file)
+        words = ["--recipe", str(file) if file else self._recipe.currentText()]
         if len(self._chosen()) < self._data.count():
             words += ["--data", ",".join(self._chosen())]
         if self._source is not None:
@@ -49,8 +48,8 @@ class StartRun(Form):
     def complaint(self) -> str:
         if not self._chosen():
             return "Choose at least one data set."
-        file = self._file.text().strip()
-        return f"There is no file {file}." if file and not Path(file).expanduser().is_file() else ""
+        file = path_in(self._file)
+        return f"There is no file {file}." if file and not is_file(file) else ""
 
     def hint(self) -> str:
         if self._source is None:

@@ -1,5 +1,6 @@
 """Dialogs say what is wrong, and give the words of the command that will run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from annotator.commands.run import RunOptions, run
 from annotator.project import Project
+from annotator.recipe import shipped_recipes
 from annotator.reviews import frozen
 from annotator.runs import STOPPED, RunInfo
 from annotator.verdict import FitKey, Verdict
@@ -73,6 +75,39 @@ def test_a_run_wants_at_least_one_data_set(desk: Desk) -> None:
     dialog._data.item(0).setCheckState(Qt.CheckState.Checked)
     dialog._file.setText("/nowhere.toml")
     assert sentence(dialog) == "There is no file /nowhere.toml."
+
+
+def test_the_next_round_of_a_run_with_a_recipe_of_its_own_takes_that(desk: Desk) -> None:
+    source = desk.session.project.run("neuralannot-r1")
+    source.recipe_path.write_text("")
+    source.write_info(replace(source.info, recipe="mine"))
+    assert "mine" not in shipped_recipes()
+    dialog = StartRun(("wild",), source, 2, desk.window)
+    assert sentence(dialog) == "Learns from the fits of neuralannot-r1; 2 rejected fits teach with 2D keypoints only."
+    assert dialog.words[:2] == ["--recipe", str(source.recipe_path.absolute())]
+
+
+@pytest.mark.parametrize("odd", ["~nobody-of-that-name/x", "n" * 300])
+def test_a_path_that_cannot_be_is_a_sentence(desk: Desk, odd: str) -> None:
+    made, brought = NewProject(desk.window), ImportData(desk.window)
+    sent, begun = (
+        ExportFits(("neuralannot-r1",), "neuralannot-r1", desk.window),
+        StartRun(("wild",), None, 0, desk.window),
+    )
+    made._folder.setText("p")
+    for dialog, field in ((made, made._models), (brought, brought._annotations), (begun, begun._file)):
+        field.setText(odd)
+        assert sentence(dialog).startswith("There is no ")
+        assert not dialog._ok.isEnabled()
+    sent._out.setText(f"{odd}/o.json")
+    assert sentence(sent).startswith("There is no folder ")
+    assert desk.said == []
+
+
+def test_an_export_is_no_folder(desk: Desk, tmp_path: Path) -> None:
+    dialog = ExportFits(("neuralannot-r1",), "neuralannot-r1", desk.window)
+    dialog._out.setText(str(tmp_path))
+    assert sentence(dialog) == f"{tmp_path} is a folder; name a file in it."
 
 
 def test_preferences_keep_what_the_dialog_does_not_show(desk: Desk) -> None:

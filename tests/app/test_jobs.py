@@ -1,5 +1,6 @@
 """Jobs in the background: real processes, watched through their folders."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -56,6 +57,20 @@ def test_a_run_is_watched_while_it_works(jobs: Jobs) -> None:
     assert "of 600 steps" in progress_text(job)
     wait_until(job.folder.log_path.exists)  # its log moved into its folder
     assert list((jobs._project.path / "jobs").glob("starting-*")) == []
+
+
+def test_a_job_that_begins_and_ends_between_two_looks_is_told_of(jobs: Jobs, desk_project: Path) -> None:
+    told: list[str] = []
+    jobs.ended.connect(lambda job: told.append(f"{job.name} {job.state} {job.message}"))
+    for folder, kind in (("quick-1", "done"), ("quick-2", "fail")):
+        (desk_project / "jobs" / folder).mkdir(parents=True)
+        events = [{"v": 1, "t": "hello", "time": 1.0, "pid": 1}, {"v": 1, "t": kind, "time": 2.0, "message": "So."}]
+        (desk_project / "jobs" / folder / "events.jsonl").write_text("".join(f"{json.dumps(e)}\n" for e in events))
+    jobs.look()
+    jobs.look()
+    assert sorted(told) == [f"quick-1 {FINISHED} So.", f"quick-2 {FAILED} So."]
+    jobs.watch(jobs._project)  # what was over before a project was opened is no news
+    assert len(told) == 2
 
 
 def test_the_end_of_a_log_is_shown_and_without_one_what_the_events_say(tmp_path: Path) -> None:

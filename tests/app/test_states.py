@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import shiboken6
 from PySide6.QtWidgets import QLabel, QPushButton
 
 from annotator.commands.projects import new
 from annotator.project import Project
+from app.application import _delete, make_window
 from app.comparison import Side
+from app.dialogs.project import NewProject
 from tests.support.window import Desk, Key, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +43,23 @@ def test_a_project_without_people_offers_to_import(open_desk: Callable[..., Desk
     enabled = {name: desk.window.actions_by_id[name].isEnabled() for name in ("import_data", "start_run", "next_round")}
     assert enabled == {"import_data": True, "start_run": False, "next_round": False}
     assert "Ctrl+I" in desk.window.no_people.findChildren(QPushButton)[0].text()
+
+
+def test_the_jobs_of_a_project_without_people_can_be_seen(open_desk: Callable[..., Desk], tmp_path: Path) -> None:
+    new(tmp_path / "p")
+    desk = open_desk(tmp_path / "p")
+    desk.press(Key.Key_J)
+    assert desk.window.jobs_panel.isVisible()
+    desk.press(Key.Key_J)
+    assert desk.window._pages.currentWidget() is desk.window.no_people
+
+
+def test_a_window_takes_its_dialogs_with_it(qapp: Any) -> None:
+    _, window = make_window()
+    dialog = NewProject(window)
+    _delete(window)
+    assert not shiboken6.isValid(window)
+    assert not shiboken6.isValid(dialog)
 
 
 def test_people_without_a_run_are_shown_with_what_to_do(desk: Desk, desk_project: Path) -> None:
