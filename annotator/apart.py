@@ -53,7 +53,8 @@ def apart(work: Callable[..., Work], *arguments: object) -> Work:
 
 def _serve(pipe: Connection, make: Callable[..., Work], arguments: tuple[object, ...]) -> None:
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent asks politely
+    for asked in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the parent asks politely
+        signal.signal(asked, signal.SIG_IGN)
     work = make(*arguments)
     try:
         for progress in work:

@@ -249,10 +249,10 @@ class Project:
                 except FileExistsError:
                     continue
                 run = Run(folder)
-                note_id(folder)
                 try:
+                    note_id(folder)
                     run.write_info(replace(info, id=run_id))
-                except StorageError:
+                except (OSError, StorageError):
                     folder.rmdir()  # a run without its `run.json` is a damaged one
                     raise
                 return run

@@ -146,6 +146,8 @@ class Job:
         self.rate = (self._recent[-1][1] - self._recent[0][1]) / seconds if seconds > 0.5 else 0.0
         if "loss" in event.get("values", {}):
             steps, values = self.curves.setdefault(self.stage, ([], []))
+            while steps and steps[-1] >= self.done:  # a resumed run goes on from its checkpoint, some steps back
+                del steps[-1], values[-1]
             steps.append(float(self.done))
             values.append(float(event["values"]["loss"]))
 

@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from annotator.bodies.posing import Poser
 
 
+_REVIEWS_MS = 2000
+"""How often the window looks whether a list of verdicts was taken in beside it."""
+
+
 class MainWindow(QMainWindow):
     """The desk.
 
@@ -161,6 +165,10 @@ class MainWindow(QMainWindow):
         self.solid.view.painted.connect(self.solid_painted)
         self.tasks.body_came.connect(self._body_came)
         self.tasks.body_failed.connect(self._body_failed)
+        self._reviews = QTimer(self)
+        self._reviews.setInterval(_REVIEWS_MS)
+        self._reviews.timeout.connect(self._follow_reviews)
+        self._reviews.start()
         self._keyboard = Keyboard(lambda held: self.photo.set_mesh_visible(not held), self)
 
     # -- what is shown -----------------------------------------------------------------------------------------------
@@ -207,6 +215,11 @@ class MainWindow(QMainWindow):
         others = {need: why for need, why in self._lacks.items() if need not in (table.UNDOABLE, table.REDOABLE)}
         self._lacks = others | lacks_of_verdicts(self.session)
         table.switch(self.actions_by_id, self._lacks)
+
+    def _follow_reviews(self) -> None:
+        verdicts = self.session.verdicts
+        if verdicts is not None and verdicts.loaded and not verdicts.problem and verdicts.stale:
+            self.session.load_reviews()
 
     def _show_solid(self) -> None:
         shelf = self.session.shelf

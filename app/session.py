@@ -341,6 +341,7 @@ class Session(Place):
             self.verdicts.append(event)
         except NeuralAnnotError as error:
             self.messages.error(str(error))
+            self.verdicts_changed.emit()
             return False
         return True
 

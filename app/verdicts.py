@@ -35,6 +35,7 @@ class Verdicts:
         in_force: the verdict in force of every judged fit.
         preferences: the preference in force of every two fits that were compared.
         problem: why the log cannot be read, as a sentence; then nothing is written to it either.
+        saved: whether what was given last is in the log.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +48,7 @@ class Verdicts:
         self._seen = (0, 0)
         self.in_force: dict[FitKey, Judgement] = {}
         self.preferences: dict[Pair, Preference] = {}
-        self.problem = ""
+        self.problem, self.saved = "", True
 
     @property
     def loaded(self) -> bool:
@@ -88,8 +89,9 @@ class Verdicts:
             earlier is not None and earlier >= event.time
         ):  # a clock was set back, or one was ahead where a list came from
             event = replace(event, time=earlier + timedelta(microseconds=1))
-        stale = self.stale
+        stale, self.saved = self.stale, False
         self._opened().append(event)
+        self.saved = True
         self._note(event)
         if not stale:
             self._seen = _stamp(self._path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer
-from PySide6.QtGui import QColor, QPainter, QResizeEvent
+from PySide6.QtGui import QColor, QKeySequence, QPainter, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -222,6 +222,8 @@ class SampleList(QWidget):
         self._typing.timeout.connect(lambda: session.arrange(text=self.search.text().strip()))
         self.search.textChanged.connect(lambda _text: self._typing.start())
         self.search.returnPressed.connect(lambda: self._view.window().setFocus())
+        leave = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.search, context=Qt.ShortcutContext.WidgetShortcut)
+        leave.activated.connect(lambda: self._view.window().setFocus())
         self._datasets.activated.connect(lambda _i: session.show_dataset(self._datasets.currentData()))
         self._shows.activated.connect(lambda _i: session.arrange(show=self._shows.currentData()))
         self._orders.activated.connect(lambda _i: session.arrange(order=self._orders.currentData()))

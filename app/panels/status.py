@@ -104,7 +104,9 @@ class StatusPanel(QWidget):
             words = f"judged {judged:,} of {fitted:,}"
         if pace:
             words += f"    {pace:.0f}/min"
-        return words + ("    read-only" if self._session.read_only else "    saved")
+        return words + (
+            "    read-only" if self._session.read_only else "    saved" if verdicts.saved else "    not saved"
+        )
 
     def _take_offer(self) -> None:
         self._offer.hide()

@@ -1,5 +1,6 @@
 """The project folder: refusals in one sentence, nothing lost."""
 
+import errno
 import json
 import os
 import threading
@@ -160,6 +161,19 @@ def test_runs_are_found_and_missing_ones_listed(desk_project: Path) -> None:
 def test_a_second_run_of_a_name_gets_a_number(desk_project: Path) -> None:
     project = Project.open(desk_project)
     assert project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny")).id == "neuralannot-r1-2"
+
+
+def test_a_run_that_finds_no_room_for_its_id_leaves_no_folder(
+    desk_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_run: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("annotator.project.note_id", full)
+    before = sorted((desk_project / "runs").iterdir())
+    with pytest.raises(StorageError):
+        Project.open(desk_project).new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny"))
+    assert sorted((desk_project / "runs").iterdir()) == before
 
 
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:

@@ -73,6 +73,14 @@ def test_a_job_that_begins_and_ends_between_two_looks_is_told_of(jobs: Jobs, des
     assert len(told) == 2
 
 
+def test_the_curve_of_a_resumed_run_goes_on_where_it_goes_on(tmp_path: Path) -> None:
+    job = Job(JobFolder(tmp_path), run=True)
+    for second, (step, loss) in enumerate(((10, 3.0), (20, 2.0), (30, 1.0), (20, 1.9), (30, 0.9))):
+        values = {"loss": loss}
+        job._take({"t": "progress", "time": second, "stage": "Training", "done": step, "total": 40, "values": values})
+    assert job.curves["Training"] == ([10, 20, 30], [3.0, 1.9, 0.9])
+
+
 def test_the_end_of_a_log_is_shown_and_without_one_what_the_events_say(tmp_path: Path) -> None:
     job = Job(JobFolder(tmp_path), run=True, log=["It begins.", "It ends."])
     assert job.tail == "It begins.\nIt ends."

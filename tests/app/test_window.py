@@ -8,7 +8,11 @@ import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
+from annotator.commands.reviews import import_reviews
+from annotator.errors import ReviewError
 from annotator.project import Project
+from annotator.reviews import ReviewLog
+from annotator.verdict import ReviewEvent
 from tests.support.desk_project import CUT_ROW, FAILED_ROW, MISSING_ROW
 from tests.support.window import CTRL, NO_KEYS, SHIFT, Desk, Key, close_desk, rows_on_disk, wait_until
 
@@ -172,16 +176,42 @@ def test_keys_are_inert_while_a_text_field_has_focus(desk: Desk) -> None:
     assert (desk.id, desk.session.preferences.keypoints) == (here, True)
 
 
-def test_the_search_narrows_the_list_and_goes_there(desk: Desk) -> None:
+@pytest.mark.parametrize("key", [Key.Key_Return, Key.Key_Escape])
+def test_the_search_narrows_the_list_and_goes_there(desk: Desk, key: Key) -> None:
     desk.press(Key.Key_F, with_=CTRL)
     search = desk.window.people.search
     desk.press(*(Key.Key_1, Key.Key_0, Key.Key_8), on=search)
     wait_until(lambda: list(desk.session.rows) == [8])
     assert desk.id == "108"
-    desk.press(Key.Key_Return, on=search)
+    desk.press(key, on=search)
     assert not search.hasFocus()
     desk.press(Key.Key_A)
     assert desk.verdict("108") == ("accept", ())
+
+
+def test_a_list_that_is_taken_in_beside_the_window_is_seen_by_it(desk: Desk, tmp_path: Path) -> None:
+    desk.press(Key.Key_U)
+    path = desk.session.project.path
+    assert desk.session.shelf is not None
+    assert desk.session.shelf.run is not None
+    (tmp_path / "list.txt").write_text(f"sample,verdict,run\nwild/108,reject,{desk.session.shelf.run.id}\n")
+    assert "Took in 1" in import_reviews(path, tmp_path / "list.txt").text()
+    wait_until(lambda: desk.verdict("108") == ("reject", ()))
+
+
+def test_a_verdict_that_could_not_be_written_is_not_called_saved(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.press(Key.Key_U)
+    assert desk.window.status._judged.text().endswith("    saved")
+
+    def full(_log: ReviewLog, *_events: ReviewEvent) -> None:
+        raise ReviewError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReviewLog, "append", full)
+        desk.press(Key.Key_A)
+    assert desk.window.status._judged.text().endswith("    not saved")
+    desk.press(Key.Key_A)
+    assert desk.window.status._judged.text().endswith("    saved")
 
 
 def test_a_missing_photo_is_a_sentence_and_nobody_judges_what_he_cannot_see(desk: Desk) -> None:
