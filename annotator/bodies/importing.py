@@ -39,8 +39,10 @@ from annotator.errors import BodyModelError, storage
 
 SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
+_TEXTS = ("name", "licence", "provenance")
+"""What a file says about itself that this program wrote; it is kept when it is imported once more."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
-_HAND_JOINTS, _WRIST, _MIDDLE = 16, 0, 4
+_HAND_JOINTS, _WRIST, _MIDDLE, _FACE_POINTS = 16, 0, 4, 51
 IMPORTED = "imported from "
 """How the provenance of an official file begins; that of the open body does not."""
 LENT = "; hands: "
@@ -56,7 +58,7 @@ _SAME_SIGN = 1.0
 """Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
 _HASHED_BYTES = 1 << 26
 """How many bytes are hashed at a time."""
-_GENDERS = ((r"female|_f_", "female"), (r"male|_m_", "male"))
+_GENDERS = ((r"neutral", "neutral"), (r"female|_f_", "female"), (r"male|_m_", "male"))
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,10 @@ def take(path: Path, haul: Haul) -> None:
     elif "v_template" in content:
         haul.models.append(_model(content, path, digest))
     elif set(_LANDMARKS) <= set(content):
-        haul.embeddings |= _landmarks(content, path)
+        if found := _landmarks(content, path):
+            haul.embeddings |= found
+        else:
+            haul.passed_over.append((path, f"landmarks that are not FLAME's {_FACE_POINTS} or its contour"))
     elif set(_MIXTURE) <= set(content):
         haul.mixture = {name: _plain(content[name], name, path, np.float64) for name in _MIXTURE}, path
     else:
@@ -217,13 +222,14 @@ def _same_sign(left: np.ndarray, right: np.ndarray) -> bool:
 
 def _content(path: Path) -> Mapping[str, Any] | np.ndarray | None:
     """Arrays by name, or the one array without a name, or None: something else."""
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         content = read_arrays(path)
         _refuse_objects(path, content)
         return content
-    if path.suffix == ".npy" and (numbers := _numbers(path)) is not None:
+    if suffix == ".npy" and (numbers := _numbers(path)) is not None:
         return numbers
-    found = read_object_npy(path) if path.suffix == ".npy" else read_pickle(path)
+    found = read_object_npy(path) if suffix == ".npy" else read_pickle(path)
     if sparse.issparse(found):
         return found.toarray()
     if not isinstance(found, dict):
@@ -263,10 +269,12 @@ def _numbers(path: Path) -> np.ndarray | None:
 
 
 def _landmarks(content: Mapping[str, Any], path: Path) -> dict[str, np.ndarray]:
-    """FLAME's static or dynamic landmarks, by SMPL-X's names for them."""
+    """FLAME's static or dynamic landmarks, by SMPL-X's names for them; none of another set (mediapipe's has 105)."""
     faces = _plain(content["lmk_face_idx"], FACE_KEYS[0], path)
     weights = _plain(content["lmk_b_coords"], "lmk_b_coords", path)
-    keys = {(51,): FACE_KEYS, (79, 17): CONTOUR_KEYS}.get(faces.shape)
+    keys = {(_FACE_POINTS,): FACE_KEYS, (79, 17): CONTOUR_KEYS}.get(faces.shape)
+    if keys is None and faces.ndim == 1 and weights.shape == (*faces.shape, 3):
+        return {}
     if keys is None or weights.shape != (*faces.shape, 3):
         raise BodyModelError(
             f"{path} has landmarks of shapes {faces.shape} and {weights.shape}, where FLAME's are 51 (or 79 x 17) triangles "
@@ -292,7 +300,8 @@ def _model(content: Mapping[str, Any], path: Path, digest: Future[str]) -> Found
     kept["kintree_table"][0, 0] = -1
     if layout.side:
         name = _side(kept, path)
-    return Found(name, "neutral" if layout.side else _gender(path), path, digest, kept)
+    texts = Texts(*(str(content[key]) for key in _TEXTS)) if set(_TEXTS) <= set(content) else None
+    return Found(name, "neutral" if layout.side else _gender(path), path, digest, kept, texts=texts)
 
 
 def _stand_ins(layout: Layout, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,18 +1,21 @@
 """The smplx package as the yardstick: agreement tests, `bodies check`, reference arms of benchmarks. The one file that imports it.
 
 Its licence is non-commercial and nothing on the product's path needs it. It opens files with pickle allowed, so it
-is only ever given files that this program wrote: they were read as plain data first and have the hash they state.
+never opens a file that lies somewhere: of a model that this program wrote it is given a copy, written a moment before
+from the arrays that were read as plain data and have the hash they state.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from annotator.bodies.files import LAYOUTS, model_path, read_model, verified
 from annotator.bodies.layouts import SHAPES_OF_SMALL
+from annotator.bodies.written import TEXTS, Texts, write_model
 from annotator.errors import BodyModelError
 
 
@@ -31,8 +34,8 @@ def create(root: Path, name: str, gender: str = "neutral", **options: Any) -> An
         raise BodyModelError(
             f"{path} states no content hash, so it was not handed to the smplx package; import it first."
         )
-    layout = LAYOUTS[name]
-    after_shape = read_model(root, name, gender, dense_posedirs=False)["shapedirs"].shape[2] - SHAPES_OF_SMALL
+    arrays, layout = read_model(root, name, gender), LAYOUTS[name]
+    after_shape = arrays["shapedirs"].shape[2] - SHAPES_OF_SMALL
     defaults: dict[str, Any] = {
         "use_pca": False,
         "flat_hand_mean": False,
@@ -40,7 +43,9 @@ def create(root: Path, name: str, gender: str = "neutral", **options: Any) -> An
         "num_betas": 10,
         "num_expression_coeffs": max(0, min(10, after_shape)),  # it fails if asked for more than lie there
         "is_rhand": layout.side == "right",
-        "ext": path.suffix.removeprefix("."),
     }
-    with contextlib.redirect_stdout(io.StringIO()):
-        return smplx.create(str(root), model_type=layout.family, **{**defaults, **options})
+    plain = {key: values for key, values in arrays.items() if key not in TEXTS}
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        write_model(Path(folder), name, gender, plain, Texts("a copy", "", ""))
+        ext = model_path(Path(folder), name, gender).suffix.removeprefix(".")
+        return smplx.create(folder, model_type=layout.family, **{**defaults, "ext": ext, **options})

@@ -23,6 +23,7 @@ from scipy import sparse
 
 from annotator.bodies.stored import UNREADABLE, in_a_line, in_order
 from annotator.errors import BodyModelError, storage
+from annotator.outside import short
 
 _PLAIN_KINDS = "biufcSU"
 _BIG_BYTES = 1 << 20
@@ -31,9 +32,11 @@ _PIECE = 1 << 16
 """How many bytes are turned into text at a time."""
 _MOST_ENTRIES = 20_000_000
 """How many numbers and letters a list may unfold to: one that holds itself shared many times over would fill any memory."""
+_MOST_DENSE = 1 << 31
+"""Numbers that a sparse matrix may have with its zeros; those of body models have a thousandth."""
 _DAMAGED = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-    *(ImportError, MemoryError, OverflowError, RecursionError),
+    *(ImportError, MemoryError, OverflowError, RecursionError, SyntaxError),
 )
 
 
@@ -194,6 +197,9 @@ class _Sparse:
         parts = [np.asarray(unfolding.of(self._state[key])) for key in ("data", "indices", "indptr")]
         shape = self._state.get("_shape", self._state.get("shape"))
         matrix = self.kind(tuple(parts), shape=shape)
+        rows, columns = matrix.get_shape()
+        if rows * columns > _MOST_DENSE:
+            raise ValueError(f"a matrix of {rows:,} x {columns:,}")
         matrix.check_format(full_check=True)
         return matrix
 
@@ -234,6 +240,8 @@ def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
         if not isinstance(data, list) or math.prod(shape) != len(data):
             raise ValueError("an array of objects that does not hold as many as it says")
         return data if shape else data[0]
+    if not isinstance(data, str | bytes | bytearray | memoryview):
+        raise TypeError("an array whose contents are no bytes")
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     values = np.frombuffer(raw, dtype).reshape(shape, order=order)
     return values.astype(dtype.newbyteorder("="), order="C", copy=values.nbytes < _BIG_BYTES)
@@ -305,14 +313,15 @@ class _Reader(pickle.Unpickler):
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         if (module_name, global_name) not in _KNOWN:
+            asked = short(f"{module_name}.{global_name}")
             raise BodyModelError(
-                f"{self._path} asks for {module_name}.{global_name}, which is not plain data, so it was not read; "
-                "give a file that holds arrays only."
+                f"{self._path} asks for {asked}, which is not plain data, so it was not read; give a file that holds "
+                "arrays only."
             )
         return _KNOWN[module_name, global_name]
 
     def persistent_load(self, pid: Any, /) -> Any:
-        raise BodyModelError(f"{self._path} refers to data outside itself ({pid!r}), so it was not read.")
+        raise BodyModelError(f"{self._path} refers to data outside itself, so it was not read; fetch it again.")
 
 
 class _Unfolding:
@@ -347,7 +356,7 @@ class _Unfolding:
             return {_key(key): self.of(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             items = [self.of(item) for item in value]
-            self._entries[id(items)] = sum(self._size(item) for item in items)
+            self._entries[id(items)] = 1 + sum(self._size(item) for item in items)
             if self._entries[id(items)] > _MOST_ENTRIES:
                 raise ValueError(f"a list of more than {_MOST_ENTRIES} entries")
             return items
@@ -356,15 +365,15 @@ class _Unfolding:
     def _size(self, item: Any) -> int:
         if isinstance(item, list):
             return self._entries[id(item)]
-        return item.size if isinstance(item, np.ndarray) else len(item) if isinstance(item, str | bytes) else 1
+        return 1 + (item.size if isinstance(item, np.ndarray) else len(item) if isinstance(item, str | bytes) else 0)
 
 
 def _key(key: Any) -> str:
-    if not isinstance(key, str | bytes | int | float | None):
-        raise TypeError("it has a name that is no text")
     return _text(key)
 
 
 def _text(value: Any) -> str:
-    """A text of today, or a string of Python 2."""
+    """A text of today, or a string of Python 2; numbers may be names too."""
+    if not isinstance(value, str | bytes | int | float | None):
+        raise TypeError("it has a name that is no text")
     return value.decode("latin1") if isinstance(value, bytes) else str(value)

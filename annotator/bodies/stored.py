@@ -176,7 +176,7 @@ def _mapped(handle: BinaryIO, file: Any, keys: list[str]) -> dict[str, np.ndarra
         names = struct.unpack("<HH", handle.read(_LOCAL_HEADER)[-4:])
         handle.seek(info.header_offset + _LOCAL_HEADER + sum(names))
         shape, fortran, dtype = _header(handle)
-        if handle.tell() % dtype.itemsize == 0:
+        if dtype.itemsize and handle.tell() % dtype.itemsize == 0:
             values = np.frombuffer(view, dtype, math.prod(shape), handle.tell())
             mapped[key] = values.reshape(shape, order="F" if fortran else "C")
     return mapped

@@ -12,7 +12,7 @@ import numpy as np
 from annotator.bodies import importing
 from annotator.bodies.files import read_model
 from annotator.bodies.hands import lend_hands
-from annotator.bodies.layouts import models_in
+from annotator.bodies.layouts import CONTOUR_KEYS, FACE_KEYS, models_in
 from annotator.bodies.points import HAND_POINTS
 from annotator.bodies.prior_files import write_prior
 from annotator.bodies.regressors import regressor_path
@@ -20,6 +20,7 @@ from annotator.bodies.written import write_named
 from annotator.commands.projects import families_in, is_project
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError
+from annotator.outside import exists
 from annotator.progress import Progress
 from annotator.project import Project
 from annotator.projectfile import BodyModelSource
@@ -49,11 +50,13 @@ def import_bodies(source: Path, into: Path) -> Generator[Progress, None, Table]:
     for number, path in enumerate(plain):
         yield Progress("Reading", number, len(plain), "files")
         importing.take(path, haul)
+    _take_one_of_twins(haul)
     note = importing.mend_left_hand(haul.models, target)
     lend_hands(haul.models, target)
     priors = _priors(networks, haul)
     whole = [(found, importing.complete(found, haul.embeddings)) for found in haul.models]
     _require_one_each(f"{found.name} {found.gender}" for found, _ in whole)
+    _require_same_landmarks(whole, target)
     regressors = _regressors(haul, target)
     if project is not None:
         _require_no_fits(project, haul)
@@ -89,9 +92,11 @@ def _nothing(source: Path, haul: importing.Haul) -> str:
 
 def _files(source: Path) -> tuple[list[Path], list[Path]]:
     """Files that hold arrays, and those that hold networks."""
+    if not exists(source):
+        raise BodyModelError(f"There is nothing at {source}; check the path.")
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    plain = [path for path in files if path.suffix in importing.SUFFIXES]
-    networks = [path for path in files if path.suffix in _NETWORKS]
+    plain = [path for path in files if path.suffix.lower() in importing.SUFFIXES]
+    networks = [path for path in files if path.suffix.lower() in _NETWORKS]
     if not plain and not networks:
         raise BodyModelError(f"{source} has no .pkl, .npz, .npy, .pt or .ckpt file; give the folder of a download.")
     return plain, networks
@@ -117,6 +122,30 @@ def _require_no_fits(project: Project, haul: importing.Haul) -> None:
             f"The project {project.path} has runs, whose fits belong to its present body models; import into a folder and "
             "make a new project with `new PROJECT --body-models FOLDER`."
         )
+
+
+def _take_one_of_twins(haul: importing.Haul) -> None:
+    """Of a model that lies there both as npz and as pickle, as the smplx package's folders have it, the npz counts."""
+    npz = {found.path.with_suffix("") for found in haul.models if found.path.suffix.lower() == ".npz"}
+    twins = [f for f in haul.models if f.path.suffix.lower() == ".pkl" and f.path.with_suffix("") in npz]
+    for found in twins:
+        haul.models.remove(found)
+        haul.passed_over.append((found.path, f"{found.path.stem}.npz beside it is the same model, and was taken"))
+
+
+def _require_same_landmarks(whole: Iterable[tuple[importing.Found, dict[str, np.ndarray]]], target: Path) -> None:
+    """FLAME's landmarks lie once in a folder, for all models there, and each model's hash counts them."""
+    for found, arrays in whole:
+        others = [gender for name, gender in models_in(target) if name == "flame" and gender != found.gender]
+        if found.name != "flame" or not others:
+            continue
+        there = read_model(target, "flame", others[0], dense_posedirs=False)
+        for key in (*FACE_KEYS, *CONTOUR_KEYS):
+            if not np.array_equal(arrays.get(key, ()), there.get(key, ())):
+                raise BodyModelError(
+                    f"{found.path} comes with other landmarks than the {others[0]} FLAME that is in {target}, and a folder "
+                    "holds one set; import it into a folder of its own, or with the same landmark files beside it."
+                )
 
 
 def _require_one_each(models: Iterable[str]) -> None:

