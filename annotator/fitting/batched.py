@@ -106,7 +106,8 @@ class Batched:
         states, outcome = self._walk(problem, begin, sound, cold=start is None and not problem.in_3d)
         if start is not None and self.settings.afresh and not problem.in_3d:
             found, other = self._walk(problem, self._guess(problem), sound, cold=True)
-            tried, lower = outcome.tried + other.tried, other.terms.sum(axis=1) < outcome.terms.sum(axis=1)
+            tried, ours, theirs = outcome.tried + other.tried, outcome.terms.sum(axis=1), other.terms.sum(axis=1)
+            lower = np.isfinite(theirs) & ~(ours <= theirs)  # a start that leads nowhere is NaN
             states[lower] = found[lower]
             outcome.stops[lower], outcome.terms[lower] = other.stops[lower], other.terms[lower]
             outcome = outcome._replace(tried=tried)

@@ -143,3 +143,14 @@ def test_a_person_with_a_start_has_the_camera_beside_it_and_keeps_the_lower_end(
     assert np.array_equal(both.objective, np.minimum(alone.objective, found.objective))
     assert np.array_equal(both.iterations, alone.iterations + found.iterations)
     assert final_objective(both.parameters, problem, body, vposer).objective == pytest.approx(both.objective, rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -5.0, 0.0])
+def test_a_start_that_leads_nowhere_leaves_the_cold_fit(
+    wrong: float, found: Result, problem: Problem, body: BodyModelData, vposer: PosePrior
+) -> None:
+    """Not a number, behind the camera, or at it."""
+    nowhere = found.parameters.replaced(transl=np.full((PEOPLE, 3), wrong))
+    both = Batched(body, vposer, WHOLE_BODY, problem, Settings(afresh=True)).fit(problem, nowhere)
+    assert np.array_equal(both.objective, found.objective)
+    assert both.stop == found.stop
