@@ -126,19 +126,28 @@ def read_model(root: Path, name: str, gender: str = "neutral", *, dense_posedirs
 def verified(root: Path, name: str, gender: str = "neutral") -> bool:
     """Whether this program wrote a model and its contents are still those of the hash it states.
 
-    A file that also holds objects is never ours: other readers would run what is in them.
-
     Raises:
         BodyModelError: it states a hash, and its contents have another.
     """
+    return own_arrays(root, name, gender) is not None
+
+
+def own_arrays(root: Path, name: str, gender: str = "neutral") -> dict[str, Any] | None:
+    """Every array of a model that is `verified`; None of another.
+
+    A file that also holds objects is never ours: other readers would run what is in them.
+
+    Raises:
+        BodyModelError: as `verified`.
+    """
     arrays, path = read_model(root, name, gender), model_path(root, name, gender)
     if "hash" not in arrays or _holds_more(path):
-        return False
+        return None
     if content_hash(arrays) != str(arrays["hash"]):
         raise BodyModelError(
             f"{path} is damaged: its contents do not have the hash {arrays['hash']}; fetch or build it again."
         )
-    return True
+    return arrays
 
 
 def read_pickled(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from annotator.bodies.files import arrays_of, read_pickled
+from annotator.bodies.files import arrays_of
 from annotator.bodies.layouts import (
     BOTH_HANDS,
     COMMON_KEYS,
@@ -34,13 +34,11 @@ from annotator.bodies.layouts import (
 from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.regressors import regressor_in
 from annotator.bodies.stored import UNREADABLE, objects_in, pickled_in, read_arrays
-from annotator.bodies.written import Texts, write_model
+from annotator.bodies.written import TEXTS, Texts, write_model
 from annotator.errors import BodyModelError, storage
 
 SUFFIXES = (".pkl", ".npz", ".npy")
 """Files that may be a body model, landmarks of FLAME, a mixture of Gaussians or a joint regressor."""
-_TEXTS = ("name", "licence", "provenance")
-"""What a file says about itself that this program wrote; it is kept when it is imported once more."""
 _BY_JOINTS = {layout.joints: name for name, layout in LAYOUTS.items() if not layout.side}
 _HAND_JOINTS, _WRIST, _MIDDLE, _FACE_POINTS = 16, 0, 4, 51
 IMPORTED = "imported from "
@@ -208,9 +206,7 @@ def stored_hand(path: Path) -> Found:
     """A hand of an earlier import, with what its file says about itself."""
     haul = Haul()
     take(path, haul)
-    content = read_pickled(path) if path.suffix == ".pkl" else read_arrays(path)
-    name, licence, provenance = (str(content.get(key, "")) for key in ("name", "licence", "provenance"))
-    return replace(haul.models[0], texts=Texts(name, licence, provenance) if "hash" in content else None)
+    return haul.models[0]
 
 
 def _same_sign(left: np.ndarray, right: np.ndarray) -> bool:
@@ -300,7 +296,8 @@ def _model(content: Mapping[str, Any], path: Path, digest: Future[str]) -> Found
     kept["kintree_table"][0, 0] = -1
     if layout.side:
         name = _side(kept, path)
-    texts = Texts(*(str(content[key]) for key in _TEXTS)) if set(_TEXTS) <= set(content) else None
+    says = {key: str(content[key]) for key in TEXTS if key in content}
+    texts = Texts(says["name"], says["licence"], says["provenance"]) if len(says) == len(TEXTS) else None
     return Found(name, "neutral" if layout.side else _gender(path), path, digest, kept, texts=texts)
 
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from annotator.bodies.files import LAYOUTS, model_path, read_model, verified
+from annotator.bodies.files import LAYOUTS, model_path, own_arrays
 from annotator.bodies.layouts import SHAPES_OF_SMALL
 from annotator.bodies.written import TEXTS, Texts, write_model
 from annotator.errors import BodyModelError
@@ -30,11 +30,11 @@ def create(root: Path, name: str, gender: str = "neutral", **options: Any) -> An
     import smplx
 
     path = model_path(root, name, gender)
-    if not verified(root, name, gender):
+    arrays, layout = own_arrays(root, name, gender), LAYOUTS[name]
+    if arrays is None:
         raise BodyModelError(
             f"{path} states no content hash, so it was not handed to the smplx package; import it first."
         )
-    arrays, layout = read_model(root, name, gender), LAYOUTS[name]
     after_shape = arrays["shapedirs"].shape[2] - SHAPES_OF_SMALL
     defaults: dict[str, Any] = {
         "use_pca": False,

@@ -16,7 +16,7 @@ from annotator.fitting import layout
 from annotator.fitting.attachments import attach, rest_joints
 from annotator.fitting.layout import ARM_PAD, AXIS_ANGLE, LATENT, NO_POSE, SHAPES
 from annotator.fitting.parameters import HAND_COMPONENTS, LATENT_WIDTH, Parameters
-from annotator.fitting.pose_codes import SLOPES, rotations_of
+from annotator.fitting.pose_codes import SLOPES, linear, rotations_of
 from annotator.fitting.problem import L1, Problem
 from annotator.fitting.reduced import Arm, Articulated, arms_of, reduce_body
 from annotator.fitting.spheres import sphere_numbers, sphere_tables, spheres_of
@@ -306,9 +306,7 @@ def _decoder_arrays(prior: object) -> dict[str, np.ndarray]:
         layers = (prior.bodyprior_dec_fc1, prior.bodyprior_dec_fc2, prior.bodyprior_dec_out)
     else:
         layers = tuple(cast("nn.Linear", prior.decoder_net[i]) for i in (0, 3, 5))
-    (w1, b1), (w2, b2), (w3, b3) = (
-        (np.asarray(layer.weight.detach(), np.float64), np.asarray(layer.bias.detach(), np.float64)) for layer in layers
-    )
+    (w1, b1), (w2, b2), (w3, b3) = map(linear, layers)
     slope = SLOPES[type(prior)]
     s1 = np.where(b1 < 0, slope, 1.0)
     h2 = w2 @ (s1 * b1) + b2

@@ -20,14 +20,14 @@ def encoder_of(prior: VPoser | VPoserV2, dtype: type) -> Encoder:
     """What `encode_poses` takes. Version 2 has no rectifier behind its second layer, and a layer more, which joins the last."""
     slope = SLOPES[type(prior)]
     if isinstance(prior, VPoser):
-        first = _after(_norm(prior.bodyprior_enc_bn1), _linear(prior.bodyprior_enc_fc1))
-        second = _after(_norm(prior.bodyprior_enc_bn2), _linear(prior.bodyprior_enc_fc2))
-        third, slopes = _linear(prior.bodyprior_enc_mu), (slope, slope)
+        first = _after(_norm(prior.bodyprior_enc_bn1), linear(prior.bodyprior_enc_fc1))
+        second = _after(_norm(prior.bodyprior_enc_bn2), linear(prior.bodyprior_enc_fc2))
+        third, slopes = linear(prior.bodyprior_enc_mu), (slope, slope)
     else:
         net = prior.encoder_net
-        first = _after(_norm(net[1]), _linear(net[2]))
-        second = _after(_norm(net[4]), _linear(net[6]))
-        third, slopes = _after(_linear(net[7]), _linear(net[8].mu)), (slope, 1.0)
+        first = _after(_norm(net[1]), linear(net[2]))
+        second = _after(_norm(net[4]), linear(net[6]))
+        third, slopes = _after(linear(net[7]), linear(net[8].mu)), (slope, 1.0)
     layers = [array for weight, bias in (first, second, third) for array in (weight.T, bias)]
     return Encoder(*(np.ascontiguousarray(array, dtype) for array in (*layers, np.array(slopes))))
 
@@ -50,7 +50,8 @@ def axis_angles_of(rotations: np.ndarray) -> np.ndarray:
     return Rotation.from_matrix(flat).as_rotvec().reshape(*rotations.shape[:-3], -1)
 
 
-def _linear(layer: object) -> _Layer:
+def linear(layer: object) -> _Layer:
+    """Weight and bias of a layer, float64."""
     layer = cast("nn.Linear", layer)
     return np.asarray(layer.weight.detach(), np.float64), np.asarray(layer.bias.detach(), np.float64)
 
@@ -59,7 +60,7 @@ def _norm(layer: object) -> _Layer:
     """A batch norm that learns no more, as a layer."""
     layer = cast("nn.BatchNorm1d", layer)
     mean, variance = (np.asarray(array, np.float64) for array in (layer.running_mean, layer.running_var))
-    weight, bias = _linear(layer)
+    weight, bias = linear(layer)
     scale = weight / np.sqrt(variance + layer.eps)
     return np.diag(scale), bias - mean * scale
 

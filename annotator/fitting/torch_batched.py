@@ -35,7 +35,7 @@ from annotator.fitting.torch_memory import people_at_once
 from annotator.fitting.torch_plan import TorchPlan, unpack
 from annotator.fitting.torch_solver import minimise
 from annotator.fitting.torch_system import FitProblems
-from annotator.fitting.walk import best_of, distinct, orientations
+from annotator.fitting.walk import best_of, distinct, orientations, with_best_again
 from annotator.precision import one_thread, set_tf32
 from annotator.prior import VPoser, VPoserV2
 from annotator.rotations import axis_angle_to_matrix
@@ -147,15 +147,13 @@ class TorchBatched(Batched):
 
     def _with_flips(self, found: _Found, flips: Flips) -> _Found:
         """These, and behind each person's own those with a limb mirrored in his best."""
-        best = best_of(found.values(), 1)
-        own = np.tile(np.arange(found.each), (len(best), 1))
-        more = found.take(np.concatenate([own, np.repeat(best, FLIPS, axis=1)], axis=1))
-        frame, states = self.frame, more.states.unflatten(0, (len(best), more.each))
+        more = found.take(with_best_again(found.values(), FLIPS))
+        frame, states = self.frame, more.states.unflatten(0, (-1, more.each))
         numbers = states[:, -1, frame.pose_at : frame.root_at]
         local = self._prior.decode(numbers) if self._prior else axis_angle_to_matrix(numbers.unflatten(1, (-1, 3)))
         poses = self._on_device(axis_angles_of(flips.mirrored(states[:, -1].cpu().numpy(), local.cpu().numpy())))
         if self._prior:
-            poses = self._prior.encode(poses.flatten(0, 1))[0].unflatten(0, (len(best), FLIPS))
+            poses = self._prior.encode(poses.flatten(0, 1))[0].unflatten(0, (-1, FLIPS))
         states[:, found.each :, frame.pose_at : frame.root_at] = poses
         return more
 

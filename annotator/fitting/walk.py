@@ -136,7 +136,11 @@ class _Fits:
 
     def best(self, kept: int) -> _Fits:
         """The best `kept` of each person's fits, the best one first; it answers for the steps of all."""
-        return self._take(best_of(self.outcome.terms.sum(axis=1).reshape(-1, self.each), kept))
+        return self._take(best_of(self.values(), kept))
+
+    def values(self) -> np.ndarray:
+        """`(n, each)` of the objective."""
+        return self.outcome.terms.sum(axis=1).reshape(-1, self.each)
 
     def _take(self, places: np.ndarray) -> _Fits:
         """`(n, k)` of every person's fits."""
@@ -149,10 +153,8 @@ class _Fits:
 
     def with_flips(self, shared: Shared, room: _Room, flips: Flips) -> _Fits:
         """These, and behind each person's own those with a limb mirrored in his best."""
-        best = best_of(self.outcome.terms.sum(axis=1).reshape(-1, self.each), 1)
-        places = np.concatenate([np.tile(np.arange(self.each), (len(best), 1)), np.repeat(best, FLIPS, axis=1)], axis=1)
-        more = self._take(places)
-        states = more.states.reshape(len(best), more.each, -1)
+        more = self._take(with_best_again(self.values(), FLIPS))
+        states = more.states.reshape(-1, more.each, more.states.shape[1])
         states[:, self.each :] = _flipped(shared, room, flips, states[:, -1].copy())
         return more
 
@@ -179,6 +181,12 @@ def _flipped(shared: Shared, room: _Room, flips: Flips, states: np.ndarray) -> n
 def best_of(values: np.ndarray, kept: int) -> np.ndarray:
     """`(n, kept)` places of the least of `(n, c)` values, the least first; numbers that are none come last."""
     return np.argsort(np.where(np.isfinite(values), values, np.inf), axis=1, kind="stable")[:, :kept]
+
+
+def with_best_again(values: np.ndarray, times: int) -> np.ndarray:
+    """`(n, c + times)` places: all of `(n, c)` fits, then the one of the least value so many times more."""
+    own = np.broadcast_to(np.arange(values.shape[1]), values.shape)
+    return np.concatenate([own, np.repeat(best_of(values, 1), times, axis=1)], axis=1)
 
 
 def _started(shared: Shared, room: _Room, who: np.ndarray, states: np.ndarray) -> np.ndarray:

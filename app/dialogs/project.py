@@ -6,8 +6,9 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QWidget
 
+from annotator.errors import NeuralAnnotError
 from annotator.outside import exists, is_dir
-from annotator.project import AUXILIARY, TARGET
+from annotator.project import AUXILIARY, TARGET, require_free
 from app.dialogs.forms import Form, path_in
 
 FORMATS = ("coco-wholebody", "human36m", "mpi-inf-3dhp", "freihand", "interhand26m")
@@ -40,8 +41,10 @@ class NewProject(Form):
     def complaint(self) -> str:
         if not self._folder.text().strip():
             return "Choose a folder for the project."
-        if exists(self.folder) and not is_empty_folder(self.folder):
-            return f"{self.folder} exists and is not empty; choose another."
+        try:
+            require_free(self.folder)
+        except NeuralAnnotError as error:
+            return str(error)
         if self.models is not None and not is_dir(self.models):
             return f"There is no folder {self.models}."
         return ""
@@ -121,11 +124,3 @@ class ExportFits(Form):
 
     def hint(self) -> str:
         return "A manifest with recipe, body model and counts is written beside it."
-
-
-def is_empty_folder(path: Path) -> bool:
-    """Whether it is a folder that can be looked into and holds nothing."""
-    try:
-        return is_dir(path) and not any(path.iterdir())
-    except OSError:
-        return False

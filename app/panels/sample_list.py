@@ -160,6 +160,9 @@ class SampleList(QWidget):
         self.search.setFocus()
         self.search.selectAll()
 
+    def _leave_search(self) -> None:
+        self.window().setFocus()
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         QTimer.singleShot(0, self, self._show_current)
@@ -221,9 +224,9 @@ class SampleList(QWidget):
         self._view.selectionModel().currentChanged.connect(self._chosen)
         self._typing.timeout.connect(lambda: session.arrange(text=self.search.text().strip()))
         self.search.textChanged.connect(lambda _text: self._typing.start())
-        self.search.returnPressed.connect(lambda: self._view.window().setFocus())
+        self.search.returnPressed.connect(self._leave_search)
         leave = QShortcut(QKeySequence(Qt.Key.Key_Escape), self.search, context=Qt.ShortcutContext.WidgetShortcut)
-        leave.activated.connect(lambda: self._view.window().setFocus())
+        leave.activated.connect(self._leave_search)
         self._datasets.activated.connect(lambda _i: session.show_dataset(self._datasets.currentData()))
         self._shows.activated.connect(lambda _i: session.arrange(show=self._shows.currentData()))
         self._orders.activated.connect(lambda _i: session.arrange(order=self._orders.currentData()))
