@@ -26,12 +26,12 @@ from annotator.skeleton import HAND, HUMAN36M
 from tests.support.hand_data import add, bent_hands, hand_model, hand_project, hand_samples
 from tests.support.small_data import quick_recipe, write_crowd, write_lab
 
-COUNT, STEPS = 40, 60
+COUNT, STEPS = 300, 250
 RECIPE = f"""[hand]
 backbone = "resnet18"
 weights = "none"
 input_px = 32
-batch = 10
+batch = 16
 learning_rate = 1e-3
 schedule = "cosine"
 auxiliary_steps = {STEPS}
@@ -53,7 +53,7 @@ def errors(project: Project, folder: Path, truth: np.ndarray, seen: str) -> np.n
 def test_an_auxiliary_network_learns_hands_and_finds_missing_joints_in_the_photo(tmp_path: Path) -> None:
     """Every hand lacks the joints of one finger, which bends by itself; the network's twin sees the 3D pose alone.
 
-    Measured, labelled and missing joints: 14.7 and 28.4 mm with the photo, 23.1 and 31.9 without; at rest 55.0 and 58.3.
+    Measured for three seeds, labelled and missing joints: 10 and 23 mm with the photo, 14 and 30 without.
     """
     new(tmp_path / "project")
     project = Project.open(tmp_path / "project")
@@ -71,7 +71,7 @@ def test_an_auxiliary_network_learns_hands_and_finds_missing_joints_in_the_photo
     still = 1000 * np.linalg.norm(_still() - (truth - truth[:, :1]), axis=-1)
     with_photo, alone = (errors(project, tmp_path, truth, seen) for seen in ("image+pose", "pose"))
     assert with_photo[~missing].mean() < 0.5 * still[~missing].mean()
-    assert with_photo[missing].mean() < 0.95 * alone[missing].mean()
+    assert with_photo[missing].mean() < 0.87 * alone[missing].mean()
 
 
 def _still() -> np.ndarray:
@@ -124,7 +124,7 @@ def test_what_is_misplaced_costs_about_as_much_in_2d_as_in_3d_whatever_its_size(
 
 
 def test_in_the_first_steps_of_hands_the_2d_term_is_not_drowned(tmp_path: Path) -> None:
-    """Measured at steps 10 and 20: 2D 6.7 and 4.5, 3D 0.46 and 0.40, pose 0.21 and 0.22, the others below 0.04."""
+    """Measured at steps 10 and 20: 2D 4.4 and 2.6, 3D 0.46 and 0.35, pose 0.37 and 0.34, the others below 0.03."""
     project = hand_project(tmp_path, 8)
     path = tmp_path / "hands.toml"
     path.write_text(
