@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 
+from annotator.bodies.machine import Collector, Machine
 from annotator.bodies.stored import UNREADABLE, in_a_line, in_order
 from annotator.errors import BodyModelError, storage
 from annotator.outside import short
@@ -133,7 +134,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _unpickled(data: bytes, path: Path) -> Any:
     try:
-        return _Unfolding().of(_Reader(_Lines(data), path).load())
+        return _Unfolding().of(Machine(data, _found(path), _outside(path)).load())
     except _DAMAGED as error:
         raise BodyModelError(f"{path} cannot be read as plain arrays ({in_a_line(error)}); fetch it again.") from error
 
@@ -152,11 +153,8 @@ class _Inert:
     def __setattr__(self, name: str, value: Any) -> None:
         raise TypeError("a pickle may not change what it names")
 
-    def __setstate__(self, state: Any) -> None:
-        raise TypeError("a pickle may not change what it names")
 
-
-class _Dtype:
+class _Dtype(Collector):
     """A dtype as numpy pickles it: its code, then its byte order."""
 
     def __init__(self, code: str, *_: Any) -> None:
@@ -174,7 +172,7 @@ class _Dtype:
         raise ValueError(f"arrays of {dtype} are not plain")
 
 
-class _Array:
+class _Array(Collector):
     """An array as numpy pickles it: an empty one that is then given its shape, dtype and bytes."""
 
     def __init__(self, *_: Any) -> None:
@@ -185,7 +183,7 @@ class _Array:
         self.value = _array(data, dtype.made(), shape, "F" if fortran else "C")
 
 
-class _Sparse:
+class _Sparse(Collector):
     """A scipy sparse matrix by columns; scipy's own class would trust indices that point outside."""
 
     kind = sparse.csc_matrix
@@ -210,7 +208,7 @@ class _SparseRows(_Sparse):
     kind = sparse.csr_matrix
 
 
-class _Chumpy:
+class _Chumpy(Collector):
     """An array of the chumpy package, which old official files hold and which today's Python cannot import."""
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -289,39 +287,25 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-class _Lines(io.BytesIO):
-    """A pickle as a stream whose lines are views: those of a text pickle, in which an array is one line, are big."""
+def _found(path: Path) -> Callable[[str, str], Any]:
+    """What stands for each name in the pickle at `path`."""
 
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self._data, self._view = data, memoryview(data)
-
-    def readline(self, size: int | None = -1, /) -> Any:
-        """Up to the next line feed, and with it."""
-        start = self.tell()
-        end = self._data.find(b"\n", start) + 1
-        self.seek(end or len(self._data))
-        return self._view[start : end or len(self._data)]
-
-
-class _Reader(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, path: Path) -> None:
-        super().__init__(
-            stream, encoding="bytes"
-        )  # Python 2's strings: contents of arrays, which are not worth decoding
-        self._path = path
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        if (module_name, global_name) not in _KNOWN:
-            asked = short(f"{module_name}.{global_name}")
+    def find(module: str, name: str) -> Any:
+        if (module, name) not in _KNOWN:
             raise BodyModelError(
-                f"{self._path} asks for {asked}, which is not plain data, so it was not read; give a file that holds "
-                "arrays only."
+                f"{path} asks for {short(f'{module}.{name}')}, which is not plain data, so it was not read; give a file that "
+                "holds arrays only."
             )
-        return _KNOWN[module_name, global_name]
+        return _KNOWN[module, name]
 
-    def persistent_load(self, pid: Any, /) -> Any:
-        raise BodyModelError(f"{self._path} refers to data outside itself, so it was not read; fetch it again.")
+    return find
+
+
+def _outside(path: Path) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise BodyModelError(f"{path} refers to data outside itself, so it was not read; fetch it again.")
+
+    return refuse
 
 
 class _Unfolding:

@@ -192,6 +192,16 @@ def dtype_of(code: bytes) -> bytes:
     return b"\x80\x02cnumpy\ndtype\n" + code + b"\x85R."
 
 
+KEYED = (
+    (b"\x80\x02}", b"K\x01s."),
+    (b"\x80\x02}(", b"K\x01u."),
+    (b"\x80\x02(", b"K\x01d."),
+    (b"\x80\x04\x8f(", b"\x90."),
+    (b"\x80\x04(", b"\x91."),
+)
+"""Opcodes around what becomes a key of a dict or an entry of a set."""
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -201,6 +211,10 @@ def dtype_of(code: bytes) -> bytes:
         dtype_of(b"](]]e"),
         b"\x80\x02" + b"]" * 3 + b"Q.",
         b"cos\nevil\x1b[2J\n.",
+        *(before + b")" + b"2\x86" * 60 + after for before, after in KEYED),  # a tuple of itself twice, sixty times
+        *(before + b")" + b"\x85" * 3_000_000 + after for before, after in KEYED),
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # remembered under the number 2 ** 31 - 1
+        b"\x80\x05\x96" + (1 << 36).to_bytes(8, "little") + b".",
     ],
 )
 def test_small_files_that_would_take_everything_are_refused_in_a_line(data: bytes, tmp_path: Path) -> None:
