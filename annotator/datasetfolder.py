@@ -22,10 +22,15 @@ _FILE = "dataset.json"
 
 @dataclass(frozen=True)
 class Refusal:
-    """A person that an import left out."""
+    """A person that an import left out.
+
+    Attributes:
+        photo: the name of his, where it is left out because that is not there.
+    """
 
     id: str
     reason: str
+    photo: str = ""
 
 
 @dataclass(frozen=True)

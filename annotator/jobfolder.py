@@ -105,10 +105,13 @@ class JobFolder:
                 line = line if file.read(1) == b"\n" else "\n" + line  # a killed worker left half a line
             file.write(line.encode() + b"\n")
 
-    def record(self, work: Work, *, on_end: Callable[[str, str], None] | None = None) -> Work:
+    def record(
+        self, work: Work, *, on_end: Callable[[str, str], None] | None = None, outcome: Callable[[], str] = str
+    ) -> Work:
         """Passes `work` on and keeps its reports in the folder; a `stop` file is turned into `Stopped`.
 
         Args:
+            outcome: asked at the end of work that went well for the sentence that belongs to it.
             on_end: called with the state (finished, stopped, failed) and the sentence that belongs to it.
         """
         with self.working():
@@ -118,7 +121,7 @@ class JobFolder:
             state, message, words = "failed", "The worker ended unexpectedly.", ""
             try:
                 yield from self._watched(work, log)
-                state, message, words = "finished", "", "Finished."
+                state, message, words = "finished", outcome(), "Finished."
             except (Stopped, GeneratorExit):  # the latter: whoever drove this worker is gone
                 state, message = "stopped", "Stopped; it can be resumed."
                 raise

@@ -101,8 +101,11 @@ class Project:
         """How large the cache may grow: `cache_gb` of `project.toml`, in bytes."""
         return float(self._settings.get("cache_gb", CACHE_GB)) * 1e9
 
-    def relink(self, changes: Mapping[str, Path]) -> None:
-        """Says where image roots (or all body models, for `body_models`) now lie: all of them, or none.
+    def relink(self, changes: Mapping[str, Path], body_hashes: Mapping[str, str] | None = None) -> None:
+        """Says where image roots (or the body models, for `body_models`) now lie: all of them, or none.
+
+        Args:
+            body_hashes: families in the new folder of the body models, with their hashes; others stay where they are.
 
         Raises:
             ProjectError: there is no such root, or no such folder.
@@ -112,8 +115,8 @@ class Project:
             if not is_dir(folder):
                 raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
             if name == _BODY_MODELS:
-                for source in settings["body_models"].values():
-                    source["folder"] = stored(self.path, folder)
+                for family, digest in (body_hashes or {}).items():
+                    settings["body_models"][family] = {"folder": stored(self.path, folder), "hash": digest}
             elif name in settings["image_roots"]:
                 settings["image_roots"][name] = stored(self.path, folder)
             else:

@@ -28,6 +28,8 @@ _FIELDS = (
     *("value", "reasons", "note", "reviewer", "time", "undone"),
 )
 
+_PATIENCE_SECONDS = 1.0
+"""How long a verdict waits for another program that writes to the log; a window stands still meanwhile."""
 _VALUES = {EventKind.VERDICT: Verdict, EventKind.PREFERENCE: Preferred}
 """The words that these kinds of events may say."""
 
@@ -51,8 +53,9 @@ class ReviewLog:
             with storage(self.path), self._engine().begin() as connection:
                 connection.execute(self._table().insert(), [_to_row(event) for event in events])
         except SQLAlchemyError as error:
+            advice = "close the other program that uses it" if "locked" in _cause(error) else "free the disk"
             raise ReviewError(
-                f"The verdict was not saved in {self.path} ({_cause(error)}); free the disk and repeat it."
+                f"The verdict was not saved in {self.path} ({_cause(error)}); {advice} and repeat it."
             ) from error
 
     def events(self) -> list[ReviewEvent]:
@@ -98,7 +101,9 @@ class ReviewLog:
             import sqlalchemy as sa
             from sqlalchemy import event
 
-            engine = sa.create_engine(sa.URL.create("sqlite", database=str(self.path)))
+            engine = sa.create_engine(
+                sa.URL.create("sqlite", database=str(self.path)), connect_args={"timeout": _PATIENCE_SECONDS}
+            )
             event.listen(engine, "connect", _durable)
             self._table().metadata.create_all(engine)
             self._open_engine = engine

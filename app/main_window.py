@@ -334,13 +334,14 @@ class MainWindow(QMainWindow):
             self.review.refresh()
             self.preference.refresh()
             self.photo.bar.refresh()
+            self.jobs_panel.restyle()
 
     def _job_ended(self, job: Job) -> None:
         session = self.session
         if job.run and job.state == FINISHED:
             self.status.offer(f"{job.name} is finished.", job.name)
         elif not job.run and job.state == FINISHED:
-            session.messages.note(f"{job.name} is done.")
+            session.messages.note(f"{job.message} J shows its log." if job.message else f"{job.name} is done.")
         else:
             session.messages.warn(f"{job.name}: {job.message or job.state}")
         if not job.run and job.state == FINISHED:
@@ -360,7 +361,8 @@ class MainWindow(QMainWindow):
         if isinstance(geometry, QByteArray):
             self.restoreGeometry(geometry)
         else:
-            self.resize(1600, 900)
+            there = self.screen().availableSize()
+            self.resize(min(1600, there.width()), min(900, there.height()))
         if isinstance(columns, QByteArray):
             self._columns.restoreState(columns)
 

@@ -19,6 +19,7 @@ from app.place import Place
 from app.shelf import FITTED, Order, Shelf
 
 _NO_FIT = "This person has no fit to judge in the run that is shown."
+_EMPTY = "Nobody is in the list, so there is nobody to go on to; clear the search or choose another filter."
 _NO_PAIR = "Both runs need a fit of this person that did not fail."
 
 
@@ -229,11 +230,15 @@ class Session(Place):
     @property
     def nothing_to_judge(self) -> str:
         """Why the current person's fit cannot be judged although others can, as a sentence; empty if it can."""
+        if not len(self.rows):
+            return _EMPTY
         return self.unseen.get(self.comparison.armed, "") if self.fit_key is not None else _NO_FIT
 
     @property
     def nothing_to_prefer(self) -> str:
         """Why it cannot be said which of the two is better, as a sentence; empty if it can."""
+        if not len(self.rows):
+            return _EMPTY
         return next(filter(None, self.unseen.values()), "") if self.pair is not None else _NO_PAIR
 
     def see(self, lacks: Mapping[Side, str]) -> None:
@@ -286,13 +291,12 @@ class Session(Place):
         reason = next((reason for reason in REASONS if reason.digit == digit), None)
         if reason is None or self.nothing_to_judge or not self._may_judge():
             return
-        has = reason.id in self.armed
-        self.armed = tuple(r for r in self.armed if r != reason.id) if has else (*self.armed, reason.id)
-        judgement = self.judgement
-        if judgement is not None:
-            self._store(judgement.verdict, self.armed)
-        else:
-            self.verdicts_changed.emit()
+        before, judgement = self.armed, self.judgement
+        has = reason.id in before
+        self.armed = tuple(r for r in before if r != reason.id) if has else (*before, reason.id)
+        if judgement is not None and not self._store(judgement.verdict, self.armed):
+            self.armed = before
+        self.verdicts_changed.emit()
 
     def undo(self) -> None:
         """Takes back this reviewer's newest verdict or preference, wherever it was, and goes there."""
@@ -324,8 +328,8 @@ class Session(Place):
     def _go_on(self) -> None:
         assert self.verdicts is not None
         self.verdicts.count()
-        if self.preferences.auto_advance:
-            self.step(1)
+        if self.preferences.auto_advance and not self.step(1):
+            self.messages.note("That was the last one in the list.")
 
     def _may_judge(self) -> bool:
         if not self.read_only and self.verdicts is not None and not self.verdicts.loaded:

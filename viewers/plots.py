@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
@@ -35,6 +36,7 @@ class CurvePlot(QWidget):
                 False
             )  # it would say "x0.001" beside ticks that are written out
         self._curves: dict[str, Any] = {}
+        self._title = ""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._plot)
@@ -44,11 +46,6 @@ class CurvePlot(QWidget):
 
         A curve of one point is drawn as a point.
         """
-        pen = self.palette().color(QPalette.ColorRole.WindowText)
-        for side in ("left", "bottom"):
-            axis = self._plot.getAxis(side)
-            axis.setTextPen(pen)
-            axis.setPen(pen)
         for name in [name for name in self._curves if name not in curves]:
             self._plot.removeItem(self._curves.pop(name))
         shown: list[float] = []
@@ -57,13 +54,32 @@ class CurvePlot(QWidget):
                 self._curves[name] = self._plot.plot(pen={"color": color, "width": 2}, symbolSize=8)
             kept = [(a, b) for a, b in zip(x, y, strict=True) if b > 0]
             symbol = {"symbol": "o", "symbolBrush": color, "symbolPen": None} if len(kept) == 1 else {"symbol": None}
+            self._curves[name].setPen({"color": color, "width": 2})
             self._curves[name].setData([a for a, _ in kept], [b for _, b in kept], **symbol)
             shown += [b for _, b in kept]
-        self._plot.setTitle(f"{', '.join(curves)}: {self._words}", color=pen.name(), size="9pt")
+        self._title = f"{', '.join(curves)}: {self._words}"
+        self._color()
         last = max((x[-1] for x, _ in curves.values() if len(x)), default=1.0)
         self._plot.setXRange(0, max(last, 1.0), padding=0.02)
         ticks = log_ticks(min(shown), max(shown)) if shown else []
         self._plot.getAxis("left").setTicks([[(math.log10(value), f"{value:.3g}") for value in ticks]])
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() is QEvent.Type.PaletteChange:
+            self._color()
+
+    def _color(self) -> None:
+        """Axes and title in the colour of text, on the background of the window as they are now."""
+        pen = self.palette().color(QPalette.ColorRole.WindowText)
+        for side in ("left", "bottom"):
+            axis = self._plot.getAxis(side)
+            axis.setTextPen(pen)
+            axis.setPen(pen)
+        if self._title:
+            self._plot.setTitle(self._title, color=pen.name(), size="9pt")
+        self._plot.resetCachedContent()
+        self._plot.viewport().update()
 
 
 def log_ticks(low: float, high: float) -> list[float]:

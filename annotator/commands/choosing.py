@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from annotator.annotators.fitted import kinds
-from annotator.errors import RunError, UnknownNameError
+from annotator.bodies.files import BodyModelData, load_body_model
+from annotator.errors import BodyModelError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.outside import is_file, short
+from annotator.part import HANDS
 from annotator.project import TARGET, Project
 from annotator.runs import FINISHED, Run
 
@@ -141,6 +143,23 @@ def covers(run: Run, dataset: str, keys: Collection[str], part: str = "body") ->
     """Whether a run has a fit of every sample of a part."""
     fits = best_fits(run, dataset) if part == "body" else run.fits(dataset, part)
     return fits is not None and fits.index_of.keys() >= set(keys)
+
+
+def body_of(project: Project, run: Run, fits: Fits) -> BodyModelData:
+    """The body model that fits belong to.
+
+    Raises:
+        BodyModelError: the project has another one, or none.
+    """
+    family = fits.header.family
+    own = HANDS.models[fits.header.part] if family == HANDS.family else family
+    body = load_body_model(project.body_model_root(family), own)
+    if body.hash != fits.header.body_hash:
+        raise BodyModelError(
+            f"The fits of {run.id} belong to another {family} body model ({fits.header.body_hash}) than the project has "
+            f"({body.hash}); relink the files they belong to with `relink {project.path} body_models=PATH`."
+        )
+    return body
 
 
 def best_fits(run: Run, dataset: str) -> Fits | None:

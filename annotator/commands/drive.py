@@ -62,7 +62,7 @@ def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = 
     """
     result: list[T] = []
     recorded = _returning(work, result)
-    steps = JobFolder(job).record(recorded) if job is not None else recorded
+    steps = JobFolder(job).record(recorded, outcome=lambda: _outcome(result[0])) if job is not None else recorded
     with _stop_signals() as asked, _display(show) as display:
         try:
             for progress in steps:
@@ -78,6 +78,11 @@ def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = 
             )
             return None
     return result[0]
+
+
+def _outcome(said: object) -> str:
+    """The first sentence of what a command has to say."""
+    return said.notes[0] if isinstance(said, Table) and said.notes and not said.rows else ""
 
 
 def _returning(work: Generator[Progress, None, T], result: list[T]) -> Generator[Progress, None, None]:

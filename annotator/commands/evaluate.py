@@ -12,7 +12,7 @@ import numpy as np
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, between_cameras, crop_of_box
-from annotator.commands.choosing import best_fits, covering_run, named_samples
+from annotator.commands.choosing import best_fits, body_of, covering_run, named_samples
 from annotator.commands.table import Table, duration_text
 from annotator.errors import RunError
 from annotator.fit import Fits
@@ -74,6 +74,7 @@ def evaluate(
 
     Raises:
         RunError: a run or a sample is unknown, or the truth belongs to another body model.
+        BodyModelError: fits belong to another body model than the project has.
     """
     project = Project.open(path)
     if truth is not None and not any(truth.glob("*/body.arrow")):
@@ -81,7 +82,7 @@ def evaluate(
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
     named = frozenset(named_samples(project, samples)) if samples else None
     body = load_body_model(project.body_model_root("smplx"), "smplx")
-    bodies = {"smplx": body, **_other_bodies(project, runs)}
+    bodies = _bodies(project, runs)
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
         if "body" not in info.parts:
@@ -116,22 +117,21 @@ def _parts(
     """The fits of hands and faces by themselves."""
     results: list[Evaluation] = []
     for part in (HANDS, FACES):
-        for table, model in part.models.items():
+        for table in part.tables:
             for run in runs:
                 fits = run.fits(dataset, table) if counts.get(table) else None
                 if fits is not None and fits.header.family == part.family:
-                    body = load_body_model(project.body_model_root(part.family), model)
+                    body = body_of(project, run, fits)
                     samples = project.samples(dataset, table)
                     measured = yield from _measure(run.id, dataset, fits, samples, None, body, body)
                     results.append(replace(_with_time(measured, run), part=table))
     return results
 
 
-def _other_bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:
-    """Body models of fits that are not SMPL-X's, by family."""
-    tables = [best_fits(run, dataset) for run in runs for dataset, _ in run.fitted]
-    families = {fits.header.family for fits in tables if fits is not None} - {"smplx"}
-    return {family: load_body_model(project.body_model_root(family), family) for family in families}
+def _bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:
+    """Body models that the fits of people belong to, by family."""
+    tables = [(run, best_fits(run, dataset)) for run in runs for dataset, _ in run.fitted]
+    return {fits.header.family: body_of(project, run, fits) for run, fits in tables if fits is not None}
 
 
 def _truth(folder: Path | None, dataset: str, body: BodyModelData) -> Fits | None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from annotator.annotators.fitted import kinds
-from annotator.bodies.files import BodyModelData, load_body_model
-from annotator.commands.choosing import best_fits, chosen_datasets, covering_run
+from annotator.bodies.files import BodyModelData
+from annotator.commands.choosing import best_fits, body_of, chosen_datasets, covering_run
 from annotator.commands.table import Table, sentences
 from annotator.errors import RunError
 from annotator.exports import writer_of
@@ -46,6 +46,7 @@ def export(
 
     Raises:
         RunError: a data set is no target, no finished run covers the target samples, or nothing is left to export.
+        BodyModelError: the project's body model is not the one that the fits belong to.
     """
     project = Project.open(path)
     write = writer_of(format)
@@ -116,7 +117,7 @@ def _choose(
                 rows.append(row)
         family = fits.header.family
         if family not in bodies:
-            bodies[family] = load_body_model(project.body_model_root(family), family)
+            bodies[family] = body_of(project, run, fits)
         tables.append(ExportTable(name, fits, rows, samples, bodies[family]))
     return tables, left_out
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from annotator.commands.table import Table, sentences
-from annotator.datasetfolder import DatasetInfo
+from annotator.datasetfolder import DatasetInfo, Refusal
 from annotator.datasets import Source, reader_of
 from annotator.errors import DatasetError, UnknownNameError
 from annotator.outside import is_dir, is_text, resolved, short
@@ -57,7 +57,8 @@ def import_dataset(
     total = sum(parts.values())
     if not total:
         raise DatasetError(
-            f"Nobody in {annotations} could be read ({_reasons(Counter(refusal.reason for refusal in result.refused))}); nothing was imported."
+            f"Nobody in {annotations} could be read ({_reasons(result.refused, folder) or 'it names nobody'}); nothing was "
+            f"imported{_advice(result.refused)}."
         )
     has_joints = any(samples.joints is not None for samples in result.tables.values())
     if role == AUXILIARY and not has_joints:
@@ -76,15 +77,16 @@ def import_dataset(
     )
     project.add(info, result.tables, folder)
     yield Progress("Writing samples", total, total, "samples")
-    return _report(info, result.notes)
+    return _report(info, folder, result.notes)
 
 
-def _report(info: DatasetInfo, notes: tuple[str, ...]) -> Table:
+def _report(info: DatasetInfo, folder: Path, notes: tuple[str, ...]) -> Table:
     lines = [*_counted(info)]
     lines += [f"Left out {refusal.id}: {refusal.reason}." for refusal in info.refused[:_NAMED]]
     if len(info.refused) > _NAMED:
-        rest = Counter(refusal.reason for refusal in info.refused[_NAMED:])
-        lines += [f"... and {_reasons(rest)}; all of them are named in datasets/{info.name}/dataset.json."]
+        rest = _reasons(info.refused[_NAMED:], folder)
+        all_named = f"all of them are named in datasets/{info.name}/dataset.json"
+        lines += [f"... and {rest}; {all_named}{_advice(info.refused)}."]
     return sentences(*lines, *notes)
 
 
@@ -107,5 +109,11 @@ def _listed(counts: Mapping[str, int]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _reasons(counts: Counter[str]) -> str:
-    return ", ".join(f"{count:,} because {reason}" for reason, count in counts.most_common()) or "it names nobody"
+def _reasons(refused: Sequence[Refusal], folder: Path) -> str:
+    """How many were left out for what; photos are not named, there may be thousands."""
+    counts = Counter(f"the photo is not in {folder}" if refusal.photo else refusal.reason for refusal in refused)
+    return ", ".join(f"{count:,} because {reason}" for reason, count in counts.most_common())
+
+
+def _advice(refused: Sequence[Refusal]) -> str:
+    return "; say where the photos are with --images" if any(refusal.photo for refusal in refused) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -112,18 +112,44 @@ def relink(path: Path, changes: dict[str, Path]) -> Table:
     """Says where image roots (or `body_models`) lie now, and lists the photos that are still missing.
 
     Raises:
-        BodyModelError: the new folder of the body models holds none that can be read.
+        BodyModelError: the new folder of the body models holds none that can be read, or others than the fits belong to.
         ProjectError: there is no such root, or no such folder. Nothing is changed then.
     """
     project = Project.open(path)
     models = changes.get("body_models")
-    if models is not None and is_dir(models):
-        families_in(models)
-    project.relink(changes)
+    found = families_in(models) if models is not None and is_dir(models) else {}
+    if project.runs() or project.damaged_runs():
+        _require_same(project, found)
+    project.relink(changes, found)
     missing = project.missing_photos()
     rows = tuple(row for root, images in missing.items() for row in _rows_of(root, images))
     note = "All photos are there." if not rows else "Say where they are with `relink PROJECT ROOT=PATH`."
-    return Table("Missing photos" if rows else "", ("root", "missing", "photo"), rows, (note,))
+    return Table(
+        "Missing photos" if rows else "", ("root", "missing", "photo"), rows, (note, *_without_models(project))
+    )
+
+
+def _require_same(project: Project, found: Mapping[str, str]) -> None:
+    for family, digest in found.items():
+        source = project.body_models.get(family)
+        if source is not None and source.hash != digest:
+            raise BodyModelError(
+                f"The {family} body model in that folder is another one ({digest}) than the fits of {project.path} belong to "
+                f"({source.hash}), so nothing was changed; make a new project for it with `new PROJECT --body-models FOLDER`."
+            )
+
+
+def _without_models(project: Project) -> list[str]:
+    """A sentence for each folder of body models that is gone."""
+    gone: dict[Path, list[str]] = {}
+    for family, source in project.body_models.items():
+        if not is_dir(source.folder):
+            gone.setdefault(source.folder, []).append(family)
+    return [
+        f"The body models {', '.join(families)} are missing: there is no folder {folder}; say where they are with `relink "
+        f"{project.path} body_models=PATH`."
+        for folder, families in gone.items()
+    ]
 
 
 def _rows_of(root: str, images: list[str]) -> list[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
 from annotator.annotators.fitted import fitted_tables
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.cache import trim_cache
-from annotator.commands.choosing import chosen_samples, covers, named_samples
+from annotator.commands.choosing import body_of, chosen_samples, covers, named_samples
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_fitting import check_optimiser, fitted_parts, optimise, optimise_part, warm_start
 from annotator.commands.run_parts import WHOLE, check_body_model, chosen_parts, learnt, left_out, parts_in_round, single
@@ -179,6 +179,9 @@ def _resumed(project: Project, options: RunOptions) -> Run:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
     if "added" in found.info.options:
         raise RunError(f"The run {found.id} was added from a folder, not made here; remove it and add that again.")
+    for name, part in found.fitted:
+        if (fits := found.fits(name, part)) is not None:
+            body_of(project, found, fits)
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
@@ -269,7 +272,7 @@ def _check_chain(
     known = project.datasets()
     first = _chain(project, before.id)
     assert first is not None
-    check_body_model(before, datasets, recipe, parts)
+    check_body_model(project, before, datasets, recipe, parts)
     for part in (PARTS[word] for word in learnt(parts, recipe)):
         for name in datasets:
             used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from annotator.commands.choosing import body_of
 from annotator.errors import RunError
 from annotator.part import BODY, PARTS, Part
 from annotator.project import TARGET, Project
@@ -81,12 +82,16 @@ def parts_in_round(before: Run, parts: tuple[str, ...], asked: tuple[str, ...]) 
     return kept if len(single(kept)) > 1 else single(kept)
 
 
-def check_body_model(before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]) -> None:
+def check_body_model(
+    project: Project, before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]
+) -> None:
     """Refuses a later round of bodies where the fits of the round before are of another body model."""
-    bodies = (before.fits(name, "body") for name in datasets if "body" in parts)
-    model = next((fits.header.family for fits in bodies if fits is not None), recipe.body.model)
+    bodies = [fits for name in datasets if "body" in parts and (fits := before.fits(name, "body")) is not None]
+    model = next((fits.header.family for fits in bodies), recipe.body.model)
     if model != recipe.body.model:
         raise RunError(
             f"The fits of {before.id} are {model} bodies, and the recipe {recipe.name} asks for {recipe.body.model} ones; set "
             f'model = "{model}" in its table [body], or begin a new chain with a run of round 1.'
         )
+    for fits in bodies:
+        body_of(project, before, fits)

@@ -202,22 +202,23 @@ class People:
         """
         taken = np.zeros(len(people), bool)
         for row, (before, wrong) in enumerate(zip(reasons, _wrong_with(boxes, numbers, sizes), strict=True)):
-            reason = before or wrong
+            reason, missing = before or wrong, ""
             if not reason and not images[row].rpartition("/")[2].strip():
                 reason = "the file name of its photo is empty"
             elif not reason and not self._photo_exists(images[row]):
-                reason = f"the photo {short(images[row])} is not there"
+                missing = short(images[row])
+                reason = f"the photo {missing} is not there"
             if reason:
-                self.refuse(people[row], reason)
+                self.refuse(people[row], reason, missing)
             else:
                 taken[row] = True
                 self.keys.append(f"{self.source.name}/{people[row]}")
                 self.images.append(images[row])
         return taken
 
-    def refuse(self, person: str, reason: str) -> None:
-        """Leaves a person out."""
-        self.refused.append(Refusal(person, reason))
+    def refuse(self, person: str, reason: str, photo: str = "") -> None:
+        """Leaves a person out, perhaps because `photo` is not there."""
+        self.refused.append(Refusal(person, reason, photo))
 
     def _photo_exists(self, image: str) -> bool:
         if image not in self._photos:

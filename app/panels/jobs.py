@@ -103,6 +103,11 @@ class JobsPanel(QWidget):
         newest = next((job for job in shown if job.state == RUNNING), shown[0] if shown else None)
         return next((job for job in shown if job.folder.path == self._chosen), newest)
 
+    def restyle(self) -> None:
+        """The curve in the theme's colours."""
+        if self._plot is not None:
+            self._show_job()
+
     def _tell(self) -> None:
         job = self.current
         now = (job.folder.path, job.state) if job is not None else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from annotator.verdict import REASONS, Verdict
 from app import theme
@@ -30,10 +30,12 @@ class ReviewBar(QWidget):
         self._reasons = {reason.id: ActionButton(reason.title, actions[f"reason_{reason.digit}"]) for reason in REASONS}
         self._state = QLabel()
         self._undo = ActionButton("Undo", actions["undo"], flat=True)
+        self._grid, self._columns = QGridLayout(), 0
         self._place()
         session.current_changed.connect(self.refresh)
         session.verdicts_changed.connect(self.refresh)
         session.shelf_changed.connect(self.refresh)
+        session.rows_changed.connect(self.refresh)
         session.comparison.changed.connect(self.refresh)
 
     def refresh(self) -> None:
@@ -60,7 +62,7 @@ class ReviewBar(QWidget):
     def _place(self) -> None:
         self._state.setProperty("role", "quiet")
         self._state.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        upper, lower = QHBoxLayout(), QHBoxLayout()
+        upper = QHBoxLayout()
         for button in self._verdicts.values():
             button.setMinimumSize(112, 36)
             upper.addWidget(button)
@@ -70,10 +72,27 @@ class ReviewBar(QWidget):
             button.setCheckable(True)
             button.setMinimumHeight(30)
             button.setStyleSheet("QPushButton { padding: 4px 6px; }")
-            lower.addWidget(button, 1)
-        lower.setSpacing(4)
+        self._grid.setSpacing(4)
+        self._spread()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(theme.UNIT, 0, theme.UNIT, theme.UNIT)
         layout.setSpacing(theme.UNIT)
         layout.addLayout(upper)
-        layout.addLayout(lower)
+        layout.addLayout(self._grid)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._spread()
+
+    def _spread(self) -> None:
+        """The reasons in one row where their words fit, else in two."""
+        buttons = list(self._reasons.values())
+        need = sum(button.sizeHint().width() + self._grid.spacing() for button in buttons)
+        columns = len(buttons) if need <= self.width() - 2 * theme.UNIT else -(-len(buttons) // 2)
+        if columns == self._columns:
+            return
+        self._columns = columns
+        for place, button in enumerate(buttons):
+            self._grid.addWidget(button, *divmod(place, columns))
+        for column in range(len(buttons)):
+            self._grid.setColumnStretch(column, int(column < columns))

@@ -3,21 +3,30 @@
 import errno
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from annotator.bodies.files import default_root, load_body_model, read_arrays
+from annotator.bodies.layouts import model_path
+from annotator.bodies.stored import write_arrays
+from annotator.bodies.written import TEXTS
+from annotator.commands.evaluate import evaluate
+from annotator.commands.export import export
 from annotator.commands.projects import new, relink
+from annotator.commands.run import RunOptions, run
 from annotator.commands.runs import list_jobs, list_runs
 from annotator.datasetfolder import DatasetInfo
-from annotator.errors import NeuralAnnotError, ProjectError, RunError, StorageError, storage
+from annotator.errors import BodyModelError, NeuralAnnotError, ProjectError, RunError, StorageError, storage
 from annotator.fit import FitHeader, Fits
 from annotator.jobfolder import JobFolder
 from annotator.outside import safe_join
 from annotator.progress import Progress, Stopped
 from annotator.project import Project
+from annotator.projectfile import BodyModelSource
 from annotator.runs import INTERRUPTED, RUNNING, RunInfo, write_text
 from tests.support.desk_project import MISSING_ROW
 
@@ -317,3 +326,42 @@ def test_half_a_line_of_events_costs_that_line_alone(tmp_path: Path) -> None:
         file.write(b'{"v":1,"t":"prog')  # killed here
     job.append("hello", pid=2)
     assert [event["pid"] for event in job.events()] == [1, 2]
+
+
+def larger(folder: Path) -> Path:
+    """Makes the body in a folder of body models a fifth larger, in a file that says nothing of itself."""
+    path = model_path(folder, "smplx")
+    arrays = {name: values for name, values in read_arrays(path).items() if name not in ("hash", *TEXTS)}
+    write_arrays(path, arrays | {"v_template": 1.2 * arrays["v_template"]})
+    return folder
+
+
+def test_fits_stay_with_the_body_model_that_they_belong_to(desk_project: Path, tmp_path: Path) -> None:
+    own = desk_project / "body_models"
+    other = larger(shutil.copytree(own, tmp_path / "other"))
+    before = (desk_project / "project.toml").read_text()
+    with pytest.raises(BodyModelError, match=r"is another one .* nothing was changed; make a new project"):
+        relink(desk_project, {"body_models": other})
+    assert (desk_project / "project.toml").read_text() == before
+    larger(own)  # behind the program's back
+    for work in (
+        evaluate(desk_project, run_ids=("neuralannot-r1",)),
+        export(desk_project, "neuralannot", tmp_path / "out.json", run_id="neuralannot-r1"),
+        run(desk_project, RunOptions(recipe="tiny", round=2, source="neuralannot-r1")),
+    ):
+        with pytest.raises(BodyModelError, match="fits of neuralannot-r1 belong to another smplx body model"):
+            list(work)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_project_without_runs_may_change_its_body_models(tmp_path: Path) -> None:
+    shutil.copytree(default_root(), tmp_path / "models")
+    new(tmp_path / "p", body_models=tmp_path / "models", copy=False)
+    other = larger(shutil.copytree(tmp_path / "models", tmp_path / "other"))
+    shutil.rmtree(tmp_path / "models")
+    shutil.rmtree(other / "flame")
+    said = relink(tmp_path / "p", {"body_models": other}).text()
+    assert "flame are missing: there is no folder" in said
+    found = Project.open(tmp_path / "p").body_models
+    assert found["smplx"] == BodyModelSource(other, load_body_model(other, "smplx").hash)
+    assert found["flame"].folder == tmp_path / "models"

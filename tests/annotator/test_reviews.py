@@ -1,3 +1,6 @@
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,6 +93,18 @@ def test_a_log_that_cannot_be_written_stores_nothing_and_says_so(tmp_path: Path)
     log = ReviewLog(tmp_path / "no such folder" / "r.sqlite")
     with pytest.raises(ReviewError, match="was not saved"):
         log.append(verdict("accept"))
+
+
+def test_a_log_that_another_program_holds_is_told_soon_and_stores_nothing(tmp_path: Path) -> None:
+    log, path = ReviewLog(tmp_path / "r.sqlite"), tmp_path / "r.sqlite"
+    log.append(verdict("accept"))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        begun = time.monotonic()
+        with pytest.raises(ReviewError, match="close the other program that uses it and repeat it"):
+            log.append(verdict("reject"))
+        assert time.monotonic() - begun < 4
+    assert len(log.events()) == 1
 
 
 def test_frozen_verdicts_come_back(tmp_path: Path) -> None:

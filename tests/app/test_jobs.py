@@ -181,6 +181,8 @@ def test_an_import_runs_as_a_job_of_the_real_entry_point(
     jobs.start_command("broken", ["import", str(desk_project), "nonsense", str(annotations)])
     wait_until(lambda: {job.state for job in jobs.all if not job.run} == {FINISHED, FAILED})
     assert len(Project.open(desk_project).samples("more", "body")) == 3
+    done = next(job for job in jobs.all if job.state == FINISHED and not job.run)
+    assert done.message == "Imported 3 of 3 people as 'more' (target)."
     failed = next(job for job in jobs.all if job.state == FAILED)
     assert failed.message.startswith("There is no data set format called 'nonsense';")
     end_all(jobs)

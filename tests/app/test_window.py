@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QSettings, QSize
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel
 
@@ -12,7 +14,8 @@ from annotator.commands.reviews import import_reviews
 from annotator.errors import ReviewError
 from annotator.project import Project
 from annotator.reviews import ReviewLog
-from annotator.verdict import ReviewEvent
+from annotator.verdict import ReviewEvent, Verdict
+from app.main_window import MainWindow
 from tests.support.desk_project import CUT_ROW, FAILED_ROW, MISSING_ROW
 from tests.support.window import CTRL, NO_KEYS, SHIFT, Desk, Key, close_desk, rows_on_disk, wait_until
 
@@ -212,6 +215,52 @@ def test_a_verdict_that_could_not_be_written_is_not_called_saved(desk: Desk, mon
     assert desk.window.status._judged.text().endswith("    not saved")
     desk.press(Key.Key_A)
     assert desk.window.status._judged.text().endswith("    saved")
+
+
+def test_a_reason_that_could_not_be_written_is_not_shown_as_chosen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = desk.id
+    desk.press(Key.Key_R, Key.Key_Left)
+
+    def full(_log: ReviewLog, *_events: ReviewEvent) -> None:
+        raise ReviewError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReviewLog, "append", full)
+        desk.press(Key.Key_1)
+    assert desk.session.armed == ()
+    assert not desk.window.review._reasons["depth"].isChecked()
+    desk.press(Key.Key_1)  # repeated, as the message says
+    assert desk.verdict(person) == ("reject", ("depth",))
+
+
+def test_nobody_is_judged_from_an_empty_list(desk: Desk) -> None:
+    person = desk.id
+    desk.session.arrange(text="no such person")
+    desk.press(Key.Key_R)
+    assert desk.verdict(person) is None
+    assert desk.said[-1] == ("warning", desk.window.review._verdicts[Verdict.REJECT].lack)
+    assert "clear the search" in desk.said[-1][1]
+    desk.session.arrange(text="")
+    desk.session.go_to_row(int(desk.session.rows[-1]))
+    desk.press(Key.Key_U)
+    assert desk.said[-1] == ("note", "That was the last one in the list.")
+
+
+def test_the_first_window_is_no_larger_than_the_screen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = SimpleNamespace(availableSize=lambda: QSize(1280, 700))
+    monkeypatch.setattr(MainWindow, "screen", lambda _self: small)
+    QSettings("NeuralAnnot", "Desk").remove("geometry")
+    desk.window.restore()
+    assert (desk.window.width(), desk.window.height()) == (1280, 700)
+
+
+@pytest.mark.parametrize("width", [560, 700, 1000])
+def test_every_reason_shows_its_key_and_its_whole_name(desk: Desk, width: int) -> None:
+    bar = desk.window.review
+    bar.setFixedWidth(width)
+    desk.settle()
+    for button in bar._reasons.values():
+        assert button.width() >= button.sizeHint().width()
 
 
 def test_a_missing_photo_is_a_sentence_and_nobody_judges_what_he_cannot_see(desk: Desk) -> None:

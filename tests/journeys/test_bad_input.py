@@ -85,7 +85,8 @@ def test_a_file_in_which_nobody_is_good_is_refused(tmp_path: Path, saved: Path) 
     before = everything(saved)
     said = refused("import", saved, "coco-wholebody", source.annotations, "--images", source.images, "--name", "more")
     assert "nothing was imported" in said
-    assert "1.jpg is not there" in said
+    assert f"2 because the photo is not in {source.images}" in said
+    assert said.rstrip().endswith("nothing was imported; say where the photos are with --images.")
     assert everything(saved) == before
 
 

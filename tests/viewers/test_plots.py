@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtGui import QColor, QImage, QPalette
 from PySide6.QtWidgets import QApplication
 
 from viewers.plots import CurvePlot, log_ticks
@@ -39,6 +39,20 @@ def test_one_point_is_drawn_as_a_point(plot: CurvePlot) -> None:
     seen = drawn(plot)
     assert 12 <= len(seen) <= 200
     assert (np.ptp(seen, axis=0) <= 16).all()
+
+
+def test_a_theme_that_changes_takes_the_plot_with_it(plot: CurvePlot) -> None:
+    plot.show_curves({"loss": ([0.0, 10.0], [0.3, 0.1])}, COLOR)
+    for background, text in (("#101010", "#f0f0f0"), ("#f8f8f8", "#202020")):
+        palette = plot.palette()
+        for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Window):
+            palette.setColor(role, QColor(background))
+        palette.setColor(QPalette.ColorRole.WindowText, QColor(text))
+        plot.setPalette(palette)
+        QApplication.processEvents()
+        image = plot.grab().toImage()
+        assert image.pixelColor(image.width() - 3, image.height() // 2) == QColor(background)
+        assert plot._plot.getAxis("left").textPen().color() == QColor(text)
 
 
 def test_a_curve_has_no_points_and_goes_from_side_to_side(plot: CurvePlot) -> None:
