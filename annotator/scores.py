@@ -15,11 +15,15 @@ from annotator.sample import Samples
 from annotator.skeleton import error_points
 
 ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
+OF_BODY = "_body"
+"""Ends the names of the same of a whole person's body alone, by which he is compared with fits of bodies."""
 _CHUNK = 64
 
 
 def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelData, *, part: str = "") -> Work:
     """Writes the scores `error_2d_crop` (px of the 256 crop) and `error_2d` (image px); NaN for failed fits.
+
+    Of whole people there are `error_2d_crop_body` and `error_2d_body` too.
 
     Args:
         body: the model that the fits belong to.
@@ -29,8 +33,9 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
     fits = run.fits(dataset, part)
     if fits is None:
         return
-    poser, chosen = Poser(body), error_points(samples.skeleton, part)
-    errors = np.full((2, len(fits)), np.nan)
+    poser, kinds = Poser(body), ("", OF_BODY) if part != samples.part else ("",)
+    chosen = [error_points(samples.skeleton, samples.part if kind else part) for kind in kinds]
+    errors = np.full((len(kinds), 2, len(fits)), np.nan)
     rows = np.flatnonzero(fits.ok)
     of_samples = np.array([samples.index_of[key] for key in fits.keys])
     crop = crop_of_box(samples.boxes, samples.sizes, drawn=samples.box_drawn)
@@ -40,8 +45,10 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
         people = of_samples[some]
         posed = poser.pose({name: fits.column(name)[some] for name in (*PARAMETERS[fits.header.family], "transl")})
         camera = Camera(fits.column("focal")[some].astype(np.float64), fits.column("princpt")[some].astype(np.float64))
-        points = camera.project(posed.points(samples.skeleton.name)[:, chosen])
-        errors[:, some] = error_2d(points, keypoints[people][:, chosen], Crop(crop.center[people], crop.side[people]))
+        points, own = camera.project(posed.points(samples.skeleton.name)), Crop(crop.center[people], crop.side[people])
+        for found, which in zip(errors, chosen, strict=True):
+            found[:, some] = error_2d(points[:, which], keypoints[people][:, which], own)
         yield Progress(f"Measuring the 2D error of {dataset}", start + len(some), len(rows), "people")
-    for name, values in zip((ERROR_CROP, ERROR_IMAGE), errors, strict=True):
-        run.write_score(dataset, part, name, fits.keys, values.tolist())
+    for kind, found in zip(kinds, errors, strict=True):
+        for name, values in zip((ERROR_CROP, ERROR_IMAGE), found, strict=True):
+            run.write_score(dataset, part, f"{name}{kind}", fits.keys, values.tolist())

@@ -68,6 +68,11 @@ class Comparison(QObject):
         """Whether two runs are compared."""
         return self.right is not None
 
+    @property
+    def aligned(self) -> str:
+        """How the two are brought together before distances are taken, in words."""
+        return "after the best similarity" if self.similarity else "pelvis aligned"
+
     def put_right(self, shelf: Shelf | None) -> None:
         """Another run is on the right, or none; what was known of the two before is forgotten."""
         if shelf is None:

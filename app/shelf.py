@@ -24,6 +24,8 @@ from annotator.verdict import FitKey, Judgement, Verdict
 from app.catalogue import PART
 
 ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
+ERRORS = (ERROR_CROP, ERROR_IMAGE)
+BODY_ERRORS = (f"{ERROR_CROP}_body", f"{ERROR_IMAGE}_body")
 NOT_FITTED, FITTED, FITTING_FAILED = 0, 1, 2
 _CODES = {Verdict.ACCEPT: 1, Verdict.REJECT: 2, Verdict.UNSURE: 3}
 
@@ -55,6 +57,7 @@ class Shelf:
     Attributes:
         info: of the run, as it was when the shelf was filled.
         errors: `(2, N)` float32, 2D error in px of the 256 crop and in image px; NaN where unknown.
+        body_errors: the same of the body's points alone, which every annotator of people fits.
         fit_rows: `(N,)` int64, row of each sample's fit; -1 where there is none.
         status: `(N,)` int8, 0 not fitted, 1 ok, 2 failed.
         verdicts: `(N,)` int8, 0 none, 1 accepted, 2 rejected, 3 unsure; changed in place.
@@ -68,6 +71,7 @@ class Shelf:
     info: RunInfo | None
     fits: Fits | None
     errors: np.ndarray
+    body_errors: np.ndarray
     fit_rows: np.ndarray
     status: np.ndarray
     verdicts: np.ndarray
@@ -79,21 +83,22 @@ class Shelf:
     def of(cls, dataset: str, samples: Samples, run: Run | None) -> Shelf:
         """Reads a run's fits and scores of a data set."""
         count, part = len(samples), (run.person_part(dataset) if run is not None else "") or samples.part
-        status, errors = np.zeros(count, np.int8), np.full((2, count), np.nan, np.float32)
+        status, errors = np.zeros(count, np.int8), np.full((4, count), np.nan, np.float32)
         fits, damaged = _whole_fits(run, dataset, part) if run is not None else (None, ())
         rows, lost = np.full(count, -1), list[Path]()
         if run is not None and fits is not None:
             rows = rows_of(samples.table["key"], fits.table["key"])
             ok = _column("equal", fits.table["status"], OK)
             status[rows >= 0] = np.where(ok[rows[rows >= 0]], FITTED, FITTING_FAILED)
-            for place, name in enumerate((ERROR_CROP, ERROR_IMAGE)):
+            for place, name in enumerate((*ERRORS, *(ERRORS if part == samples.part else BODY_ERRORS))):
                 path = run.score_path(dataset, part, name)
                 try:
                     errors[place] = _scores(samples, path) if path.exists() else np.nan
                 except (NeuralAnnotError, KeyError):
                     lost.append(path)
         info, verdicts = run.info if run is not None else None, np.zeros(count, np.int8)
-        return cls(dataset, samples, run, info, fits, errors, rows, status, verdicts, damaged, tuple(lost), part)
+        lacks = damaged, tuple(dict.fromkeys(lost))
+        return cls(dataset, samples, run, info, fits, errors[:2], errors[2:], rows, status, verdicts, *lacks, part)
 
     def sample_key(self, row: int) -> str:
         """Key of the sample of a row."""

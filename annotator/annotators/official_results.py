@@ -89,6 +89,12 @@ def read_results(folder: Path) -> Results:
     family = settings.get("model_type", "smplx" if "jaw_pose" in contents[0] else "smpl")
     if family not in _NEEDED:
         raise RunError(f"The results in {folder} are of {short(family)}; those of smplx and smpl can be added.")
+    gender = settings.get("gender", "neutral")
+    if gender != "neutral":
+        raise RunError(
+            f"The results in {folder} are of the {short(gender)} body model, as conf.yaml says, and a project has fits of the "
+            "neutral one, whose shapes are other numbers; fit them with gender: neutral."
+        )
     rows = [_row(content, file, family) for content, file in zip(contents, files, strict=True)]
     widths = {name: values.size for name, values in rows[0].items()}
     for row, file in zip(rows, files, strict=True):

@@ -70,7 +70,8 @@ class Batched:
         settings: Settings | None = None,
     ) -> None:
         self.settings = settings or SETTINGS[like.model]
-        planner = Planner(body, prior, like.point_map(body), like.group, like.outline)
+        points, most = like.point_map(body), np.inf if like.in_3d else self.settings.shape_most
+        planner = Planner(body, prior, points, like.group, like.outline, most)
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
         rhos = bends_of(like, len(used))

@@ -60,6 +60,9 @@ def retract(task: at.Task, work: np.ndarray, state: np.ndarray, step: np.ndarray
     for i in range(first, whole[at.LAST]):
         if i < root or i >= whole[at.TRANSL_START]:
             moved[i] += step[i - first]
+    most = task.body[whole[at.SHAPE_MOST]]
+    for i in range(max(first, whole[at.SHAPE_START]), whole[at.POSE_START]):
+        moved[i] = min(max(moved[i], -most), most)
     to = root - first
     turn_root(moved, whole[at.SIZE], float(step[to]), float(step[to + 1]), float(step[to + 2]), work, whole[at.FRAME])
 

@@ -136,6 +136,7 @@ BODY = (
     "bend_sign",
     "bend_weight",  # (1,)
     "rho",  # (1,) 0 is the plain distance (L1)
+    "shape_most",  # (1,) how far a number of the shape may be from 0
     "sphere_share",  # (S,) of the way from the joint to its child
     "sphere_lever",  # (S, 3) from there, in the joint's frame
     "pair_reach",  # (pairs,) metres
@@ -146,7 +147,7 @@ _AFTER_TABLES = len(SIZES) + len(TABLES)
 (
     FIXED, ARM_MEAN, ARM_PARTS, REST, REST_SHAPES, REST_FEATURES, BONE_SHAPES, AT_LEVER, AT_SHAPES, AT_WEIGHT,
     FEATURE_PARTS, POINT_WEIGHT, ARM_PRIOR, PRIOR, MIXTURE_MEAN, MIXTURE_PRECISION, MIXTURE_CONSTANT,
-    BEND_SIGN, BEND_WEIGHT, RHO, SPHERE_SHARE, SPHERE_LEVER, PAIR_REACH, OVERLAP_WEIGHT,
+    BEND_SIGN, BEND_WEIGHT, RHO, SHAPE_MOST, SPHERE_SHARE, SPHERE_LEVER, PAIR_REACH, OVERLAP_WEIGHT,
 ) = range(_AFTER_TABLES, _AFTER_TABLES + len(BODY))
 # fmt: on
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
-from annotator.camera import crop_of_box
 from annotator.fitting.problem import (
     BODY_GROUP,
     FACE_GROUP,
@@ -45,6 +44,7 @@ _OPENPOSE = ("openpose", "body25")
 PUBLISHED_FOCAL = 5000.0
 SIDE_VIEW_PX = 25.0
 LEAST_POINTS = 3
+_BOX_SCALE = 1.25
 
 _TORSO = ("right_hip", "left_hip", "right_shoulder", "left_shoulder")
 _KNUCKLES = ("index1", "middle1", "ring1", "pinky1")
@@ -209,7 +209,7 @@ def _camera(samples: Samples, fitting: Fitting) -> tuple[np.ndarray, np.ndarray]
 
 
 def _height(samples: Samples, body: BodyModelData) -> np.ndarray:
-    """`(N,)` H of the data weight 1000 / H: of the photo, or the crop's side where one hand or face is fitted."""
+    """`(N,)` H of the data weight 1000 / H: of the photo, or 1.25 times the box's longer side of one hand or face."""
     if body.family in _ANCHORS:
-        return crop_of_box(samples.boxes, samples.sizes, drawn=samples.box_drawn).side
+        return _BOX_SCALE * samples.boxes[:, 2:].max(axis=1).astype(np.float64)
     return samples.sizes[:, 1].astype(np.float64)

@@ -148,13 +148,20 @@ class Planner:
 
     Args:
         names: of the points, and `outline` their rows of the face's outline, as `Problem` has them.
+        shape_most: as `Settings` has it.
     """
 
     def __init__(
-        self, body: BodyModelData, prior: object, points: PointMap, groups: np.ndarray, outline: Sequence[int]
+        self,
+        body: BodyModelData,
+        prior: object,
+        points: PointMap,
+        groups: np.ndarray,
+        outline: Sequence[int],
+        shape_most: float,
     ) -> None:
         self.body, self.prior, self.groups = body, prior, groups
-        self.frame = Frame.of(body, prior)
+        self.frame, self._shape_most = Frame.of(body, prior), shape_most
         self.tree = Articulated.of(body, self.frame.arms, self.frame.pose_joints)
         self._points, self._slots = self.tree.folded(attach(body, points)), np.array(outline, np.int64)
         self._outline = self.tree.folded(attach(body, outline_map(body))) if len(outline) else None
@@ -211,6 +218,7 @@ class Planner:
             "bend_sign": np.array([sign for _, sign in bends]),
             "bend_weight": np.array([stage.bending]),
             "rho": np.array([rho]),
+            "shape_most": np.array([self._shape_most]),
             **sphere_numbers(spheres, overlap),
         }
         sizes = frame.sizes() | {

@@ -29,7 +29,9 @@ class Settings:
         patience: small steps in a row that end a stage. floor: see `solver.Limits`.
         starts: orientations that are followed.
         looks: at what the last stage makes of a person's starts, mirrored limbs among them: steps, and how many then go on.
-        upright: whether the camera's start tries only people who stand upright and face it.
+        upright: whether the camera's start tries only those who are upright and face it or look past it.
+        shape_most: how far a number of shape or expression may be from 0 in 2D, in standard deviations: without it a small
+            and noisy hand gains by becoming a tiny one that is near.
         afresh: whether a person in 2D with a start of his own is fitted from the camera's start too; the lower end is kept.
         dtype: of the solver; float32 is twice as quick.
         threads: 0 for one a processor.
@@ -44,6 +46,7 @@ class Settings:
     starts: int = 2
     looks: tuple[tuple[int, int], ...] = ((6, 5), (8, 1))
     upright: bool = False
+    shape_most: float = np.inf
     afresh: bool = False
     dtype: type = np.float32
     threads: int = 0
@@ -57,11 +60,11 @@ class Settings:
 SETTINGS: Mapping[str, Settings] = {
     "smplx": Settings(afresh=True),
     "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), afresh=True),
-    "mano_right": Settings(skip=0, patience=1, starts=1),
-    "mano_left": Settings(skip=0, patience=1, starts=1),
-    "flame": Settings(patience=1, floor=1e-4, starts=1, upright=True),
+    "mano_right": Settings(skip=0, patience=1, starts=1, shape_most=3.0),
+    "mano_left": Settings(skip=0, patience=1, starts=1, shape_most=3.0),
+    "flame": Settings(patience=1, floor=1e-4, starts=2, upright=True, shape_most=3.0),
 }
-"""By body model. Hands need all their stages, faces only the last; both follow one orientation, as the reference does."""
+"""By body model. Hands need all their stages, faces only the last."""
 LOOK_GAIN = 1e-3
 """Share of the objective below which a step is small while starts are only looked at."""
 CAMERA_LIMITS = Limits(iterations=30, gain=1e-6, patience=1, damping=1e-2, floor=1e-9)

@@ -55,6 +55,7 @@ class TorchPlan:
         rows: `(K,)` of the points among the people's. weights: `(K,)` of the stage.
         overlaps: of self-penetration; None where it is off.
         neck: joint whose yaw chooses the outline, or -1. rho: where Geman-McClure bends; 0 is the plain distance.
+        shape_most: how far a number of the shape may be from 0.
         prior: `(size,)` weight of the square of every number.
         mean, precision, constant: `(G, P)`, `(G, P, P)` and `(G,)` of a mixture of poses, weighted; G = 0 for none.
         bend_rows, bend_axes, bend_signs: of the angles that should not bend the wrong way, rows among B. bend_weight: of all.
@@ -72,6 +73,7 @@ class TorchPlan:
     neck: int
     rho: float
     bend_weight: float
+    shape_most: float
     levels: tuple[tuple[int, int], ...]
     arms: tuple[ArmPart, ...]
     groups: tuple[Group, ...]
@@ -165,6 +167,7 @@ def unpack(plan: Plan) -> TorchPlan:
         pose_kind=size(at.POSE_KIND),
         neck=size(at.NECK),
         rho=float(numbers(at.RHO, 1)[0]),
+        shape_most=float(numbers(at.SHAPE_MOST, 1)[0]),
         bend_weight=float(numbers(at.BEND_WEIGHT, 1)[0]),
         levels=_levels(parents),
         arms=arms,

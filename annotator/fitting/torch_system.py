@@ -79,6 +79,8 @@ class FitProblems:
         """The states after `(N, n)` steps."""
         plan, moved = self.plan, states.clone()
         moved[:, plan.first : plan.root_at] += steps[:, : plan.root_at - plan.first]
+        shape = slice(max(plan.first, plan.shape_at), plan.pose_at)
+        moved[:, shape] = moved[:, shape].clamp(-plan.shape_most, plan.shape_most)
         root = plan.root_at - plan.first
         if plan.last > plan.transl_at:
             moved[:, plan.transl_at : plan.size] += steps[:, root + 3 :]

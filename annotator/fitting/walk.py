@@ -224,13 +224,14 @@ def distinct(turns: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
 
 
 def orientations(*, upright: bool) -> np.ndarray:
-    """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright from the front."""
+    """`(T, 9)` orientations: from four sides, tipped forward and back, lying on either side; or upright, from the front and 60 degrees past it."""
     from scipy.spatial.transform import Rotation
 
     front = Rotation.from_euler("x", 180, degrees=True)
+    angles = (0, 60, -60) if upright else (0, 90, 180, 270)
+    around = [front * Rotation.from_euler("y", angle, degrees=True) for angle in angles]
     if upright:
-        return front.as_matrix().reshape(1, 9)
-    around = [front * Rotation.from_euler("y", angle, degrees=True) for angle in (0, 90, 180, 270)]
+        return np.stack([turn.as_matrix().ravel() for turn in around])
     tipped = [Rotation.from_euler("x", angle, degrees=True) * front for angle in (-70, 70)]
     lying = [Rotation.from_euler("z", angle, degrees=True) * front for angle in (-90, 90)]
     return np.stack([turn.as_matrix().ravel() for turn in (*around, *tipped, *lying)])

@@ -18,6 +18,8 @@ _ROWS = (
     *("2D error, px of 256", "2D error, px", "Objective", "Status", "Verdict"),
     *("Focal length, px", "From camera, m", "Body model"),
 )
+_OF_BODY = {name: f"2D error of the body{name.removeprefix('2D error')}" for name in _ROWS[:2]}
+"""What is compared where one fit is of a whole person and the other of a body."""
 _BETWEEN = ("Mean distance", "Largest distance", "Mean of joints")
 _VERDICTS = ("–", "✓ accepted", "✕ rejected", "? unsure")
 _WITHOUT_MESHES = "The body models differ: measured on 14 joints, without colours."
@@ -32,6 +34,7 @@ class ComparisonPanel(QWidget):
         self._pair: SideBySide | None = None
         self._titles = {side: QLabel() for side in Side}
         self.values = {(name, side): QLabel("–") for name in _ROWS for side in Side}
+        self._names = {name: _quiet(name) for name in _ROWS}
         self.between = {name: QLabel("–") for name in _BETWEEN}
         self._note = QLabel()
         self._place()
@@ -48,11 +51,14 @@ class ComparisonPanel(QWidget):
         session, right = self._session, self._session.comparison.right
         if session.shelf is None or right is None or session.row < 0:
             return
+        alike = session.shelf.part == right.part
+        for name, of_body in _OF_BODY.items():
+            self._names[name].setText(name if alike else of_body)
         sides = ((Side.LEFT, session.shelf, session.fit), (Side.RIGHT, right, session.right_fit))
         for side, shelf, fit in sides:
             self._titles[side].setText(_title(side, shelf))
             self._titles[side].setToolTip(run_title(shelf))
-            texts = dict.fromkeys(_ROWS, "–") | _texts(shelf, session.row, fit)
+            texts = dict.fromkeys(_ROWS, "–") | _texts(shelf, session.row, fit, alike=alike)
             for name in _ROWS:
                 self.values[name, side].setText(texts[name])
         self._show_between()
@@ -68,7 +74,7 @@ class ComparisonPanel(QWidget):
         if apart is None:
             self._note.setText("There are not two fits to compare.")
         else:
-            how = "after the best similarity" if comparison.similarity else "pelvis aligned"
+            how = comparison.aligned
             aligned = f"Crop frame, {how}, {len(apart.mm):,} vertices."
             self._note.setText(aligned if apart.per_vertex else f"{_WITHOUT_MESHES} Crop frame, {how}.")
 
@@ -81,7 +87,7 @@ class ComparisonPanel(QWidget):
             grid.addWidget(_value(self._titles[side], bold=True), 0, column)
             grid.setColumnStretch(column, 1)
         for line, name in enumerate(_ROWS, 1):
-            grid.addWidget(_quiet(name), line, 0)
+            grid.addWidget(self._names[name], line, 0)
             for column, side in ((1, Side.LEFT), (2, Side.RIGHT)):
                 grid.addWidget(_value(self.values[name, side]), line, column)
         below = QGridLayout()
@@ -104,10 +110,10 @@ class ComparisonPanel(QWidget):
         layout.addStretch(1)
 
 
-def _texts(shelf: Shelf, row: int, fit: Fit | None) -> dict[str, str]:
+def _texts(shelf: Shelf, row: int, fit: Fit | None, *, alike: bool) -> dict[str, str]:
     if fit is None or shelf.fits is None:
         return {"Status": "no fit"}
-    crop, image = shelf.errors[:, row]
+    crop, image = (shelf.errors if alike else shelf.body_errors)[:, row]
     header = shelf.fits.header
     objective = next((value for name, value in fit.extra.items() if name.endswith(".objective")), None)
     texts = {

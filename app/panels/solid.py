@@ -15,7 +15,7 @@ from viewers.distance_colors import ScaleBar
 from viewers.orbit_view import OrbitView
 from viewers.scene import SceneMesh
 
-_SCALE = "Distance of the two fits, pelvis aligned"
+_SCALE = "Distance of the two fits, {}"
 
 
 class SolidPanel(QWidget):
@@ -58,7 +58,7 @@ class SolidPanel(QWidget):
         colored = comparison.colored and pair.can_be_colored
         self._colored.setVisible(True)
         self.scale.setVisible(colored)
-        self.scale.show_scale(comparison.range_mm, "mm", _SCALE)
+        self.scale.show_scale(comparison.range_mm, "mm", _SCALE.format(comparison.aligned))
         self.view.set_panes(pair.panes, titles=titles, together=True)
 
     def dress(self) -> None:

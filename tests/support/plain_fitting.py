@@ -28,7 +28,7 @@ from annotator.fitting.objective import BodyPrior
 from annotator.fitting.parameters import Parameters
 from annotator.fitting.plans import Planner, make_people
 from annotator.fitting.problem import L1, Problem
-from annotator.fitting.settings import Settings
+from annotator.fitting.settings import SETTINGS, Settings
 from annotator.fitting.stages import HAND, SCHEDULES, SMPL, WHOLE_BODY, Stage
 from annotator.prior import default_gmm, default_vposer
 from annotator.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -49,7 +49,9 @@ class Case:
         self, problem: Problem, parameters: Parameters, body: BodyModelData, prior: BodyPrior, stage: Stage
     ) -> None:
         self.problem, self.parameters, self.body, self.prior, self.stage = problem, parameters, body, prior, stage
-        planner = Planner(body, prior, problem.point_map(body), problem.group, problem.outline)
+        planner = Planner(
+            body, prior, problem.point_map(body), problem.group, problem.outline, SETTINGS[problem.model].shape_most
+        )
         rho = 0.0 if problem.robust == L1 else problem.rho
         self.plan = planner.plan(
             stage,

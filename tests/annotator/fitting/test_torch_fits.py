@@ -82,6 +82,17 @@ def test_hands(hand: BodyModelData) -> None:
     agree(hand_problem(hand, PEOPLE, noise=1.5), hand, None, HAND)
 
 
+def test_small_hands_whose_shape_is_at_its_bound(hand: BodyModelData) -> None:
+    truth = hand_truth(hand, PEOPLE)
+    truth["transl"][:, 2] *= 6
+    pixels = seen(posed_by(hand, truth).points(HAND_POINTS.name), noise=0.5)
+    problem = problem_of(hand, HAND_POINTS.points, pixels, skeleton=HAND_POINTS.name, data_weight=np.full(PEOPLE, 40.0))
+    for solver in (Batched, TorchBatched):
+        found = solver(hand, None, HAND, problem, replace(SETTINGS["mano_right"], dtype=np.float64)).fit(problem)
+        assert np.abs(found.parameters.betas).max() == pytest.approx(3.0)
+    agree(problem, hand, None, HAND, within=2e-2)
+
+
 def test_faces(face: BodyModelData) -> None:
     agree(face_problem(face, PEOPLE, noise=1.5), face, None, FACE)
 
