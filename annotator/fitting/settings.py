@@ -62,7 +62,7 @@ SETTINGS: Mapping[str, Settings] = {
     "smpl": Settings(iterations=(20, 60), gain=(1e-3, 1e-5), damping=(1e-2, 1e-3), afresh=True),
     "mano_right": Settings(skip=0, patience=1, starts=1, shape_most=3.0),
     "mano_left": Settings(skip=0, patience=1, starts=1, shape_most=3.0),
-    "flame": Settings(patience=1, floor=1e-4, starts=2, upright=True, shape_most=3.0),
+    "flame": Settings(patience=1, floor=1e-4, starts=2, looks=((6, 1),), upright=True, shape_most=3.0),
 }
 """By body model. Hands need all their stages, faces only the last."""
 LOOK_GAIN = 1e-3
