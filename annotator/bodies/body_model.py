@@ -135,14 +135,19 @@ class BodyModel(nn.Module):
             rotations: `(..., R, 3, 3)` of the first R joints, local; those after them are at rest (hands at their mean).
             shape: `(..., S)` betas, or betas and expression.
             transl: `(..., 3)` metres, or None.
+
+        Raises:
+            ValueError: a shape is wrong, or numbers are of another type than the model's.
         """
+        self._require(rotations, shape, transl)
         batch, count = rotations.shape[:-3], rotations.shape[-3]
         rotations, shape = rotations.reshape(-1, count, 3, 3), shape.reshape(-1, shape.shape[-1])
         if count < len(self.parents):
             rest = axis_angle_to_matrix(self.rest_pose[count:]).expand(len(rotations), -1, -1, -1)
             rotations = torch.cat([rotations, rest], dim=1)
         moved = None if transl is None else transl.reshape(-1, 3).expand(len(rotations), 3)
-        joints, turned, points, skinned = self._posed(rotations, shape, moved)
+        with torch.autocast(self.template.device.type, enabled=False):
+            joints, turned, points, skinned = self._posed(rotations, shape, moved)
         contour = self._contour(turned, skinned) if self.contour else None
 
         def back(values: Tensor) -> Tensor:
@@ -166,6 +171,8 @@ class BodyModel(nn.Module):
                 raise ValueError(
                     f"{name} has {values.shape[-1]} numbers, expecting {widths.get(name, 'no such parameter')}"
                 )
+            if values.shape[:-1] != first.shape[:-1]:
+                raise ValueError(f"{name} is of {tuple(values.shape[:-1])} people, others of {tuple(first.shape[:-1])}")
 
         def take(name: str, width: int) -> Tensor:
             return parameters[name] if name in parameters else first.new_zeros(*first.shape[:-1], width)
@@ -173,6 +180,20 @@ class BodyModel(nn.Module):
         pose = torch.cat([take(name, width) for name, width in self._pose], dim=-1).unflatten(-1, (-1, 3))
         shape = [take(name, widths[name]) for name in ("betas", "expression") if name in widths]
         return pose + self.rest_pose, torch.cat(shape, dim=-1), parameters.get("transl")
+
+    def _require(self, rotations: Tensor, shape: Tensor, transl: Tensor | None) -> None:
+        batch, most = rotations.shape[:-3], self.joint_shapes.shape[2]
+        if rotations.ndim < 3 or rotations.shape[-2:] != (3, 3) or rotations.shape[-3] > len(self.parents):
+            raise ValueError(f"rotations have shape {tuple(rotations.shape)}, expecting (..., R, 3, 3)")
+        if shape.shape[:-1] != batch or shape.shape[-1] > most:
+            raise ValueError(f"shape has shape {tuple(shape.shape)}, expecting {(*batch, most)} or fewer numbers")
+        if transl is not None and transl.shape[-1] != 3:
+            raise ValueError(f"transl has shape {tuple(transl.shape)}, expecting {(*batch, 3)}")
+        for name, values in (("rotations", rotations), ("shape", shape), ("transl", transl)):
+            if values is not None and values.dtype != self.template.dtype:
+                raise ValueError(
+                    f"{name} are {values.dtype}, and this model is {self.template.dtype}; convert one of them"
+                )
 
     def _posed(self, rotations: Tensor, shape: Tensor, transl: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Joints, their global rotations, points, and the vertices evaluated: the quickest way that may be taken."""

@@ -242,7 +242,9 @@ def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
         raise TypeError("an array whose contents are no bytes")
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     values = np.frombuffer(raw, dtype).reshape(shape, order=order)
-    return values.astype(dtype.newbyteorder("="), order="C", copy=values.nbytes < _BIG_BYTES)
+    found = values.astype(dtype.newbyteorder("="), order="C", copy=values.nbytes < _BIG_BYTES)
+    found.flags.writeable = values.nbytes < _BIG_BYTES
+    return found
 
 
 def _encoded(text: str, encoding: str) -> bytes:

@@ -40,17 +40,17 @@ class QuickMesh:
     def posed(self, local: Tensor, shape: Tensor, transl: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What `CompiledBody.posed` gives, moved by `transl` `(B, 3)` metres, without a record for gradients."""
         chained = self._body.joints(local, self._body.padded(shape))
-        moved = torch.zeros(len(local), 3) if transl is None else transl
+        moved = local.new_zeros(len(local), 3) if transl is None else transl
         joints = chained.placed + moved[:, None]
         tiles = np.zeros((-(-len(local) // loops().LANES), len(self._body.parents), 12 * loops().LANES), np.float32)
         loops().tile(array(chained.transforms), array(moved), tiles)
-        vertices = self._skinned(torch.cat([chained.inputs, torch.ones(len(local), 1)], dim=1), tiles)
+        vertices = self._skinned(torch.cat([chained.inputs, local.new_ones(len(local), 1)], dim=1), tiles)
         return joints, chained.turned, self._body.points(joints, vertices), vertices
 
     def _skinned(self, inputs: Tensor, tiles: np.ndarray) -> Tensor:
         """`(B, V, 3)` of inputs `(B, S + 9 (J - 1) + 1)`, the last of which is one and stands for the template."""
         count, people = len(self._skin.starts) - 1, len(inputs)
-        posed, threads = torch.empty(people, count, 3), torch.get_num_threads()
+        posed, threads = inputs.new_empty(people, count, 3), torch.get_num_threads()
         if count * people < 2 * _FEW:
             threads = 1
         cuts = _cuts(count, people, threads)

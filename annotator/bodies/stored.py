@@ -30,6 +30,8 @@ _ROWS = 512
 _MAPPED_BYTES = 1 << 20
 _PICKLED_BYTES = 1 << 26
 """As much of a pickle is looked into; a few bytes can claim to unpack to more than any memory."""
+_ZIP = b"PK"
+"""How an npz begins."""
 _ALIGNMENT = 64
 _PADDING_ID = 0xD935
 _LOCAL_HEADER = 30
@@ -80,10 +82,12 @@ def read_arrays(path: Path, *, left_out: tuple[str, ...] = ()) -> dict[str, Any]
         BodyModelError: there is no such file, or it is damaged.
     """
     try:
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise TypeError("it holds one array without a name")
-            wanted = [key for key in file.files if key not in left_out and not _of_objects(file, key)]
+        with path.open("rb") as handle:
+            if handle.read(len(_ZIP)) != _ZIP:
+                raise TypeError("it is no npz")
+            handle.seek(0)
+            file = np.load(handle, allow_pickle=False)
+            wanted = [key for key in _arrays_in(file) if key not in left_out and not _of_objects(file, key)]
             mapped = _mapped(handle, file, wanted) if "hash" in wanted else {}
             return {key: mapped[key] if key in mapped else file[key] for key in wanted}
     except FileNotFoundError as error:
@@ -104,7 +108,7 @@ def names_in(path: Path) -> tuple[str, ...]:
 def objects_in(path: Path) -> tuple[str, ...]:
     """Names of an npz's arrays of objects, which other readers would unpickle."""
     with np.load(path, allow_pickle=False) as file:
-        return tuple(key for key in file.files if _of_objects(file, key))
+        return tuple(key for key in _arrays_in(file) if _of_objects(file, key))
 
 
 def pickled_in(path: Path, key: str) -> bytes:
@@ -152,6 +156,11 @@ def _write(file: zipfile.ZipFile, offset: int, name: str, values: np.ndarray) ->
     with file.open(info, "w") as entry:
         entry.write(head.getvalue())
         entry.write(in_order(values).data if values.size else b"")
+
+
+def _arrays_in(file: Any) -> list[str]:
+    """Names of the arrays; other files, which a download may have beside them, are none."""
+    return [name.removesuffix(".npy") for name in file.zip.namelist() if name.endswith(".npy")]
 
 
 def _of_objects(file: Any, key: str) -> bool:

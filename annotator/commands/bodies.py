@@ -19,6 +19,7 @@ from annotator.bodies.stored import content_hash
 from annotator.commands.projects import is_project
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError
+from annotator.outside import exists, is_dir, short
 from annotator.progress import Progress
 from annotator.project import Project
 
@@ -35,8 +36,10 @@ def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress,
         priors_only: leaves the body models alone, which needs no anny.
 
     Raises:
-        BodyModelError: the anny package is not installed.
+        BodyModelError: `out` is no folder, or the anny package is not installed.
     """
+    if out is not None and exists(out) and not is_dir(out):
+        raise BodyModelError(f"{short(str(out))} is no folder; say into which folder the open body is to be built.")
     if priors_only:
         from annotator.bodies.open_body.priors import build_priors
 
@@ -64,6 +67,8 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
     """
     folder = Project.open(root).body_model_root("smplx") if root is not None and is_project(root) else root
     folder = folder or default_root()
+    if not is_dir(folder):
+        raise BodyModelError(f"There is no folder {short(str(folder))}; give one of body models, or a project.")
     models = models_in(folder)
     if not models:
         raise BodyModelError(

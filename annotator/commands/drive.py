@@ -73,7 +73,7 @@ def drive(work: Generator[Progress, None, T], show: Show, *, job: Path | None = 
             if following():
                 return None
             print(
-                "Stopped. What is done is kept: a run goes on with `run PROJECT --resume`, other commands when given again.",
+                "Stopped. A run keeps what it saved and goes on with `run PROJECT --resume`; other commands begin anew.",
                 file=sys.stderr,
             )
             return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +24,6 @@ from annotator.progress import Progress
 from annotator.project import Project
 from annotator.projectfile import BodyModelSource
 from annotator.skeleton import SKELETONS
-
-if TYPE_CHECKING:
-    from annotator.prior.vposer import PosePrior
 
 _NETWORKS = {".pt", ".ckpt"}
 _MOST_REASONS = 3
@@ -173,12 +169,12 @@ def _vposer(networks: list[Path], haul: importing.Haul) -> tuple[dict[str, np.nd
 
     Of a folder of snapshots the newest counts. Of several VPosers version 1 is taken, for which SMPLify-X's weights are.
     """
-    if not networks:
+    if not networks and not haul.own_networks:
         return None  # and torch, which takes longer to import than a body model, is left alone
-    from annotator.prior.checkpoints import load_vposer, newest_snapshot
+    from annotator.prior.checkpoints import load_vposer, newest_snapshot, vposer_from
     from annotator.prior.vposer import VPoser
 
-    loaded: list[tuple[PosePrior, Path]] = []
+    loaded = [(vposer_from(arrays, path), path) for arrays, path in haul.own_networks]
     for path in networks:
         newest = newest_snapshot(path.parent.parent) if path.parent.name == "snapshots" and len(networks) > 1 else path
         if path == newest:

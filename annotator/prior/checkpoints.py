@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +51,17 @@ def load_vposer(path: Path) -> PosePrior:
             f"{file} is not a VPoser checkpoint: beside {_V2_PREFIX}* it has the unknown entry '{others[0]}'; fetch it again."
         )
     return vposer_of({name.removeprefix(_V2_PREFIX): value for name, value in own.items()}, file)
+
+
+def vposer_from(arrays: Mapping[str, np.ndarray], path: Path) -> PosePrior:
+    """The VPoser whose weights are plain arrays, from the file `path` of ours.
+
+    Raises:
+        BodyModelError: they are not exactly those of VPoser.
+    """
+    if any(values.dtype.kind not in "biuf" for values in arrays.values()):
+        raise BodyModelError(f"{path} holds something else than numbers; fetch it again.")
+    return vposer_of({name: torch.as_tensor(values) for name, values in arrays.items()}, path)
 
 
 def load_mixture(path: Path) -> GaussianMixture:

@@ -84,7 +84,7 @@ def test_many_full_meshes_at_once_equal_few(bodies: Mapping[str, BodyModelData],
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("block", [1 << 17, 1 << 15])
-def test_full_meshes_are_the_same_on_any_number_of_threads_and_leave_it_as_it_is(
+def test_full_meshes_agree_on_any_number_of_threads_and_leave_it_as_it_is(
     bodies: Mapping[str, BodyModelData], threads: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a thread that begins later, too."""
@@ -269,3 +269,35 @@ def test_gradients_of_the_compiled_loops_equal_those_in_double_precision(
     assert quick.keys() == slow.keys() == arrays.keys()
     for key, wanted in slow.items():
         assert (quick[key] - wanted).abs().max() <= 1e-4 * wanted.abs().max(), key  # the eyes of a head move no point
+
+
+def test_neither_autocast_nor_another_default_type_changes_it(bodies: Mapping[str, BodyModelData]) -> None:
+    model, given = BodyModel(bodies["smpl"], vertices=True), tensors(people("smpl", (MANY,)))
+    with torch.no_grad():
+        wanted = model(given).vertices
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = model(given).vertices
+        torch.set_default_dtype(torch.float64)
+        try:
+            double = model(given).vertices
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert cast is not None
+    assert double is not None
+    assert torch.equal(cast, wanted)
+    assert torch.equal(double, wanted)
+
+
+def test_wrong_shapes_and_types_are_told(bodies: Mapping[str, BodyModelData]) -> None:
+    model = BodyModel(bodies["smpl"])
+    turns, shape = torch.eye(3).expand(2, 24, 3, 3), torch.zeros(2, 10)
+    for say, wrong in {
+        "rotations have shape": (turns[..., :2], shape),
+        "or fewer numbers": (turns, torch.zeros(2, 11)),
+        "this model is torch.float32": (turns.double(), shape),
+        r"expecting \(2, 10\)": (turns, shape[:1]),
+    }.items():
+        with pytest.raises(ValueError, match=say):
+            model.turned(*wrong)
+    with pytest.raises(ValueError, match=r"betas is of \(3,\) people, others of \(2,\)"):
+        model({"global_orient": torch.zeros(2, 3), "betas": torch.zeros(3, 10)})

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from annotator.bodies.files import default_root, load_body_model
 from annotator.bodies.official import create
 from annotator.bodies.points import vertices_needed
 from annotator.bodies.posing import Poser
+from annotator.bodies.prior_files import read_prior
+from annotator.commands.bodies import build, check
 from annotator.errors import BodyModelError
 from tests.support.official_files import imported, store, tiny_hand
 
@@ -257,3 +260,34 @@ def test_nothing_and_upper_case_names(tmp_path: Path) -> None:
     store(tmp_path / "in" / "hand.pkl", tiny_hand()).rename(tmp_path / "in" / "HAND.PKL")
     imported(tmp_path / "in", tmp_path / "out")
     assert load_body_model(tmp_path / "out", "mano_right").family == "mano"
+
+
+def test_a_note_beside_the_arrays_of_an_npz_is_passed_by(tmp_path: Path) -> None:
+    path = tmp_path / "hand.npz"
+    np.savez(path, **tiny_hand())  # pyright: ignore[reportArgumentType]
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("README.txt", "as it was downloaded")
+    imported(path, tmp_path / "out")
+    assert load_body_model(tmp_path / "out", "mano_right").v_template.shape == (vertices_needed("mano"), 3)
+
+
+def test_a_pickle_that_is_called_npz_is_told_without_advice_to_allow_it(tmp_path: Path) -> None:
+    (tmp_path / "x.npz").write_bytes(pickle.dumps(tiny_hand()))
+    with pytest.raises(BodyModelError, match=r"it is no npz\); fetch it again"):
+        imported(tmp_path / "x.npz", tmp_path / "out")
+
+
+def test_priors_of_another_folder_of_ours_come_along(tmp_path: Path) -> None:
+    table = imported(default_root() / "prior", tmp_path / "out")
+    assert [row[0] for row in table.rows] == ["vposer", "gmm"]
+    for kind in ("vposer", "gmm"):
+        assert read_prior(tmp_path / "out", kind).hash == read_prior(default_root(), kind).hash
+
+
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_a_folder_that_is_none_is_told_before_any_work(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    work = build(file) if command == "build" else check(tmp_path / "absent")
+    with pytest.raises(BodyModelError, match=r"is no folder|There is no folder"):
+        list(work)
