@@ -181,7 +181,14 @@ class Project:
             before, roots[info.image_root] = roots.get(info.image_root), stored(self.path, image_folder)
             if is_new:  # first, so that there is never a data set whose photos lie nowhere
                 self._write_settings(settings)
-            replace_dataset(root, info, write)
+            try:
+                replace_dataset(root, info, write)
+            except BaseException:
+                if is_new and not dataset_folder(root, info.name).exists():
+                    del roots[info.image_root]
+                    with suppress(StorageError):
+                        self._write_settings(settings)
+                raise
             if before != roots[info.image_root] and not is_new:
                 self._write_settings(settings)
             self._settings = settings

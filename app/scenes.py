@@ -15,7 +15,7 @@ from annotator.images import read_image
 from annotator.project import Project
 from annotator.sample import Sample
 from app.shelf import Shelf
-from app.theme import annotator_color
+from app.theme import run_color
 from viewers.scene import Intrinsics, Points2D, Scene, SceneMesh
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Bodies:
         found: SceneMesh | str | None = self._drawn.get(key)
         if found is None:
             header = shelf.fits.header
-            found = self.mesh(fit, header.family, header.body_hash, shelf.info.annotator)
+            found = self.mesh(fit, header.family, header.body_hash, shelf.info.annotator, shelf.run.id)
             if isinstance(found, SceneMesh):
                 self._drawn[key] = found
                 _drop_old(self._drawn)
@@ -166,7 +166,7 @@ class Bodies:
     def _pose(self, fit: Fit, family: str) -> Posed:
         return self._posers[family].pose({**fit.parameters, "transl": fit.transl})
 
-    def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str) -> SceneMesh | str:
+    def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str, run: str = "") -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
         if fit.status != OK:
             return f"No mesh: {fit.reason or 'the fit failed'}."
@@ -182,7 +182,7 @@ class Bodies:
             )
         posed = self._pose(fit, family)
         camera = Intrinsics(*map(float, (*fit.focal, *fit.princpt)))
-        color = annotator_color(annotator)
+        color = run_color(annotator, run)
         rgb = (color.redF(), color.greenF(), color.blueF())
         return SceneMesh(posed.vertices.astype(np.float32), poser.body.faces, camera, rgb, name=annotator)
 

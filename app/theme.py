@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,8 @@ LIGHT = Theme(
 )
 
 _ANNOTATORS = {"neuralannot": "#e69f00", "smplifyx": "#0072b2", "smplify": "#56b4e9", "eft": "#009e73"}
+_SHADES = (100, 165, 60, 210)
+"""Per cent of an annotator's brightness."""
 _OTHERS = ("#cc79a7", "#f0e442", "#d55e00", "#999999")
 
 
@@ -73,6 +76,14 @@ def annotator_color(annotator: str) -> QColor:
     """The one colour of an annotator, from a set that colour-blind people can tell apart."""
     known = _ANNOTATORS.get(annotator)
     return QColor(known or _OTHERS[sum(annotator.encode()) % len(_OTHERS)])
+
+
+def run_color(annotator: str, run: str) -> QColor:
+    """The annotator's colour in a shade of the run's own: its first run has it plain, other rounds and repeats differ."""
+    round_of, again, *_ = [*map(int, re.findall(r"\d+", run.removeprefix(annotator))), 1, 1]
+    shade = _SHADES[(round_of - 1 + 2 * (again - 1)) % len(_SHADES)]
+    color = annotator_color(annotator)
+    return color.lighter(shade) if shade >= 100 else color.darker(10000 // shade)
 
 
 def current() -> Theme:

@@ -118,8 +118,7 @@ def relink(path: Path, changes: dict[str, Path]) -> Table:
     project = Project.open(path)
     models = changes.get("body_models")
     found = families_in(models) if models is not None and is_dir(models) else {}
-    if project.runs() or project.damaged_runs():
-        _require_same(project, found)
+    _require_same(project, found)
     project.relink(changes, found)
     missing = project.missing_photos()
     rows = tuple(row for root, images in missing.items() for row in _rows_of(root, images))
@@ -130,9 +129,11 @@ def relink(path: Path, changes: dict[str, Path]) -> Table:
 
 
 def _require_same(project: Project, found: Mapping[str, str]) -> None:
+    tables = [run.fits(*of) for run in project.runs() for of in run.fitted]
+    fitted = {fits.header.family for fits in tables if fits is not None}
     for family, digest in found.items():
         source = project.body_models.get(family)
-        if source is not None and source.hash != digest:
+        if source is not None and source.hash != digest and (family in fitted or project.damaged_runs()):
             raise BodyModelError(
                 f"The {family} body model in that folder is another one ({digest}) than the fits of {project.path} belong to "
                 f"({source.hash}), so nothing was changed; make a new project for it with `new PROJECT --body-models FOLDER`."

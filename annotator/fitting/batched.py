@@ -70,8 +70,8 @@ class Batched:
         settings: Settings | None = None,
     ) -> None:
         self.settings = settings or SETTINGS[like.model]
-        points, most = like.point_map(body), np.inf if like.in_3d else self.settings.shape_most
-        planner = Planner(body, prior, points, like.group, like.outline, most)
+        self._most = np.inf if like.in_3d else self.settings.shape_most
+        planner = Planner(body, prior, like.point_map(body), like.group, like.outline, self._most)
         self.frame = planner.frame
         used = tuple(stages)[min(self.settings.skip, len(stages) - 1) :]
         rhos = bends_of(like, len(used))
@@ -126,6 +126,8 @@ class Batched:
     ) -> tuple[np.ndarray, Outcome]:
         """States and outcome of everybody; those who are not `sound` stay where they begin."""
         states, outcome = self.frame.to_states(begin).astype(self.settings.dtype), no_outcome(len(problem))
+        shape = states[:, self.frame.shape_at : self.frame.pose_at]
+        np.clip(shape, -self._most, self._most, out=shape)
         moves = problem.moves
         for moving in self.plans:
             some = sound[moves[sound] == moving]

@@ -49,6 +49,21 @@ def linearise(task: at.Task, work: np.ndarray, state: np.ndarray, matrix: np.nda
     add_priors(whole, body, work, state, matrix, gradient)
     if whole[at.PAIRS] > 0:
         add_spheres(whole, body, work, matrix, gradient)
+    _hold(whole, body[whole[at.SHAPE_MOST]], state, matrix, gradient)
+
+
+@compiled
+def _hold(whole: np.ndarray, most: float, state: np.ndarray, matrix: np.ndarray, gradient: np.ndarray) -> None:
+    """Takes numbers of the shape that stand at their bound and would go beyond out of the system: the others step without them."""
+    first = whole[at.FIRST]
+    for i in range(max(first, whole[at.SHAPE_START]), whole[at.POSE_START]):
+        row = i - first
+        if (state[i] >= most and gradient[row] < 0) or (state[i] <= -most and gradient[row] > 0):
+            for j in range(matrix.shape[0]):
+                matrix[row, j] = 0
+                matrix[j, row] = 0
+            matrix[row, row] = 1
+            gradient[row] = 0
 
 
 @compiled

@@ -7,6 +7,7 @@ Legend: N people, n unknowns, s numbers of the state.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +74,8 @@ class FitProblems:
         if plan.overlaps is not None:
             own = slice(plan.shape_at - plan.first, plan.root_at - plan.first)
             add_overlaps(plan.overlaps, posed, rates, matrix, gradient, own)
+        if plan.shape_most < math.inf:
+            _hold(plan, states, matrix, gradient)
         return matrix, gradient
 
     def retract(self, states: Tensor, steps: Tensor) -> Tensor:
@@ -86,6 +89,18 @@ class FitProblems:
             moved[:, plan.transl_at : plan.size] += steps[:, root + 3 :]
         moved[:, plan.size :] = turned_root(states[:, plan.size :], steps[:, root : root + 3])
         return moved
+
+
+def _hold(plan: TorchPlan, states: Tensor, matrix: Tensor, gradient: Tensor) -> None:
+    """Takes numbers of the shape that stand at their bound and would go beyond out of the system, as `kernels_system` does."""
+    own = slice(max(plan.first, plan.shape_at), plan.pose_at)
+    rows = slice(own.start - plan.first, own.stop - plan.first)
+    shape, slope = states[:, own], gradient[:, rows]
+    held = torch.zeros_like(gradient, dtype=torch.bool)
+    held[:, rows] = ((shape >= plan.shape_most) & (slope < 0)) | ((shape <= -plan.shape_most) & (slope > 0))
+    matrix.masked_fill_(held[:, :, None] | held[:, None, :], 0)
+    matrix.diagonal(dim1=1, dim2=2)[held] = 1
+    gradient.masked_fill_(held, 0)
 
 
 def turned_root(turns: Tensor, steps: Tensor) -> Tensor:

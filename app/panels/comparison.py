@@ -131,8 +131,8 @@ def _texts(shelf: Shelf, row: int, fit: Fit | None, *, alike: bool) -> dict[str,
 
 
 def _title(side: Side, shelf: Shelf) -> str:
-    """The side, with its annotator's colour."""
-    color = theme.annotator_color(shelf.info.annotator).name() if shelf.info is not None else ""
+    """The side, with its run's colour."""
+    color = theme.run_color(shelf.info.annotator, run_title(shelf)).name() if shelf.info is not None else ""
     return f'<span style="color:{color}">●</span> {side.value.capitalize()}'
 
 

@@ -61,7 +61,7 @@ class RunBar(QWidget):
         for run, annotator, number in known:
             of = run.info.samples[0] if refined(run) else f"round {number}"
             words = run.id if short else f"{annotator}  {of}   {run.id}"
-            box.addItem(theme.dot(theme.annotator_color(annotator)), words, run.id)
+            box.addItem(theme.dot(theme.run_color(annotator, run.id)), words, run.id)
         box.setEnabled(bool(known))
         if shelf is not None and shelf.run is not None:
             box.setCurrentIndex(box.findData(shelf.run.id))

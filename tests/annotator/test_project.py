@@ -28,6 +28,7 @@ from annotator.progress import Progress, Stopped
 from annotator.project import Project
 from annotator.projectfile import BodyModelSource
 from annotator.runs import INTERRUPTED, RUNNING, RunInfo, write_text
+from annotator.sample import Samples
 from tests.support.desk_project import MISSING_ROW
 
 
@@ -365,3 +366,20 @@ def test_a_project_without_runs_may_change_its_body_models(tmp_path: Path) -> No
     found = Project.open(tmp_path / "p").body_models
     assert found["smplx"] == BodyModelSource(other, load_body_model(other, "smplx").hash)
     assert found["flame"].folder == tmp_path / "models"
+
+
+def test_an_import_that_fails_leaves_no_image_root(
+    desk_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, before = Project.open(desk_project), (desk_project / "project.toml").read_text()
+    samples = project.samples("wild", "body")
+
+    def full(_samples: Samples, _folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Samples, "write", full)
+    info = DatasetInfo("more", "coco-wholebody", "target", "more", {}, {"body": len(samples)})
+    with pytest.raises(StorageError, match="disk is full"):
+        project.add(info, {"body": samples}, tmp_path)
+    assert (desk_project / "project.toml").read_text() == before
+    assert "more" not in project.datasets()

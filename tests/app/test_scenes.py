@@ -16,6 +16,7 @@ from app.panels.thumbnails import SIDE, Thumbnails, thumbnail
 from app.scenes import Bodies, Photos, photo_scene
 from app.settings import Preferences, load_preferences, preferences_path, save_preferences
 from app.shelf import Shelf
+from app.theme import annotator_color, run_color
 from tests.support.desk_project import CUT_ROW, FAILED_ROW, MISSING_ROW
 from tests.support.window import wait_until
 from viewers.scene import SceneMesh
@@ -142,3 +143,10 @@ def test_preferences_are_kept_and_a_damaged_file_is_no_obstacle(tmp_path: Path) 
     preferences_path().write_text("theme = [[[")
     assert load_preferences() == Preferences()
     assert Preferences().name != ""
+
+
+def test_two_runs_of_one_annotator_have_two_colours() -> None:
+    runs = ("neuralannot-r1", "neuralannot-r2", "neuralannot-r1-2", "neuralannot-r2-2")
+    assert len({run_color("neuralannot", run).name() for run in runs}) == len(runs)
+    assert run_color("neuralannot", "neuralannot-r1") == annotator_color("neuralannot")
+    assert run_color("smplifyx", "smplifyx-added") == annotator_color("smplifyx")

@@ -76,7 +76,10 @@ def small_hands(hand: BodyModelData, count: int) -> tuple[Problem, dict[str, np.
 
 
 def test_small_noisy_hands_stay_hands(hand: BodyModelData) -> None:
-    """Without a bound of the shape two of three shrink to some millimetres a metre from the camera. Measured: 31 mm."""
+    """Without a bound of the shape two of three shrink to some millimetres a metre from the camera. Measured: 28 mm.
+
+    Where the bound holds a number, the others are at their minimum all the same: many more steps in float64 find no other.
+    """
     problem, truth = small_hands(hand, 64)
     found = fit(problem, hand, None, HAND).parameters
     assert np.abs(found.betas).max() <= 3.0 + 1e-6
@@ -85,9 +88,15 @@ def test_small_noisy_hands_stay_hands(hand: BodyModelData) -> None:
     with torch.no_grad():
         points = objective.place(objective.decoder(to_tensors(found))).numpy()
     assert 1000 * np.ptp(points, axis=1).max(axis=1).min() > 50.0
+    patient = replace(SETTINGS["mano_right"], dtype=np.float64, iterations=(60, 60, 200), gain=(1e-5, 1e-5, 1e-7))
+    ratios = (
+        fit(problem, hand, None, HAND).objective / Batched(hand, None, HAND, problem, patient).fit(problem).objective
+    )
+    assert np.percentile(ratios, 90) < 1.03
+    assert (found.transl[:, 2] < 2 * truth["transl"][:, 2]).all()
     true = posed_by(hand, truth).points(HAND_POINTS.name)
     away = np.linalg.norm((points - points[:, :1]) - (true - true[:, :1]), axis=-1).mean(axis=1)
-    assert 1000 * np.median(away) < 45.0
+    assert 1000 * np.median(away) < 38.0
 
 
 @pytest.mark.parametrize("degrees", [-70, 55, 70])
