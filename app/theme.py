@@ -67,7 +67,8 @@ LIGHT = Theme(
 )
 
 _ANNOTATORS = {"neuralannot": "#e69f00", "smplifyx": "#0072b2", "smplify": "#56b4e9", "eft": "#009e73"}
-_SHADES = (100, 165, 60, 210)
+_PLAIN = 100
+_SHADES = (_PLAIN, 165, 60, 210)
 """Per cent of an annotator's brightness."""
 _OTHERS = ("#cc79a7", "#f0e442", "#d55e00", "#999999")
 
@@ -83,7 +84,7 @@ def run_color(annotator: str, run: str) -> QColor:
     round_of, again, *_ = [*map(int, re.findall(r"\d+", run.removeprefix(annotator))), 1, 1]
     shade = _SHADES[(round_of - 1 + 2 * (again - 1)) % len(_SHADES)]
     color = annotator_color(annotator)
-    return color.lighter(shade) if shade >= 100 else color.darker(10000 // shade)
+    return color if shade == _PLAIN else color.lighter(shade)
 
 
 def current() -> Theme:
