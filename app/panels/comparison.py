@@ -114,11 +114,12 @@ def _texts(shelf: Shelf, row: int, fit: Fit | None, *, alike: bool) -> dict[str,
     if fit is None or shelf.fits is None:
         return {"Status": "no fit"}
     crop, image = (shelf.errors if alike else shelf.body_errors)[:, row]
+    unknown = "–" if np.isnan(shelf.errors[0, row]) else "not measured"  # in runs of before it was
     header = shelf.fits.header
     objective = next((value for name, value in fit.extra.items() if name.endswith(".objective")), None)
     texts = {
-        "2D error, px of 256": "–" if np.isnan(crop) else f"{crop:,.1f}",
-        "2D error, px": "–" if np.isnan(image) else f"{image:,.1f}",
+        "2D error, px of 256": unknown if np.isnan(crop) else f"{crop:,.1f}",
+        "2D error, px": unknown if np.isnan(image) else f"{image:,.1f}",
         "Status": "ok" if not fit.reason else f"failed: {fit.reason}",
         "Verdict": _VERDICTS[shelf.verdicts[row]],
         "Body model": header.family,
