@@ -115,8 +115,9 @@ class Project:
             if not is_dir(folder):
                 raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
             if name == _BODY_MODELS:
+                place = stored(self.path, folder)
                 for family, digest in (body_hashes or {}).items():
-                    settings["body_models"][family] = {"folder": stored(self.path, folder), "hash": digest}
+                    settings["body_models"][family] = {"folder": place, "hash": digest}
             elif name in settings["image_roots"]:
                 settings["image_roots"][name] = stored(self.path, folder)
             else:

@@ -45,9 +45,9 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
         people = of_samples[some]
         posed = poser.pose({name: fits.column(name)[some] for name in (*PARAMETERS[fits.header.family], "transl")})
         camera = Camera(fits.column("focal")[some].astype(np.float64), fits.column("princpt")[some].astype(np.float64))
-        points, own = camera.project(posed.points(samples.skeleton.name)), Crop(crop.center[people], crop.side[people])
+        points, own = posed.points(samples.skeleton.name), Crop(crop.center[people], crop.side[people])
         for found, which in zip(errors, chosen, strict=True):
-            found[:, some] = error_2d(points[:, which], keypoints[people][:, which], own)
+            found[:, some] = error_2d(camera.project(points[:, which]), keypoints[people][:, which], own)
         yield Progress(f"Measuring the 2D error of {dataset}", start + len(some), len(rows), "people")
     for kind, found in zip(kinds, errors, strict=True):
         for name, values in zip((ERROR_CROP, ERROR_IMAGE), found, strict=True):
