@@ -41,7 +41,9 @@ def test_one_point_is_drawn_as_a_point(plot: CurvePlot) -> None:
     assert (np.ptp(seen, axis=0) <= 16).all()
 
 
-def test_a_theme_that_changes_takes_the_plot_with_it(plot: CurvePlot) -> None:
+def test_a_theme_that_changes_takes_the_plot_with_it(plot: CurvePlot, qapp: Any) -> None:
+    sheet = qapp.styleSheet()
+    qapp.setStyleSheet("")  # a window's, which would have colours of its own
     plot.show_curves({"loss": ([0.0, 10.0], [0.3, 0.1])}, COLOR)
     for background, text in (("#101010", "#f0f0f0"), ("#f8f8f8", "#202020")):
         palette = plot.palette()
@@ -53,6 +55,7 @@ def test_a_theme_that_changes_takes_the_plot_with_it(plot: CurvePlot) -> None:
         image = plot.grab().toImage()
         assert image.pixelColor(image.width() - 3, image.height() // 2) == QColor(background)
         assert plot._plot.getAxis("left").textPen().color() == QColor(text)
+    qapp.setStyleSheet(sheet)
 
 
 def test_a_curve_has_no_points_and_goes_from_side_to_side(plot: CurvePlot) -> None:
