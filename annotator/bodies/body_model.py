@@ -141,7 +141,7 @@ class BodyModel(nn.Module):
         """
         self._require(rotations, shape, transl)
         batch, count = rotations.shape[:-3], rotations.shape[-3]
-        rotations, shape = rotations.reshape(-1, count, 3, 3), shape.reshape(-1, shape.shape[-1])
+        rotations, shape = rotations.reshape(-1, count, 3, 3), shape.reshape(batch.numel(), shape.shape[-1])
         if count < len(self.parents):
             rest = axis_angle_to_matrix(self.rest_pose[count:]).expand(len(rotations), -1, -1, -1)
             rotations = torch.cat([rotations, rest], dim=1)

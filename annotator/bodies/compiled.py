@@ -191,20 +191,27 @@ class _Posed(Function):
         of_transforms, of_rest = torch.zeros_like(transforms), torch.empty_like(rest)
         made = (of_vertices, of_rest, of_transforms)
         loops().skin_backward(array(rest), array(transforms), *body.skin, *map(array, made))
-        of_inputs = of_rest.flatten(1) @ body.blend.T
+        with torch.autocast("cpu", enabled=False):
+            of_inputs = of_rest.flatten(1) @ body.blend.T
         of_local, of_rest_joints, first = torch.empty_like(turned), torch.empty_like(rest_joints), shape.shape[1]
         given = (matrices(local), array(rest_joints), body.parents, matrices(turned), matrices(of_turned))
         grads = (*map(array, (of_joints, of_transforms, of_inputs)), first)
         loops().chain_backward(*given, *grads, matrices(of_local), array(of_rest_joints))
-        of_shape = torch.addmm(of_inputs[:, :first], of_rest_joints.flatten(1), body.joint_shapes.T)
+        with torch.autocast("cpu", enabled=False):
+            of_shape = torch.addmm(of_inputs[:, :first], of_rest_joints.flatten(1), body.joint_shapes.T)
         return of_local, of_shape, None
 
 
-def _by_the_plain_way(plain: Plain, local: Tensor, shape: Tensor, grads: tuple[Any, ...]) -> tuple[Tensor, ...]:
+def _by_the_plain_way(plain: Plain, local: Tensor, shape: Tensor, grads: tuple[Any, ...]) -> tuple[Tensor | None, ...]:
     """Gradients that can be differentiated again."""
-    outputs = plain(local, shape)
-    wanted = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
-    found = torch.autograd.grad(
-        [out for out, _ in wanted], [local, shape], [grad for _, grad in wanted], create_graph=True, allow_unused=True
-    )
-    return tuple(found)
+    asked = [values.requires_grad for values in (local, shape)]
+    with torch.autocast(local.device.type, enabled=False):
+        outputs = plain(local, shape)
+        wanted = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
+        inputs = [values for values, needs in zip((local, shape), asked, strict=True) if needs]
+        found = iter(
+            torch.autograd.grad(
+                [out for out, _ in wanted], inputs, [grad for _, grad in wanted], create_graph=True, allow_unused=True
+            )
+        )
+    return tuple(next(found) if needs else None for needs in asked)

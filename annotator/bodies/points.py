@@ -115,7 +115,7 @@ class Landmarks:
         """
         turns, people = neck.reshape(-1, 3, 3), vertices.reshape(-1, *vertices.shape[-2:])
         sine, cosine = -turns[:, 2, 0], np.hypot(turns[:, 0, 0], turns[:, 1, 0])
-        degrees = np.rint(np.clip(-np.rad2deg(np.arctan2(sine, cosine)), -39, 39)).astype(int)
+        degrees = np.rint(np.clip(-np.rad2deg(np.nan_to_num(np.arctan2(sine, cosine))), -39, 39)).astype(int)
         row = np.where(degrees < 0, 39 - degrees, degrees)
         chosen = people[np.arange(len(people))[:, None, None], self.faces[self.contour_faces[row]]]
         outline = np.einsum("nkc,nkcx->nkx", self.contour_bary[row], chosen)

@@ -301,3 +301,30 @@ def test_wrong_shapes_and_types_are_told(bodies: Mapping[str, BodyModelData]) ->
             model.turned(*wrong)
     with pytest.raises(ValueError, match=r"betas is of \(3,\) people, others of \(2,\)"):
         model({"global_orient": torch.zeros(2, 3), "betas": torch.zeros(3, 10)})
+
+
+@pytest.mark.parametrize("asked", [("body_pose",), ("betas",), ("body_pose", "betas")])
+def test_second_derivatives_of_some_parameters_alone(
+    bodies: Mapping[str, BodyModelData], asked: tuple[str, ...]
+) -> None:
+    model, given = BodyModel(bodies["smpl"], vertices=True), tensors(people("smpl", (2,)))
+    found: list[list[torch.Tensor]] = []
+    for dtype in (torch.float32, torch.float64):
+        own = {name: values.to(dtype).requires_grad_(name in asked) for name, values in given.items()}
+        vertices = model.to(dtype)(own).vertices
+        assert vertices is not None
+        wanted = [own[name] for name in asked]
+        with torch.autocast("cpu", torch.bfloat16):
+            first = torch.autograd.grad((vertices**2).mean(), wanted, create_graph=True)
+        found.append(list(torch.autograd.grad(sum((grad**2).sum() for grad in first), wanted)))
+    for one, other in zip(*found, strict=True):
+        assert float((one - other).norm() / other.norm()) < 1e-4
+
+
+def test_one_who_is_no_number_leaves_the_others(bodies: Mapping[str, BodyModelData]) -> None:
+    given = people("smplx", (2,))
+    whole = Poser(bodies["smplx"]).pose(given).points("coco_wholebody133")
+    given["global_orient"][0] = np.nan
+    found = Poser(bodies["smplx"]).pose(given).points("coco_wholebody133")
+    assert np.isnan(found[0]).any()
+    assert np.allclose(found[1], whole[1], atol=1e-6)
