@@ -54,7 +54,6 @@ _WANTED = ((("v_template",), MODEL_KEYS), (_LANDMARKS, _LANDMARKS), (_MIXTURE, _
 _INDICES = ("f", "kintree_table", FACE_KEYS[0], CONTOUR_KEYS[0])
 _SAME_SIGN = 1.0
 """Summed |left x - right x| of the shape blend rows below which the left hand has the right one's sign (smplx, issue 48)."""
-_SAID = ("hash", *TEXTS)
 _HASHED_BYTES = 1 << 26
 """How many bytes are hashed at a time."""
 _GENDERS = ((r"neutral", "neutral"), (r"female|_f_", "female"), (r"male|_m_", "male"))
@@ -126,8 +125,8 @@ def take(path: Path, haul: Haul) -> None:
             haul.passed_over.append((path, f"landmarks that are not FLAME's {_FACE_POINTS} or its contour"))
     elif set(_MIXTURE) <= set(content):
         haul.mixture = {name: _plain(content[name], name, path, np.float64) for name in _MIXTURE}, path
-    elif set(_SAID) <= set(content):
-        haul.own_networks.append(({key: values for key, values in content.items() if key not in _SAID}, path))
+    elif set(TEXTS) <= set(content):
+        haul.own_networks.append(({key: values for key, values in content.items() if key not in TEXTS}, path))
     else:
         haul.passed_over.append(
             (path, "neither a body model, nor landmarks, nor a mixture of Gaussians, nor a regressor")

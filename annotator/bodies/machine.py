@@ -43,9 +43,7 @@ class Lines(io.BytesIO):
 class Machine(pickle._Unpickler):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     """Runs one pickle. Python 2's strings stay bytes: contents of arrays, which are not worth decoding.
 
-    Args:
-        find: what stands for a name that the pickle asks for, `(module, name)`; or raises.
-        refuse: raises, for a pickle that refers to data outside of itself.
+    Whoever derives from it says in `find_class` and `persistent_load` what a pickle may ask for.
     """
 
     stack: list[Any]
@@ -53,17 +51,8 @@ class Machine(pickle._Unpickler):  # noqa: SLF001  # pyright: ignore[reportPriva
     pop_mark: Callable[[], list[Any]]
     read: Callable[[int], bytes]
 
-    def __init__(self, data: bytes, find: Callable[[str, str], Any], refuse: Callable[[], Any]) -> None:
+    def __init__(self, data: bytes) -> None:
         super().__init__(Lines(data), encoding="bytes")
-        self._find, self._refuse = find, refuse
-
-    def find_class(self, module: str, name: str) -> Any:
-        """What stands for a name."""
-        return self._find(module, name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Nothing outside of the pickle."""
-        return self._refuse()
 
     def _set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()

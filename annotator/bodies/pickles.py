@@ -134,7 +134,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _unpickled(data: bytes, path: Path) -> Any:
     try:
-        return _Unfolding().of(Machine(data, _found(path), _outside(path)).load())
+        return _Unfolding().of(_Reader(data, path).load())
     except _DAMAGED as error:
         raise BodyModelError(f"{path} cannot be read as plain arrays ({in_a_line(error)}); fetch it again.") from error
 
@@ -289,25 +289,21 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-def _found(path: Path) -> Callable[[str, str], Any]:
-    """What stands for each name in the pickle at `path`."""
+class _Reader(Machine):
+    def __init__(self, data: bytes, path: Path) -> None:
+        super().__init__(data)
+        self._path = path
 
-    def find(module: str, name: str) -> Any:
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _KNOWN:
             raise BodyModelError(
-                f"{path} asks for {short(f'{module}.{name}')}, which is not plain data, so it was not read; give a file that "
-                "holds arrays only."
+                f"{self._path} asks for {short(f'{module}.{name}')}, which is not plain data, so it was not read; give a file "
+                "that holds arrays only."
             )
         return _KNOWN[module, name]
 
-    return find
-
-
-def _outside(path: Path) -> Callable[[], Any]:
-    def refuse() -> Any:
-        raise BodyModelError(f"{path} refers to data outside itself, so it was not read; fetch it again.")
-
-    return refuse
+    def persistent_load(self, pid: Any) -> Any:
+        raise BodyModelError(f"{self._path} refers to data outside itself, so it was not read; fetch it again.")
 
 
 class _Unfolding:

@@ -87,7 +87,7 @@ def read_arrays(path: Path, *, left_out: tuple[str, ...] = ()) -> dict[str, Any]
                 raise TypeError("it is no npz")
             handle.seek(0)
             file = np.load(handle, allow_pickle=False)
-            wanted = [key for key in _arrays_in(file) if key not in left_out and not _of_objects(file, key)]
+            wanted = [key for key in _arrays_in(file.zip) if key not in left_out and not _of_objects(file, key)]
             mapped = _mapped(handle, file, wanted) if "hash" in wanted else {}
             return {key: mapped[key] if key in mapped else file[key] for key in wanted}
     except FileNotFoundError as error:
@@ -100,7 +100,7 @@ def names_in(path: Path) -> tuple[str, ...]:
     """Names of the arrays in an npz, without reading them; none if it is no npz."""
     try:
         with zipfile.ZipFile(path) as file:
-            return tuple(name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy"))
+            return tuple(_arrays_in(file))
     except (OSError, ValueError, zipfile.BadZipFile):
         return ()
 
@@ -108,7 +108,7 @@ def names_in(path: Path) -> tuple[str, ...]:
 def objects_in(path: Path) -> tuple[str, ...]:
     """Names of an npz's arrays of objects, which other readers would unpickle."""
     with np.load(path, allow_pickle=False) as file:
-        return tuple(key for key in _arrays_in(file) if _of_objects(file, key))
+        return tuple(key for key in _arrays_in(file.zip) if _of_objects(file, key))
 
 
 def pickled_in(path: Path, key: str) -> bytes:
@@ -158,9 +158,9 @@ def _write(file: zipfile.ZipFile, offset: int, name: str, values: np.ndarray) ->
         entry.write(in_order(values).data if values.size else b"")
 
 
-def _arrays_in(file: Any) -> list[str]:
+def _arrays_in(archive: zipfile.ZipFile) -> list[str]:
     """Names of the arrays; other files, which a download may have beside them, are none."""
-    return [name.removesuffix(".npy") for name in file.zip.namelist() if name.endswith(".npy")]
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 def _of_objects(file: Any, key: str) -> bool:

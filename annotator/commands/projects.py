@@ -118,7 +118,8 @@ def relink(path: Path, changes: dict[str, Path]) -> Table:
     project = Project.open(path)
     models = changes.get("body_models")
     found = families_in(models) if models is not None and is_dir(models) else {}
-    _require_same(project, found)
+    if found:
+        _require_same(project, found)
     project.relink(changes, found)
     missing = project.missing_photos()
     rows = tuple(row for root, images in missing.items() for row in _rows_of(root, images))
