@@ -30,7 +30,8 @@ from annotator.bodies.layouts import (
     model_path,
     require_shapes,
 )
-from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
+from annotator.bodies.pickle_writer import write_pickle
+from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.points import Landmarks, PointMap, model_points, regressed
 from annotator.bodies.regressors import regressors_in
 from annotator.bodies.stored import by_component, content_hash, names_in, objects_in, read_arrays

@@ -198,6 +198,11 @@ def mend_left_hand(models: list[Found], target: Path) -> str:
             "The left hand's shape was not checked for the wrong sign, because the right hand is not there; importing that "
             "one checks both."
         )
+    if left.arrays["shapedirs"].shape[0] != right.arrays["shapedirs"].shape[0]:
+        return (
+            "The left hand's shape was not checked for the wrong sign, because the right hand has another number of "
+            "vertices; import both hands of one model."
+        )
     if not _same_sign(left.arrays["shapedirs"], right.arrays["shapedirs"]):
         return ""
     shapes = left.arrays["shapedirs"]
@@ -216,8 +221,6 @@ def stored_hand(path: Path) -> Found:
 
 def _same_sign(left: np.ndarray, right: np.ndarray) -> bool:
     count = min(left.shape[2], right.shape[2])
-    if left.shape[0] != right.shape[0]:
-        return False
     return float(np.abs(left[:, 0, :count] - right[:, 0, :count]).sum()) < _SAME_SIGN
 
 

@@ -1,4 +1,4 @@
-"""Pickles of plain arrays, read without executing anything, and written so that every numpy reads them.
+"""Pickles of plain arrays, read without executing anything.
 
 A pickle is a small program that may call whatever can be imported. Here the few names by which numpy and scipy store
 arrays stand for inert collectors of ours, arrays are made from the bytes collected, and every other name is refused.
@@ -10,31 +10,27 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import pickle
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 
 from annotator.bodies.machine import Collector, Machine
-from annotator.bodies.stored import UNREADABLE, in_a_line, in_order
-from annotator.errors import BodyModelError, storage
+from annotator.bodies.stored import MOST_BYTES, UNREADABLE, in_a_line
+from annotator.errors import BodyModelError
 from annotator.outside import short
 
 _PLAIN_KINDS = "biufcSU"
 _BIG_BYTES = 1 << 20
 """Arrays from this size on are not copied more often than need be; those read are views that nobody can change."""
-_PIECE = 1 << 16
-"""How many bytes are turned into text at a time."""
 _MOST_ENTRIES = 20_000_000
 """How many numbers and letters a list may unfold to: one that holds itself shared many times over would fill any memory."""
-_MOST_DENSE = 1 << 31
-"""Numbers that a sparse matrix may have with its zeros; those of body models have a thousandth."""
+_MOST_DENSE = 1 << 26
+"""Numbers that a sparse matrix may have with its zeros; those of body models have at most a quarter."""
 _DAMAGED = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
     *(ImportError, MemoryError, OverflowError, RecursionError, SyntaxError),
@@ -66,61 +62,6 @@ def read_object_npy(path: Path) -> Any:
     if shape != () or dtype != np.dtype(object):
         raise BodyModelError(f"{path} does not hold one object but {dtype} of shape {shape}; fetch it again.")
     return _unpickled(stream.read(), path)
-
-
-def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes arrays (numpy's, scipy's csc) by name as a protocol-2 pickle."""
-    stream = io.BytesIO()
-    pickler = _Writer(stream, protocol=2)
-    pickler.dump(dict(content))
-    data = stream.getvalue()
-    # Today's private module names are unknown to older releases; these public ones load everywhere.
-    for new, old in (
-        (b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"),
-        (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
-    ):
-        data = data.replace(new, old, 1)  # a name is written once, then referred to
-    with storage(path), path.open("wb") as file:
-        for mark, values in pickler.left_out.items():
-            before, data = data.split(_text_head(len(mark)) + mark, 1)
-            file.write(before)
-            _write_text(file, values)
-        file.write(data)
-
-
-class _Writer(pickle.Pickler):
-    """Leaves the contents of big arrays out, of which it would hold four copies, and puts marks where they belong.
-
-    Attributes:
-        left_out: by mark, in the order of the marks.
-    """
-
-    def __init__(self, stream: io.BytesIO, protocol: int) -> None:
-        super().__init__(stream, protocol)
-        self.left_out: dict[bytes, np.ndarray] = {}
-
-    def reducer_override(self, value: Any, /) -> Any:
-        """As numpy stores an array, but for the contents of a big one."""
-        if type(value) is not np.ndarray or value.nbytes < _BIG_BYTES or value.dtype.hasobject:
-            return NotImplemented
-        mark = os.urandom(16).hex().encode()
-        self.left_out[mark] = value
-        fortran = value.flags.f_contiguous and not value.flags.c_contiguous
-        make, arguments, (version, *_) = np.empty(0).__reduce__()
-        return make, arguments, (version, value.shape, value.dtype, fortran, mark)
-
-
-def _text_head(size: int) -> bytes:
-    """What stands before a text of so many bytes; protocol 2 has bytes as a text of as many letters."""
-    return b"X" + struct.pack("<I", size)
-
-
-def _write_text(file: BinaryIO, values: np.ndarray) -> None:
-    """The contents of an array, a few at a time; letters beyond the first 128 take two bytes."""
-    contents = in_order(values)
-    file.write(_text_head(contents.size + int(np.count_nonzero(contents.view(np.int8) < 0))))
-    pieces = (contents[start : start + _PIECE] for start in range(0, contents.size, _PIECE))
-    file.writelines(str(piece.data, "latin1").encode() for piece in pieces)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -176,11 +117,30 @@ class _Array(Collector):
     """An array as numpy pickles it: an empty one that is then given its shape, dtype and bytes."""
 
     def __init__(self, *_: Any) -> None:
-        self.value: Any = None
+        self._stored: tuple[Any, _Dtype, Any, str] | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         shape, dtype, fortran, data = state[-4:]
-        self.value = _array(data, dtype.made(), shape, "F" if fortran else "C")
+        self._stored = data, dtype, shape, "F" if fortran else "C"
+
+    @classmethod
+    def of(cls, data: Any, dtype: _Dtype, shape: Any, order: str) -> _Array:
+        """One that is whole from the start."""
+        array = cls()
+        array._stored = data, dtype, shape, order
+        return array
+
+    def made(self, unfolding: _Unfolding) -> Any:
+        if self._stored is None:
+            return None
+        data, dtype, shape, order = self._stored
+        kind = dtype.made()
+        if kind == np.dtype(object):
+            return unfolding.of(_objects(data, shape))
+        if not isinstance(data, str | bytes | bytearray | memoryview):
+            raise TypeError("an array whose contents are no bytes")
+        unfolding.spend(len(data))
+        return _array(data, kind, shape, order)
 
 
 class _Sparse(Collector):
@@ -192,7 +152,7 @@ class _Sparse(Collector):
         self._state = {_text(key): value for key, value in state.items()}
 
     def made(self, unfolding: _Unfolding) -> Any:
-        parts = [np.asarray(unfolding.of(self._state[key])) for key in ("data", "indices", "indptr")]
+        parts = [unfolding.numbers(self._state[key]) for key in ("data", "indices", "indptr")]
         shape = self._state.get("_shape", self._state.get("shape"))
         matrix = self.kind(tuple(parts), shape=shape)
         rows, columns = matrix.get_shape()
@@ -215,14 +175,15 @@ class _Chumpy(Collector):
         self._state = {_text(key): value for key, value in state.items()}
 
     def made(self, unfolding: _Unfolding) -> np.ndarray:
-        return np.asarray(unfolding.of(self._state["x"]))
+        return unfolding.numbers(self._state["x"])
 
 
 class _ChumpySelect(_Chumpy):
     """Some entries of another array, in another shape."""
 
     def made(self, unfolding: _Unfolding) -> np.ndarray:
-        values, places = (np.asarray(unfolding.of(self._state[key])) for key in ("a", "idxs"))
+        values, places = (unfolding.numbers(self._state[key]) for key in ("a", "idxs"))
+        unfolding.spend(values.itemsize * places.size)
         return values.ravel()[places].reshape(unfolding.of(self._state["preferred_shape"]))
 
 
@@ -233,13 +194,14 @@ def _reconstructed(kind: Any, *_: Any) -> Any:
     return kind()
 
 
-def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
-    if dtype == np.dtype(object):
-        if not isinstance(data, list) or math.prod(shape) != len(data):
-            raise ValueError("an array of objects that does not hold as many as it says")
-        return data if shape else data[0]
-    if not isinstance(data, str | bytes | bytearray | memoryview):
-        raise TypeError("an array whose contents are no bytes")
+def _objects(data: Any, shape: Any) -> Any:
+    """What is in an array of objects: a flat list, or the one that there is."""
+    if not isinstance(data, list) or math.prod(shape) != len(data):
+        raise ValueError("an array of objects that does not hold as many as it says")
+    return data if shape else data[0]
+
+
+def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> np.ndarray:
     raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
     values = np.frombuffer(raw, dtype).reshape(shape, order=order)
     found = values.astype(dtype.newbyteorder("="), order="C", copy=values.nbytes < _BIG_BYTES)
@@ -247,10 +209,11 @@ def _array(data: Any, dtype: np.dtype, shape: Any, order: Any) -> Any:
     return found
 
 
-def _encoded(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
+def _encoded(text: Any, encoding: str) -> Any:
+    """Bytes stored as letters stay letters, which arrays take: one text could be asked for a thousand times."""
+    if encoding != "latin1" or not isinstance(text, str):
         raise ValueError(f"bytes stored as {encoding}")
-    return text.encode("latin1")
+    return text
 
 
 def _listed(items: Any = ()) -> list[Any]:
@@ -268,8 +231,8 @@ def _named(items: Any = ()) -> dict[Any, Any]:
 _BUILTINS = ("__builtin__", "builtins")
 _DTYPE = _Inert(_Dtype)
 _ARRAY = _Inert(_Array)
-_SCALAR = _Inert(lambda dtype, data: _array(data, dtype.made(), (), "C")[()])
-_BUFFER = _Inert(lambda data, dtype, shape, order: _array(data, dtype.made(), shape, order))
+_SCALAR = _Inert(lambda dtype, data: _Array.of(data, dtype, (), "C"))
+_BUFFER = _Inert(_Array.of)
 _KNOWN: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _ARRAY,
     ("numpy", "dtype"): _DTYPE,
@@ -312,13 +275,28 @@ class _Unfolding:
     def __init__(self) -> None:
         self._made: dict[int, Any] = {}
         self._entries: dict[int, int] = {}
+        self._texts: set[int] = set()
+        self._left = MOST_BYTES
+
+    def spend(self, count: int) -> None:
+        """So many bytes more of arrays are about to be made."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"more than {MOST_BYTES >> 30} GiB of arrays")
+
+    def numbers(self, value: Any) -> np.ndarray:
+        """The array of what is an array, a sparse one, or a list of numbers or lists of them."""
+        found = self.of(value)
+        if isinstance(found, list):
+            if id(found) in self._texts:
+                raise TypeError("an array of texts where numbers belong")
+            self.spend(8 * self._entries[id(found)])
+        return np.asarray(found)
 
     def of(self, value: Any) -> Any:
         """Plain data, of which nothing unfolds without end."""
-        if isinstance(value, bytes):
-            return value.decode("latin1")
         if not isinstance(
-            value, dict | list | tuple | set | frozenset | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type
+            value, bytes | dict | list | tuple | set | frozenset | _Array | _Sparse | _Chumpy | _Inert | _Dtype | type
         ):
             return value
         if id(value) in self._made:
@@ -330,15 +308,17 @@ class _Unfolding:
         return made
 
     def _plain(self, value: Any) -> Any:
-        if isinstance(value, _Array):
-            return self.of(value.value)
-        if isinstance(value, _Sparse | _Chumpy):
+        if isinstance(value, bytes):
+            return value.decode("latin1")
+        if isinstance(value, _Array | _Sparse | _Chumpy):
             return value.made(self)
         if isinstance(value, dict):
             return {_key(key): self.of(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             items = [self.of(item) for item in value]
             self._entries[id(items)] = 1 + sum(self._size(item) for item in items)
+            if any(isinstance(item, str) or id(item) in self._texts for item in items):
+                self._texts.add(id(items))
             if self._entries[id(items)] > _MOST_ENTRIES:
                 raise ValueError(f"a list of more than {_MOST_ENTRIES} entries")
             return items

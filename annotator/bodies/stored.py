@@ -30,6 +30,8 @@ _ROWS = 512
 _MAPPED_BYTES = 1 << 20
 _PICKLED_BYTES = 1 << 26
 """As much of a pickle is looked into; a few bytes can claim to unpack to more than any memory."""
+MOST_BYTES = 1 << 31
+"""Of a file's arrays in memory: eight times those of the largest body model. A small file can claim to unpack to any number."""
 _ZIP = b"PK"
 """How an npz begins."""
 _ALIGNMENT = 64
@@ -88,6 +90,8 @@ def read_arrays(path: Path, *, left_out: tuple[str, ...] = ()) -> dict[str, Any]
             handle.seek(0)
             file = np.load(handle, allow_pickle=False)
             wanted = [key for key in _arrays_in(file.zip) if key not in left_out and not _of_objects(file, key)]
+            if sum(file.zip.getinfo(f"{key}.npy").file_size for key in wanted) > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES >> 30} GiB of arrays")
             mapped = _mapped(handle, file, wanted) if "hash" in wanted else {}
             return {key: mapped[key] if key in mapped else file[key] for key in wanted}
     except FileNotFoundError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from annotator.bodies.files import write_embeddings
 from annotator.bodies.layouts import layout_of, model_path
-from annotator.bodies.pickles import write_pickle
+from annotator.bodies.pickle_writer import write_pickle
 from annotator.bodies.stored import content_hash, write_arrays
 from annotator.errors import storage
 

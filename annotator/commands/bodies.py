@@ -38,8 +38,8 @@ def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress,
     Raises:
         BodyModelError: `out` is no folder, or the anny package is not installed.
     """
-    if out is not None and exists(out) and not is_dir(out):
-        raise BodyModelError(f"{short(str(out))} is no folder; say into which folder the open body is to be built.")
+    if out is not None:
+        _require_folder(out)
     if priors_only:
         from annotator.bodies.open_body.priors import build_priors
 
@@ -52,6 +52,13 @@ def build(out: Path | None, *, priors_only: bool = False) -> Generator[Progress,
 
     digests = yield from work(out or default_root())
     return Table("", ("family", "hash"), tuple(digests.items()))
+
+
+def _require_folder(out: Path) -> None:
+    """Raises BodyModelError: `out` is no folder and cannot become one, because a file lies where one would have to."""
+    there = next((path for path in (out, *out.parents) if exists(path)), None)
+    if there is not None and not is_dir(there):
+        raise BodyModelError(f"{short(str(there))} is no folder; say into which folder the open body is to be built.")
 
 
 def check(root: Path | None) -> Generator[Progress, None, Table]:

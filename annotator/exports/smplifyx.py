@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from annotator.bodies.files import BodyModelData
-from annotator.bodies.pickles import write_pickle
+from annotator.bodies.pickle_writer import write_pickle
 from annotator.bodies.posing import Poser
 from annotator.camera import Camera, between_cameras, crop_of_box, solve_translation
 from annotator.errors import RunError, storage

@@ -125,10 +125,16 @@ def vposer_of(weights: Mapping[str, Tensor], file: Path) -> PosePrior:
                 f"{file} is not a VPoser checkpoint: '{name}' has shape {tuple(value.shape)}, "
                 f"expecting {tuple(wanted[name].shape)}."
             )
-        if value.layout != torch.strided or not torch.isfinite(value).all():
+        if not _is_plain(value, wanted[name]) or not torch.isfinite(value).all():
             raise BodyModelError(f"{file} holds numbers in '{name}' that are not finite or not plain; fetch it again.")
     network.load_state_dict(dict(weights))
     return network.eval().requires_grad_(False)
+
+
+def _is_plain(value: Tensor, wanted: Tensor) -> bool:
+    """Whether the numbers are there, one after the other, and of the kind that belongs there: fractions, or a count."""
+    stored = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+    return stored and not value.is_complex() and value.is_floating_point() == wanted.is_floating_point()
 
 
 class _NormalHead(nn.Module):

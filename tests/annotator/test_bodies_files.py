@@ -27,7 +27,8 @@ from annotator.bodies.files import (
     verified,
 )
 from annotator.bodies.official import create as official_model
-from annotator.bodies.pickles import read_object_npy, read_pickle, write_pickle
+from annotator.bodies.pickle_writer import write_pickle
+from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.prior_files import PRIORS, read_prior
 from annotator.commands.bodies import check
 from annotator.commands.projects import new

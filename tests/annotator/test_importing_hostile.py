@@ -12,6 +12,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from annotator.bodies import pickles, stored
 from annotator.bodies.body_model import BodyModel
 from annotator.bodies.files import default_root, load_body_model
 from annotator.bodies.official import create
@@ -20,6 +21,7 @@ from annotator.bodies.posing import Poser
 from annotator.bodies.prior_files import read_prior
 from annotator.commands.bodies import build, check
 from annotator.errors import BodyModelError
+from annotator.prior.vposer import VPoser, vposer_of
 from tests.support.official_files import imported, store, tiny_hand
 
 
@@ -282,6 +284,78 @@ def test_priors_of_another_folder_of_ours_come_along(tmp_path: Path) -> None:
     assert [row[0] for row in table.rows] == ["vposer", "gmm"]
     for kind in ("vposer", "gmm"):
         assert read_prior(tmp_path / "out", kind).hash == read_prior(default_root(), kind).hash
+
+
+def shared(what: bytes, count: int) -> bytes:
+    """A pickle of a list that holds one thing, which opcodes make, many times over: each costs three bytes."""
+    return b"\x80\x02](" + what + b"q\x09" + b"h\x09" * (count - 1) + b"e."
+
+
+def remade(count: int) -> bytes:
+    """A pickle of a list of arrays, each made of the one text of 4,000 letters that it holds."""
+    text = b"X" + (4000).to_bytes(4, "little") + b"a" * 4000 + b"q\x01"
+    kind = b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x85Rq\x02"
+    array = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01M\xa0\x0f\x85h\x02\x89h\x01tb"
+    return b"\x80\x02" + text + b"0" + kind + b"0](" + array * count + b"e."
+
+
+CHUMPY = b"cchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00x"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (remade(600), "GiB of arrays"),
+        (pickle.dumps(sparse.csr_matrix((500, 4_290_000)), protocol=2), "a matrix of 500 x 4,290,000"),
+        (b"\x80\x02" + CHUMPY + shared(b"X\x01\x00\x00\x00b", 300)[2:-1] + b"sb.", "texts where numbers belong"),
+        (b"\x80\x02](" + (CHUMPY + b"](" + b"K\x01" * 2000 + b"esb") * 200 + b"e.", "GiB of arrays"),
+        (shared(b"U\xff" + b"a" * 255, 90_000), "a list of more than"),
+    ],
+)
+def test_a_pickle_cannot_make_more_than_a_body_model_needs(
+    data: bytes, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds once cannot be made into thousands of arrays; the bound is lowered to 2 MB here."""
+    monkeypatch.setattr(pickles, "MOST_BYTES", 1 << 21)
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(BodyModelError, match=why):
+        imported(tmp_path / "x.pkl", tmp_path / "out")
+
+
+def test_an_npz_cannot_unpack_to_more_than_a_body_model_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "MOST_BYTES", 1 << 21)
+    np.savez_compressed(tmp_path / "x.npz", v_template=np.zeros(1 << 20))
+    with pytest.raises(BodyModelError, match="GiB of arrays"):
+        imported(tmp_path / "x.npz", tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["complex64", "int64", "meta"])
+def test_weights_of_another_kind_are_no_vposer(kind: str, tmp_path: Path) -> None:
+    weights = VPoser().state_dict()
+    name = "bodyprior_enc_fc1.weight"
+    weights[name] = weights[name].to("meta") if kind == "meta" else weights[name].to(getattr(torch, kind))
+    with pytest.raises(BodyModelError, match=rf"numbers in '{name}' that are not finite or not plain"):
+        vposer_of(weights, tmp_path / "x.pt")
+
+
+def test_hands_of_two_models_are_told_to_be_unchecked(tmp_path: Path) -> None:
+    """The left hand's sign is compared vertex by vertex."""
+    right, left = tiny_hand(), tiny_hand()
+    left["v_template"] = left["v_template"] * [-1, 1, 1]
+    more = {"v_template": 0, "shapedirs": 0, "posedirs": 0, "weights": 0, "J_regressor": 1}
+    right |= {key: np.concatenate([right[key], np.take(right[key], [0], axis)], axis) for key, axis in more.items()}
+    store(tmp_path / "in" / "MANO_RIGHT.pkl", right)
+    store(tmp_path / "in" / "MANO_LEFT.pkl", left)
+    assert (
+        "another number of vertices; import both hands of one model"
+        in imported(tmp_path / "in", tmp_path / "out").text()
+    )
+
+
+def test_a_folder_below_a_file_is_told_before_priors_are_trained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BodyModelError, match="file is no folder"):
+        next(build(tmp_path / "file" / "priors", priors_only=True))
 
 
 @pytest.mark.parametrize("command", ["build", "check"])
