@@ -19,6 +19,10 @@ from annotator.jobfolder import JobFolder
 from annotator.outside import built, is_text, parse_json
 
 RUNNING, STOPPED, FAILED, FINISHED, INTERRUPTED = "running", "stopped", "failed", "finished", "interrupted"
+ERRORS = ("error_2d_crop", "error_2d")
+"""Names of the scores that the desk sorts by: 2D error in px of the 256 crop and of the photo."""
+BODY_ERRORS = ("error_2d_crop_body", "error_2d_body")
+"""The same of a whole person's body alone, by which he is compared with fits of bodies."""
 _IDS = ".ids"
 
 

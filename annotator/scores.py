@@ -10,13 +10,10 @@ from annotator.camera import Camera, Crop, crop_of_box
 from annotator.fit import PARAMETERS
 from annotator.metrics import error_2d
 from annotator.progress import Progress, Work
-from annotator.runs import Run
+from annotator.runs import BODY_ERRORS, ERRORS, Run
 from annotator.sample import Samples
 from annotator.skeleton import error_points
 
-ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
-OF_BODY = "_body"
-"""Ends the names of the same of a whole person's body alone, by which he is compared with fits of bodies."""
 _CHUNK = 64
 
 
@@ -33,8 +30,8 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
     fits = run.fits(dataset, part)
     if fits is None:
         return
-    poser, kinds = Poser(body), ("", OF_BODY) if part != samples.part else ("",)
-    chosen = [error_points(samples.skeleton, samples.part if kind else part) for kind in kinds]
+    poser, kinds = Poser(body), (ERRORS, BODY_ERRORS) if part != samples.part else (ERRORS,)
+    chosen = [error_points(samples.skeleton, samples.part if kind is BODY_ERRORS else part) for kind in kinds]
     errors = np.full((len(kinds), 2, len(fits)), np.nan)
     rows = np.flatnonzero(fits.ok)
     of_samples = np.array([samples.index_of[key] for key in fits.keys])
@@ -49,6 +46,6 @@ def write_2d_errors(run: Run, dataset: str, samples: Samples, body: BodyModelDat
         for found, which in zip(errors, chosen, strict=True):
             found[:, some] = error_2d(camera.project(points[:, which]), keypoints[people][:, which], own)
         yield Progress(f"Measuring the 2D error of {dataset}", start + len(some), len(rows), "people")
-    for kind, found in zip(kinds, errors, strict=True):
-        for name, values in zip((ERROR_CROP, ERROR_IMAGE), found, strict=True):
-            run.write_score(dataset, part, f"{name}{kind}", fits.keys, values.tolist())
+    for names, found in zip(kinds, errors, strict=True):
+        for name, values in zip(names, found, strict=True):
+            run.write_score(dataset, part, name, fits.keys, values.tolist())

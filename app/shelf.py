@@ -18,14 +18,11 @@ import pyarrow.compute as pc
 from annotator.columns import read_shards, rows_of
 from annotator.errors import NeuralAnnotError
 from annotator.fit import OK, Fit, Fits
-from annotator.runs import Run, RunInfo
+from annotator.runs import BODY_ERRORS, ERRORS, Run, RunInfo
 from annotator.sample import Sample, Samples
 from annotator.verdict import FitKey, Judgement, Verdict
 from app.catalogue import PART
 
-ERROR_CROP, ERROR_IMAGE = "error_2d_crop", "error_2d"
-ERRORS = (ERROR_CROP, ERROR_IMAGE)
-BODY_ERRORS = (f"{ERROR_CROP}_body", f"{ERROR_IMAGE}_body")
 NOT_FITTED, FITTED, FITTING_FAILED = 0, 1, 2
 _CODES = {Verdict.ACCEPT: 1, Verdict.REJECT: 2, Verdict.UNSURE: 3}
 

@@ -11,10 +11,11 @@ import pytest
 from annotator.commands.run import RunOptions, run
 from annotator.project import Project
 from annotator.reviews import ReviewLog
+from annotator.runs import ERRORS
 from annotator.verdict import Verdict
 from app.messages import Messages
 from app.session import Session
-from app.shelf import ERROR_CROP, Order, Shelf, Show
+from app.shelf import Order, Shelf, Show
 from tests.support.desk_project import COUNT, FAILED_ROW
 from tests.support.window import rows_on_disk
 
@@ -36,7 +37,7 @@ def session(qapp: Any, desk_project: Path) -> Iterator[Session]:
 
 
 def test_orders_are_by_2d_error_and_by_file(session: Session) -> None:
-    scores = Project.open(session.project.path).run("neuralannot-r1").score("wild", "body", ERROR_CROP)
+    scores = Project.open(session.project.path).run("neuralannot-r1").score("wild", "body", ERRORS[0])
     errors = np.array([scores.get(key, np.nan) for key in session.shelf.samples.keys])
     known = np.flatnonzero(~np.isnan(errors))
     session.arrange(order=Order.WORST)
@@ -252,7 +253,7 @@ def test_rows_find_their_fits_and_scores_by_key_in_any_order(session: Session, d
         np.testing.assert_array_equal(after.fit(row).transl, before.fit(row).transl)
     assert after.fit(1) is None
     keys = before.samples.keys
-    run.write_score("wild", "body", ERROR_CROP, [keys[4], "wild/nobody", keys[0]], [4.0, 9.0, 1.0])
+    run.write_score("wild", "body", ERRORS[0], [keys[4], "wild/nobody", keys[0]], [4.0, 9.0, 1.0])
     errors = Shelf.of("wild", before.samples, run).errors[0]
     assert (errors[4], errors[0]) == (4.0, 1.0)
     assert np.isnan(errors[[1, 2, 3, 11]]).all()
