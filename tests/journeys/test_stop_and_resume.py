@@ -41,8 +41,9 @@ def shards(project: Path, run: str = RUN) -> dict[str, bytes]:
 
 
 def test_stopped_and_killed_runs_end_with_the_same_fits(undisturbed: Path, tmp_path: Path) -> None:
-    project, run = undisturbed / "fresh", undisturbed / "fresh" / "runs" / RUN
+    project, run = tmp_path / "project", tmp_path / "project" / "runs" / RUN
     recipe, log = undisturbed / "quick.toml", tmp_path / "log.txt"
+    shutil.copytree(undisturbed / "fresh", project)
 
     worker = start_main("run", project, "--recipe", recipe, "--device", "cpu", log=log)
     wait_for(in_stage(run, "Training the target network"), worker)
@@ -73,6 +74,22 @@ def test_stopped_and_killed_runs_end_with_the_same_fits(undisturbed: Path, tmp_p
     steps = [event["done"] for event in JobFolder(run).events() if event.get("stage") == "Training the target network"]
     assert steps == sorted(steps)  # training went on where it was
     assert "nothing to resume" in run_main("run", project, "--resume", RUN, code=1).stderr
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_a_run_as_stop_does(undisturbed: Path, tmp_path: Path, asked: signal.Signals) -> None:
+    """What the system sends at its shutdown, and Ctrl+C: a checkpoint, then an end with one sentence."""
+    project, log = tmp_path / "project", tmp_path / "log.txt"
+    shutil.copytree(undisturbed / "fresh", project)
+    worker = start_main("run", project, "--recipe", undisturbed / "quick.toml", "--device", "cpu", log=log)
+    wait_for(in_stage(project / "runs" / RUN, "Training the target network"), worker)
+    worker.send_signal(asked)
+    assert worker.wait(60) == 0, log.read_text()
+    assert "goes on with `run PROJECT --resume`" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert Project.open(project).run(RUN).state == STOPPED
+    run_main("run", project, "--resume", "--device", "cpu", "--progress", "none")
+    assert shards(project) == shards(undisturbed / "project")
 
 
 def test_the_next_round_learns_from_the_verdicts_that_were_in_force_at_its_start(undisturbed: Path) -> None:
