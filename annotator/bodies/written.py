@@ -15,8 +15,7 @@ import numpy as np
 from annotator.bodies.files import write_embeddings
 from annotator.bodies.layouts import layout_of, model_path
 from annotator.bodies.pickle_writer import write_pickle
-from annotator.bodies.stored import content_hash, write_arrays
-from annotator.errors import storage
+from annotator.bodies.stored import content_hash, in_one_go, write_arrays
 
 TEXTS = ("name", "licence", "provenance", "hash")
 """Entries of a file that are no arrays of the model; they do not count for its hash."""
@@ -48,8 +47,6 @@ def write_model(
     """
     digest, suffix = content_hash(arrays), layout_of(name).suffixes[0]
     path = model_path(root, name, gender).with_suffix(suffix)
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     content = write_embeddings(arrays, path.parent) if name == "flame" else dict(arrays)
     if suffix == ".pkl":
         write_pickle(path, content | texts.with_hash(digest))
@@ -65,8 +62,6 @@ def write_named(path: Path, arrays: Mapping[str, np.ndarray], texts: Texts) -> s
         StorageError: the disk is full or may not be written.
     """
     digest = content_hash(arrays)
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
     _write_npz(path, arrays, texts.with_hash(digest), packed=True)
     return digest
 
@@ -76,5 +71,5 @@ def _write_npz(path: Path, arrays: Mapping[str, Any], texts: Mapping[str, str], 
     if not packed:
         write_arrays(path, content)
         return
-    with storage(path):
-        np.savez_compressed(path, allow_pickle=False, **content)
+    with in_one_go(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Generator
 from importlib.util import find_spec
@@ -59,6 +60,10 @@ def _require_folder(out: Path) -> None:
     there = next((path for path in (out, *out.parents) if exists(path)), None)
     if there is not None and not is_dir(there):
         raise BodyModelError(f"{short(str(there))} is no folder; say into which folder the open body is to be built.")
+    if there is not None and not os.access(there, os.W_OK):
+        raise BodyModelError(
+            f"{short(str(there))} may not be written to; say into which folder the open body is to be built."
+        )
 
 
 def check(root: Path | None) -> Generator[Progress, None, Table]:
@@ -72,8 +77,8 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
     Raises:
         BodyModelError: there is no model, or one is damaged or disagrees.
     """
-    folder = Project.open(root).body_model_root("smplx") if root is not None and is_project(root) else root
-    folder = folder or default_root()
+    project = Project.open(root) if root is not None and is_project(root) else None
+    folder = (project.body_model_root("smplx") if project is not None else root) or default_root()
     if not is_dir(folder):
         raise BodyModelError(f"There is no folder {short(str(folder))}; give one of body models, or a project.")
     models = models_in(folder)
@@ -93,6 +98,8 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
         counts = (str(len(body.v_template)), str(len(body.parents)), components)
         source = _source(body.provenance) if ours else _OFFICIAL
         rows.append((name, body.name, source, *counts, body.hash, agreement))
+        if project is not None and gender == "neutral":
+            _require_noted(project, body)
         if ours and MENDED in body.provenance:
             mended.append(f"{body.name}: {body.provenance}.")
     yield Progress("Checking body models", len(models), len(models), "models")
@@ -114,6 +121,16 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
         "The last column of a model is its distance to the smplx package.",
     )
     return Table("", _COLUMNS, tuple(rows), (*notes, *mended))
+
+
+def _require_noted(project: Project, body: BodyModelData) -> None:
+    """Raises BodyModelError: the project notes another model than the one that lies there, as after an import that was cut off."""
+    noted = project.body_models.get(body.family)
+    if noted is not None and not body.side and noted.hash != body.hash:
+        raise BodyModelError(
+            f"The project {project.path} notes the {body.family} body model {noted.hash}, but {body.hash} lies there, as after an "
+            "import that was cut off; import it again, or relink the folder that holds the right one."
+        )
 
 
 def _source(provenance: str) -> str:

@@ -105,7 +105,8 @@ class _Drawn:
                 for name, yaw in (("front", 0), ("left side", -90), ("back", 180))
             ]
             posed = [self._figure("", one) for one in self._people(6)]
-            return [FigureStrip("Rest", (480, 440), views), FigureStrip("Posed", (244, 290), posed)]
+            whole = [FigureStrip("Rest", (480, 440), views), FigureStrip("Posed", (244, 290), posed)]
+            return [*whole, FigureStrip("Bent joints", (244, 250), self._bent())]
         if self._body.family == "mano":
             flat = self._pose(self._flat())
             views = [self._figure(f"mean hand, {name}", rest, turn=turn) for name, turn in _HAND_VIEWS.items()]
@@ -189,6 +190,20 @@ class _Drawn:
             shown.insert(0, self._figure(FACE.name, face, skeleton=FACE, focus=self._head(face), flipped=True))
         return FigureStrip("", (294, 320), shown)
 
+    def _bent(self) -> list[Figure]:
+        """Joints of the left side near by, at wide angles that people take."""
+        shown: list[Figure] = []
+        for caption, (angles, view) in _BENT.items():
+            pose = np.zeros((len(BODY_JOINTS), 3))
+            for joint, degrees in angles.items():
+                pose[BODY_JOINTS.index(joint)] = np.deg2rad(degrees)
+            posed = self._pose({"body_pose": pose.ravel()})
+            middle = posed.joints[0, 1 + BODY_JOINTS.index(next(iter(angles)))]
+            shown.append(
+                self._figure(caption, posed, turn=view, focus=middle + _NEAR * np.array([[-1, -1, -1], [1, 1, 1]]))
+            )
+        return shown
+
     def _head(self, posed: Posed) -> np.ndarray:
         return posed.points(FACE.name)[0][self._body.points[FACE.name].present]
 
@@ -249,6 +264,17 @@ class _Drawn:
         return Figure(caption, vertices, vertices if focus is None else focus @ view.T, markers)
 
 
+_NEAR = 0.2
+"""Metres around a joint that is shown near by."""
+_BENT: Mapping[str, tuple[Mapping[str, tuple[float, float, float]], View]] = {
+    "elbow 110 degrees": ({"left_elbow": (0, -110, 0)}, View(-40.0, 30.0)),
+    "elbow 140 degrees": ({"left_elbow": (0, -140, 0)}, View(-40.0, 30.0)),
+    "arm down 70 degrees": ({"left_shoulder": (0, 0, -70)}, View()),
+    "arm up 70 degrees": ({"left_shoulder": (0, 0, 70), "left_collar": (0, 0, 17)}, View()),
+    "hip 90, knee 90 degrees": ({"left_hip": (-90, 0, 0), "left_knee": (90, 0, 0)}, View(-60.0, 15.0)),
+    "knee 130 degrees": ({"left_knee": (130, 0, 0), "left_hip": (-90, 0, 0)}, View(-60.0, 15.0)),
+}
+"""Degrees of body joints, that in the middle first, and from where they are seen."""
 _HAND_VIEWS: Mapping[str, View] = {
     "from the back": View(pitch=90.0, roll=-90.0),
     "from the palm": View(pitch=-90.0, roll=-90.0),

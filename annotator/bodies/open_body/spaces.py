@@ -13,20 +13,28 @@ from annotator.bodies.open_body.source import SourceBody
 
 _COMPONENTS = 10
 _REGRESSOR_RIDGE = 0.02
+_AS_LARGE = 0.999
+"""Share of the largest entry from which on one counts as as large."""
 
 
 def principal(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean `(D,)` and `(10, D)` components, each scaled to one standard deviation.
-
-    A component's sign is the one that makes its entry of largest size positive.
-    """
+    """Mean `(D,)` and `(10, D)` components, each scaled to one standard deviation."""
     mean = rows.mean(axis=0)
     centred = rows - mean
     values, vectors = np.linalg.eigh(centred @ centred.T / (len(rows) - 1))
     order = np.argsort(values)[::-1][:_COMPONENTS]
     components = (vectors[:, order].T @ centred) / np.sqrt(len(rows) - 1)
-    peaks = components[np.arange(_COMPONENTS), np.abs(components).argmax(axis=1)]
-    return mean, components * np.sign(peaks)[:, None]
+    return mean, _signed(components)
+
+
+def _signed(rows: np.ndarray) -> np.ndarray:
+    """Rows with the sign that makes the entry of largest size positive; of several as large, the first.
+
+    Left and right move alike, so that every entry along x has a twin of the other sign, as large but for rounding.
+    """
+    sizes = np.abs(rows)
+    first = (sizes >= _AS_LARGE * sizes.max(axis=1, keepdims=True)).argmax(axis=1)
+    return rows * np.sign(rows[np.arange(len(rows)), first])[:, None]
 
 
 def expressions(source: SourceBody, rng: np.random.Generator, count: int = 2000) -> np.ndarray:
@@ -47,8 +55,7 @@ def expressions(source: SourceBody, rng: np.random.Generator, count: int = 2000)
     spread = np.linalg.cholesky(moment + 1e-12 * np.eye(len(names))).T @ basis  # its Gram matrix is the covariance
     _, values, right = np.linalg.svd(spread, full_matrices=False)
     components = right[:_COMPONENTS] * values[:_COMPONENTS, None]
-    peaks = components[np.arange(_COMPONENTS), np.abs(components).argmax(axis=1)]
-    return (components * np.sign(peaks)[:, None]).reshape(_COMPONENTS, -1, 3)
+    return _signed(components).reshape(_COMPONENTS, -1, 3)
 
 
 def regressor(rig: Rig, bodies: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -112,8 +119,7 @@ def _completed(rows: np.ndarray) -> np.ndarray:
     What lies in the directions that no pose uses is arbitrary, and differs from one linear-algebra library to the next;
     so it is made of unit vectors, in their order.
     """
-    peaks = rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)]
-    out = list(rows * np.sign(peaks)[:, None])
+    out = list(_signed(rows))
     for unit in np.eye(rows.shape[1]):
         rest = unit - np.array(out).T @ (np.array(out) @ unit)
         if (length := np.linalg.norm(rest)) > 0.1:

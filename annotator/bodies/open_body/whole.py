@@ -11,16 +11,15 @@ from scipy import sparse
 from annotator.bodies.open_body.contour import contour_table
 from annotator.bodies.open_body.correctives import pose_correctives
 from annotator.bodies.open_body.landmarks import INNER, on_surface
-from annotator.bodies.open_body.people import sample_adults, sample_children, sample_wide
+from annotator.bodies.open_body.people import sample_adults, sample_children, sample_heavy, sample_wide
 from annotator.bodies.open_body.rig import Rig, build_rig
 from annotator.bodies.open_body.source import load_source
 from annotator.bodies.open_body.spaces import expressions, hand_space, principal, regressor
 from annotator.progress import Progress
 
 SEED = 20261101
-_ADULTS, _WIDE = 600, 80
+_ADULTS, _WIDE, _HEAVY = 600, 80, 100
 _TESTED_ADULTS, _TESTED_CHILDREN = 200, 100
-_REGRESSOR_ADULTS = 300
 _TITLE = "Building the open body"
 
 Body = tuple[np.ndarray, np.ndarray]
@@ -32,7 +31,8 @@ class Whole:
     """The body before it is cut into families; V vertices in anny's order, metres.
 
     Attributes:
-        adults: the people whose spread is one standard deviation. fitting: those that regressors are fitted on.
+        adults: the people whose spread is one standard deviation. fitting: those that regressors are fitted on, heavy ones
+            more often than among adults, since shoulders are hardest there.
         template: `(V, 3)`. shapes, expressions: `(10, V, 3)` per standard deviation.
         regressor: `(55, V)`; regressor_error: metres at worst over adults and over children it was not fitted on.
         posedirs: `(3 V, 486)`.
@@ -79,7 +79,8 @@ def whole_body() -> Generator[Progress, None, Whole]:
     rng = np.random.default_rng(SEED)
     yield Progress(_TITLE, 2, 6, "steps", "Turning sampled bodies to the T-pose")
     adults = _bodies(rig, sample_adults(rng, _ADULTS))
-    fitting = [*adults[:_REGRESSOR_ADULTS], *_bodies(rig, sample_wide(rng, _WIDE))]
+    heavy = sample_heavy(np.random.default_rng([SEED, 1]), _HEAVY)
+    fitting = [*adults, *_bodies(rig, sample_wide(rng, _WIDE)), *_bodies(rig, heavy)]
     yield Progress(_TITLE, 3, 6, "steps", "Fitting the joint regressor")
     rows = regressor(rig, fitting)
     tested = (
