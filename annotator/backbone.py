@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,16 +88,18 @@ def starting_weights(name: str, weights: str) -> dict[str, Tensor] | None:
     if weights == "none":
         return None
     state = _imagenet(name) if weights == "imagenet" else _of_file(Path(weights))
-    wanted = set(Backbone(name).network.state_dict())
-    missing = sorted(wanted - set(state))
-    if missing:
-        raise RunError(
-            f"The weights '{weights}' are not those of a {name}: {missing[0]} is missing; name another file in the recipe."
-        )
+    wanted = Backbone(name).network.state_dict()
+    for key, value in sorted(wanted.items()):
+        found = state.get(key)
+        if not isinstance(found, Tensor) or found.shape != value.shape:
+            what = f"has the shape {tuple(found.shape)}" if isinstance(found, Tensor) else "is missing"
+            raise RunError(
+                f"The weights '{weights}' are not those of a {name}: {key} {what}; name another file in the recipe."
+            )
     return {key: state[key] for key in wanted}
 
 
-def _imagenet(name: str) -> dict[str, Tensor]:
+def _imagenet(name: str) -> dict[str, Any]:
     import torchvision
 
     try:
@@ -112,13 +114,14 @@ def _imagenet(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _of_file(path: Path) -> dict[str, Tensor]:
+def _of_file(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state: object = torch.load(path, map_location="cpu", weights_only=True)
+        return cast("dict[str, Any]", state) if isinstance(state, dict) else {}
     except FileNotFoundError as error:
         raise RunError(f"The recipe names backbone weights {path}, and there is no such file.") from error
     except Exception as error:

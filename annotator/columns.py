@@ -78,7 +78,9 @@ def read_shards(paths: Sequence[Path]) -> pa.Table:
     tables: list[pa.Table] = []
     for path in paths:
         try:
-            tables.append(ipc.open_file(pa.memory_map(str(path))).read_all())
+            table = ipc.open_file(pa.memory_map(str(path))).read_all()
+            table.validate(full=True)  # a text that ends elsewhere than it says would crash whoever reads it
+            tables.append(table)
         except (pa.ArrowInvalid, OSError) as error:
             raise ProjectError(
                 f"{path} is not a whole table; remove it and run the command that makes it again."

@@ -78,12 +78,15 @@ def cached_crops(
         for number, (page, start) in enumerate(zip(there, starts, strict=True))
         if page is None or not page.holds(wanted[start : start + PAGE])
     ]
+    cutter = _Cutter(project, samples, size)
+    with _threads() as pool:
+        mended = cutter.cut(pool, [row for row in _failed(there, wanted) if row // PAGE not in stale])
+        stale = sorted({*stale, *(row // PAGE for rows, _, reason in mended if not reason for row in rows)})
     if stale:
         others = [*beyond, *sorted(whole.glob("[0-9]*.arrow"))] if some else beyond
         old = _Old([page for page in (*there, *(_read_page(path, size) for path in others)) if page is not None])
         missing = sum(old.find(one) is None for number in stale for one in _of_page(wanted, number))
         yield Progress(_STAGE, message=_estimate(folder, missing, size))
-        cutter = _Cutter(project, samples, size)
         done = len(wanted) - sum(len(_of_page(wanted, number)) for number in stale)
         with _threads() as pool:
             for number in stale:
@@ -184,6 +187,16 @@ class _Page:
         return len(wanted) == len(self.names) and all(
             one.is_kept_as(name, count) for one, name, count in zip(wanted, self.names, self.counts, strict=True)
         )
+
+
+def _failed(pages: Sequence[_Page | None], wanted: Sequence[_Identity]) -> Iterator[int]:
+    """Rows whose photo is there and could not be read when their page was made; it may be whole by now."""
+    for number, page in enumerate(pages):
+        for place, (one, reason) in enumerate(
+            zip(_of_page(wanted, number), page.reasons if page else (), strict=False)
+        ):
+            if reason and one.count != _ABSENT:
+                yield number * PAGE + place
 
 
 def _read_page(path: Path, size: int) -> _Page | None:

@@ -21,18 +21,22 @@ from annotator.columns import read_shards
 from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
 from annotator.fit import CAMERA, FAILED, OK, PARAMETERS, Fits
 from annotator.outside import is_dir, resolved, short
+from annotator.part import PARTS
 from annotator.progress import Progress
 from annotator.project import Project
 from annotator.recipe import read_recipe
 from annotator.reviews import frozen
-from annotator.runs import FINISHED, Run, RunInfo
+from annotator.runs import FINISHED, Run, RunInfo, ids_given, note_id
 
 _STAGE = "Bringing the run home"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PARTS = ("body", "rhand", "lhand", "face", "whole")
+_WORDS = {*PARTS, "whole"}
 _WEIGHTS = ("last.safetensors", "best.safetensors")
 _NAMED = 3
 _MOST_NUMBERS = 10_000
+MADE_AS, LEARNT_FROM = "made_as", "learnt_from"
+"""Options of a run that was brought home: the id it had where it was made, and that of a run it learnt from and that is not here."""
 
 
 def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]:
@@ -88,7 +92,25 @@ def _info(project: Project, run: Run) -> RunInfo:
             f"The run in {run.path} is over the data set {short(unknown[0])}, which this project does not have; import it "
             "under that name first."
         )
-    return replace(info, options={**info.options, "added": str(resolved(run.path))})
+    if info.round < 1 or not set(info.parts) <= _WORDS:
+        raise RunError(
+            f"{run.path / 'run.json'} names a round or a part that there is none of; copy the run folder again."
+        )
+    options = {**info.options, "added": str(resolved(run.path)), MADE_AS: info.id}
+    source = _source_here(project, info)
+    if info.source and not source:
+        options[LEARNT_FROM] = info.source
+    return replace(info, options=options, source=source)
+
+
+def _source_here(project: Project, info: RunInfo) -> str:
+    """Id of the run here that a run learnt from; empty where there is none. Ids repeat from one machine to the next."""
+    for run in project.runs() if info.source else ():
+        made_as = run.info.options.get(MADE_AS)
+        same = info.source_created == run.info.created if info.source_created else made_as is not None
+        if same and info.source == (made_as or run.info.id):
+            return run.id
+    return ""
 
 
 def _fitted(run: Run) -> list[tuple[str, str]]:
@@ -197,12 +219,14 @@ def _take_papers(run: Run, copy: Run) -> None:
 
 def _placed(project: Project, copy: Run, info: RunInfo) -> Run:
     with storage(project.path / "runs"):
+        before = ids_given(project.path / "runs")
         for number in range(1, _MOST_NUMBERS):
             run_id = info.id if number == 1 else f"{info.id}-{number}"
             home = project.path / "runs" / run_id
-            if not home.exists():
+            if run_id not in before and not home.exists():
                 copy.write_info(replace(info, id=run_id))
                 copy.path.replace(home)
+                note_id(home)
                 return Run(home)
     raise RunError(f"There are already {_MOST_NUMBERS:,} runs called {info.id}.")
 

@@ -51,6 +51,7 @@ from annotator.verdict import Verdict
 
 _ENOUGH_FITS = 2000
 _ARCHETYPE_POSES = 6000
+_Tables = dict[str, list[tuple[str, Samples]]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Procedure:
         bodies: the part's body models, by the table whose fits are theirs.
         data: names of the data sets. keys: of the samples used, or of the people whose hands and faces are; empty for all.
         chain: the first run of the chain, whose auxiliary fits a later round reuses.
-        before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
+        before: the run of the round before, or that whose network EFT tunes, or None.
+        verdicts: in force on the fits of the round before, by sample key.
     """
 
     project: Project
@@ -79,7 +81,7 @@ class Procedure:
     def algorithm1(self) -> Work:
         """The paper's Algorithm 1; in a later round lines 1 to 6 are those of the chain's first run."""
         if not self._tables[TARGET]:
-            yield Progress("Training", message=f"None of the people named has samples of the part {self.part.word}.")
+            yield self._nobody
             return
         auxiliary = yield from self._open(AUXILIARY)
         target = yield from self._open(TARGET)
@@ -113,6 +115,12 @@ class Procedure:
 
     def refine(self, source: Run, recipe: EftRecipe) -> Work:
         """EFT: the target network of `source`, tuned on each target sample by itself."""
+        if not self._tables[TARGET]:
+            yield self._nobody
+            return
+        # The points that the network was taught are those of its own data sets, which may be others than those tuned on.
+        tables = self._tables_of(source.info.datasets, frozenset(source.info.samples))
+        vars(self)["_taught"] = self._points_of(tables)
         target = yield from self._open(TARGET)
         learnt = isinstance(self.recipe, BodyRecipe) and self.recipe.latent and self.recipe.prior == LEARNT
         prior = VPoser() if learnt else (yield from self._prior([]))  # a learnt one is kept with the network's weights
@@ -133,34 +141,40 @@ class Procedure:
         for data in target:
             people = People(partial(inputs, data), partial(wanted, data), project, legs)
             tuner = Tuner(network, people, recipe)
-            body = self.bodies[data.samples.part]
-            to_fits = tuner.to_fits(target_fits(data.samples, data.lessons, data.crops, body, self.part))
+            to_fits = tuner.to_fits(self._target_fits(data))
             yield from self._write(data, tuner.predict, to_fits, "Tuning on", timed=False)
         yield from self._count_failures(target)
 
     # -- data ------------------------------------------------------------------------------------------------------------
 
+    @property
+    def _nobody(self) -> Progress:
+        return Progress("Training", message=f"None of the people named has samples of the part {self.part.word}.")
+
     @cached_property
-    def _tables(self) -> dict[str, list[tuple[str, Samples]]]:
-        """Names and samples of the tables used, by the role of their data set."""
-        found: dict[str, list[tuple[str, Samples]]] = {AUXILIARY: [], TARGET: []}
+    def _tables(self) -> _Tables:
+        return self._tables_of(self.data, self.keys)
+
+    def _tables_of(self, data: tuple[str, ...], keys: frozenset[str]) -> _Tables:
+        """Names and samples of the tables that data sets give, by the role of their data set; all samples without `keys`."""
+        found: _Tables = {AUXILIARY: [], TARGET: []}
         for name, info in self.project.datasets().items():
-            if name not in self.data or (info.role == AUXILIARY and not self.recipe.uses(name)):
+            if name not in data or (info.role == AUXILIARY and not self.recipe.uses(name)):
                 continue
             for table in self.part.tables:
                 samples = self.project.samples(name, table) if info.parts.get(table) else None
-                if samples is not None and self.keys:
-                    samples = samples.take([row for row, key in enumerate(samples.keys) if self._wants(key)])
+                if samples is not None and keys:
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if _wanted(key, keys)])
                 if samples is not None and len(samples):
                     found[info.role].append((name, samples))
         return found
 
-    def _wants(self, key: str) -> bool:
-        return key in self.keys or "/".join(key.split("/")[:2]) in self.keys
-
     @cached_property
     def _taught(self) -> TaughtPoints:
-        return TaughtPoints.of(self.part, [samples for tables in self._tables.values() for _, samples in tables])
+        return self._points_of(self._tables)
+
+    def _points_of(self, tables: _Tables) -> TaughtPoints:
+        return TaughtPoints.of(self.part, [samples for some in tables.values() for _, samples in some])
 
     @cached_property
     def _teacher(self) -> Teacher:
@@ -252,9 +266,8 @@ class Procedure:
                 prior = VPoser()
                 load_weights(prior, run.network_folder(self.part.name, "prior"))
                 return prior.eval()
-        fits = [self._fits_of(data) for data in auxiliary]
         width = 3 * len(self.part.joints)
-        poses = [f.column("body_pose")[f.ok, :width] for f in fits]
+        poses = [self._fits_of(data).column("body_pose")[self._taught_fits(data), :width] for data in auxiliary]
         count = sum(len(p) for p in poses)
         source = f"{count:,} auxiliary fits"
         if count < _ENOUGH_FITS:
@@ -267,6 +280,12 @@ class Procedure:
         prior = yield from train_prior(np.concatenate(poses), steps=recipe.prior_steps, seed=recipe.seed)
         save_weights(prior, self.run.network_folder(self.part.name, "prior"))
         return prior
+
+    def _taught_fits(self, data: DataSet) -> np.ndarray:
+        """`(N,)` bool: fits that did not fail, of people who are not held out."""
+        fits = self._fits_of(data)
+        held = [fits.index_of[data.samples.keys[row]] for row in data.held.tolist()]
+        return fits.ok & ~np.isin(np.arange(len(fits)), held)
 
     def _train(
         self, network: AuxiliaryNetwork | TargetNetwork, loss: Loss, measured: HeldOut | None, name: str
@@ -284,8 +303,11 @@ class Procedure:
         yield from self._annotate(network, data, to_fits, self._teacher.joints_of([data]))
 
     def _annotate_target(self, network: TargetNetwork, data: DataSet) -> Work:
-        to_fits = target_fits(data.samples, data.lessons, data.crops, self.bodies[data.samples.part], self.part)
-        yield from self._annotate(network, data, to_fits)
+        yield from self._annotate(network, data, self._target_fits(data))
+
+    def _target_fits(self, data: DataSet) -> ToFits:
+        body = self.bodies[data.samples.part]
+        return target_fits(data.samples, data.lessons, data.crops, body, self.part, self.recipe.frame)
 
     def _annotate(
         self,
@@ -325,3 +347,8 @@ class Procedure:
             yield Progress(
                 "Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed."
             )
+
+
+def _wanted(key: str, keys: frozenset[str]) -> bool:
+    """Whether a sample, or the person whose hand or face it is, was named."""
+    return key in keys or "/".join(key.split("/")[:2]) in keys

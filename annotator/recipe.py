@@ -15,6 +15,8 @@ from annotator.errors import RecipeError
 from annotator.fittingrecipe import FittingRecipe
 from annotator.outside import exists, parse_toml, short
 
+CROP_FRAME = "crop"
+"""The value of `frame` by which networks speak in the frame of their crop."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": ("smplifyx", "network"),
     "model": ("smplx", "smpl"),
@@ -22,12 +24,18 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "auxiliary_input": ("image+pose", "pose"),
     "backbone": ("resnet18", "resnet34", "resnet50"),
     "schedule": ("plateau", "cosine"),
-    "frame": ("crop", "camera"),
+    "frame": (CROP_FRAME, "camera"),
     "unseen": ("imitate", "2d"),
     "train_precision": ("auto", "fp32", "tf32", "bf16"),
     "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
+_NOT_NEGATIVE = (
+    *("weight_2d", "weight_3d", "weight_pose", "weight_shape", "regulariser", "regulariser_auxiliary"),
+    *("plateau_gain", "seed"),
+)
+_MOST = 2**63
+"""Below which every number is: what a random generator takes for its seed, and not infinity."""
 _AUGMENTATION = {
     "augment_scale": 0.5,
     "augment_rotation": 180.0,
@@ -103,7 +111,7 @@ class PartRecipe:
     weight_shape: float = 0.1
     regulariser: float = 1.0
     regulariser_auxiliary: float = 0.001
-    frame: str = "crop"
+    frame: str = CROP_FRAME
     auxiliary: str = ALL
     latent: bool = True
     input: str = "image"
@@ -129,9 +137,7 @@ class PartRecipe:
         for name, choices in _CHOICES.items():
             if getattr(self, name, choices[0]) not in choices:
                 raise RecipeError(f"{name} = '{getattr(self, name)}' is unknown; choose one of {', '.join(choices)}.")
-        for name in _POSITIVE:
-            if getattr(self, name, 1) <= 0:
-                raise RecipeError(f"{name} = {getattr(self, name)} must be greater than 0.")
+        self._check_numbers()
         if not 0 <= self.held_out <= 0.5:
             raise RecipeError(f"held_out = {self.held_out} must be a share from 0 to 0.5.")
         for name, most in _AUGMENTATION.items():
@@ -141,6 +147,14 @@ class PartRecipe:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:
             raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32.")
+
+    def _check_numbers(self) -> None:
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name, 1) < _MOST:
+                raise RecipeError(f"{name} = {getattr(self, name)} must be a number greater than 0.")
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < _MOST:
+                raise RecipeError(f"{name} = {getattr(self, name)} must be a number from 0 on.")
 
     def uses(self, dataset: str) -> bool:
         """Whether an auxiliary set of that name is used."""

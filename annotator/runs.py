@@ -32,6 +32,7 @@ class RunInfo:
 
     Attributes:
         source: the run that `--from` named; empty for none. It is called `from` in the file.
+        source_created: when that one was made, by which it is known again on a machine that calls it otherwise.
         datasets: names of the data sets it annotates or learns from.
         samples: keys of the samples that `--samples` named; empty for all of those data sets.
         parts: parts it makes fits of.
@@ -43,6 +44,7 @@ class RunInfo:
     recipe: str
     round: int = 1
     source: str = ""
+    source_created: str = ""
     datasets: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     parts: tuple[str, ...] = ("body",)

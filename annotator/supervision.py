@@ -17,7 +17,7 @@ from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import Camera, Crop, crop_from_camera, crop_of_box
 from annotator.fit import Fits
 from annotator.part import Part, parameters_of, pose_vectors, root_of, shape_numbers
-from annotator.recipe import PartRecipe
+from annotator.recipe import CROP_FRAME, PartRecipe
 from annotator.sample import Samples
 from annotator.taught import BODY_POINTS, TaughtPoints, relabelled
 from annotator.verdict import Verdict
@@ -63,7 +63,7 @@ def lessons(
     turn = np.tile(np.eye(3), (count, 1, 1))
     roots, joints = np.zeros((count, 3)), np.zeros((count, points.joint_count, 4), np.float32)
     if auxiliary and samples.joints is not None and samples.joint_skeleton is not None:
-        if recipe.frame == "crop":
+        if recipe.frame == CROP_FRAME:
             turn = crop_from_camera(camera_of(samples, crop), crop)
         given, skeleton = relabelled(samples.joints, samples.joint_skeleton)
         root, columns = root_of(skeleton), points.joint_columns(skeleton)
@@ -145,7 +145,7 @@ def _fitted(
     found = (rows >= 0) & fits.ok[rows]
     given = {name: fits.column(name)[rows] for name in part.parameters}
     rotations = axis_angle_to_matrix(pose_vectors(part, given, body))
-    if recipe.frame == "crop":
+    if recipe.frame == CROP_FRAME:
         camera = Camera(fits.column("focal")[rows].astype(np.float64), fits.column("princpt")[rows].astype(np.float64))
         safe = Camera(np.where(found[:, None], camera.focal, 1.0), camera.princpt)
         rotations[:, 0] = crop_from_camera(safe, taught.crop) @ rotations[:, 0]

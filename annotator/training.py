@@ -18,6 +18,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -147,6 +148,7 @@ class Training:
             RunError: the loss or a gradient is not finite; the last checkpoint is still good.
         """
         self._restore()
+        self._remove_halves()
         prepare(self.network, self.recipe.train_precision, compiled=self.recipe.compile)
         self.network.train()
         log = LossLog(self.folder, tensorboard=self.recipe.tensorboard, writes=ranks.leads())
@@ -204,7 +206,7 @@ class Training:
         loss = float(total.detach() if ranks.count() == 1 else shown.sum())
         self.plateau.add(loss)
         mean = self.best.add(loss)
-        held_out = self._validate() if mean is not None else None
+        held_out = self._validate() if mean is not None or self._ended else None
         if mean is not None and self.best.better(mean if held_out is None else held_out["loss"]):
             self._best_weights = {name: value.clone() for name, value in _weights(self.network).items()}
         return terms, held_out
@@ -230,7 +232,7 @@ class Training:
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
             raise RunError(
                 f"{self.stage}: the loss or a gradient is not finite at step {self.step}; the weights were not touched. "
-                "Lower learning_rate in the recipe and resume."
+                "Start a new run with a lower learning_rate in its recipe."
             )
 
     def save(self) -> None:
@@ -252,6 +254,12 @@ class Training:
                 self._best_weights = None
             _whole(self.folder / "state.pt", _torch_bytes(state))
             _whole(self.weights_path, save(weights))
+
+    def _remove_halves(self) -> None:
+        """What a process that was killed while it wrote has left."""
+        for name in ("state.pt", self.weights_path.name, self._best_path.name):
+            for half in self.folder.glob(f".{name}.*") if ranks.leads() else ():
+                half.unlink(missing_ok=True)
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
@@ -278,6 +286,8 @@ def load_weights(network: nn.Module, folder: Path) -> None:
         network.load_state_dict(load_file(path))
     except FileNotFoundError as error:
         raise RunError(f"There are no weights {path}; resume the run that trains them.") from error
+    except SafetensorError as error:
+        raise RunError(f"The weights {path} are damaged; start a new run, or copy them again.") from error
     except RuntimeError as error:
         raise RunError(f"The weights {path} belong to another network; start a new run.") from error
 

@@ -132,6 +132,7 @@ class Tuner:
         optimiser = torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
         wanted = self._people.wanted(rows)
         best: Prediction | None = None
+        reached = torch.full((len(rows),), torch.nan, device=wanted.device)
         ended = torch.zeros(len(rows), dtype=torch.bool, device=wanted.device)
         for iteration in range(recipe.iterations + 1):
             with torch.enable_grad():
@@ -140,11 +141,12 @@ class Tuner:
                 total = recipe.weight_2d * near + recipe.weight_legs * legs
             usable = torch.isfinite(total.detach()) & ~ended
             best = _detached(prediction) if best is None else _merged(usable, _detached(prediction), best)
-            small = usable & (near.detach() < recipe.threshold)
+            reached = torch.where(usable, near.detach(), reached)
+            small = usable & (reached < recipe.threshold)
             now = ~ended if iteration == recipe.iterations else small
             for place in torch.nonzero(now).ravel().tolist():
                 stop = SMALL_ENOUGH if bool(small[place]) else ALL_ITERATIONS
-                self._outcomes[int(rows[place])] = _Outcome(float(near[place].detach()), iteration, stop)
+                self._outcomes[int(rows[place])] = _Outcome(float(reached[place]), iteration, stop)
             ended = ended | now
             if bool(ended.all()):
                 break

@@ -26,6 +26,7 @@ from annotator.fit import FitHeader, Fits
 from annotator.network import AuxiliaryNetwork, Prediction, TargetNetwork
 from annotator.part import BODY, Part, parameters_of, root_of
 from annotator.progress import Progress, Work
+from annotator.recipe import CROP_FRAME
 from annotator.rotations import matrix_to_axis_angle
 from annotator.sample import Samples
 from annotator.skeleton import HUMAN36M, loss_points
@@ -77,8 +78,16 @@ def annotate(
     yield Progress(stage, total, total, "people", values=values)
 
 
-def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData, part: Part = BODY) -> ToFits:
-    """How rows of a target set become fits; `body` is the model of their own side."""
+def target_fits(
+    samples: Samples, taught: Lessons, crops: Crops, body: BodyModelData, part: Part = BODY, frame: str = CROP_FRAME
+) -> ToFits:
+    """How rows of a target set become fits.
+
+    Args:
+        body: the model of their own side.
+        frame: of the recipe, in which the network speaks: the crop's, from which the root is turned back where K is known,
+            or the camera's already.
+    """
     poser = Poser(body)
     intrinsics = samples.intrinsics.astype(np.float64)
     points = loss_points(samples.skeleton, samples.part)
@@ -93,7 +102,9 @@ def target_fits(samples: Samples, taught: Lessons, crops: Crops, body: BodyModel
             keypoints = samples.keypoints[rows[known]][:, points].astype(np.float64)
             area = Crop(crop.center[known], crop.side[known])
             given = Camera.of_matrix(intrinsics[rows[known]])
-            turned = _turned_back({name: values[known] for name, values in columns.items()}, given, area)
+            turned = {name: values[known] for name, values in columns.items()}
+            if frame == CROP_FRAME:
+                turned = _turned_back(turned, given, area)
             placed = poser.pose(_parameters(part, turned, body)).points(samples.skeleton.name)[:, points]
             start = _start(columns["transl"][known], given, area)
             confidence = keypoints[..., 2] * present

@@ -12,7 +12,7 @@ from annotator.commands.choosing import chosen_datasets
 from annotator.commands.table import Table, sentences
 from annotator.errors import RunError, UnknownNameError
 from annotator.fit import Fits
-from annotator.homecoming import bring_home
+from annotator.homecoming import LEARNT_FROM, bring_home
 from annotator.outside import resolved, short
 from annotator.progress import Progress, Work
 from annotator.project import TARGET, Project
@@ -50,8 +50,8 @@ def _brought_home(project: Project, folder: Path, data: tuple[str, ...]) -> Gene
     run = yield from bring_home(project, folder)
     count = sum(len(fits) for dataset, part in run.fitted if (fits := run.fits(dataset, part)) is not None)
     said = [f"Added {count:,} fits as the run {run.id}."]
-    source = run.info.source
-    if source and source not in {other.id for other in project.runs()}:
+    source = run.info.options.get(LEARNT_FROM)
+    if source:
         said.append(f"It learnt from {source}, which this project does not have; a next round needs that run as well.")
     return sentences(*said)
 

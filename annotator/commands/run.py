@@ -106,6 +106,7 @@ def _new(project: Project, options: RunOptions) -> Run:
         recipe=recipe.name,
         round=number,
         source=before.id if before is not None else "",
+        source_created=before.info.created if before is not None else "",
         datasets=begun.datasets,
         samples=begun.samples,
         parts=begun.parts,
@@ -346,7 +347,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
     chosen = torch.device(device if device != "auto" else found)
     _note_machine(current, str(chosen))
     yield from ranks.leader_only(_trimmed(project))
-    for word, reason in left_out(project, recipe, info.datasets).items():
+    for word, reason in left_out(project, recipe, info.datasets, None if tunes else before).items():
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
     verdicts = verdicts_of(current)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotator.errors import RunError
@@ -22,7 +23,7 @@ def network_run(project: Project, source: str) -> Run:
     Raises:
         RunError: there is none, it is not finished, or its network is not there.
     """
-    found = project.run(source) if source else project.newest_run(_LEARNS)
+    found = project.run(source) if source else _newest(project)
     if found is None:
         raise RunError(
             "eft tunes the target network of a finished neuralannot run, and there is none; start one with `run`, or name "
@@ -32,9 +33,21 @@ def network_run(project: Project, source: str) -> Run:
         raise RunError(f"eft tunes the network of a neuralannot run; {found.id} is one of {found.info.annotator}.")
     if found.state != FINISHED:
         raise RunError(f"eft cannot tune the network of {found.id}: that run is {found.state}; resume it first.")
-    if not (found.network_folder("body", TARGET) / "last.safetensors").exists():
-        raise RunError(f"{found.id} has no target network any more; train one with `run`, or name another with --from.")
+    if not _network(found).exists():
+        raise RunError(
+            f"{found.id} has no target network of bodies; train one with `run`, or name another with --from."
+        )
     return found
+
+
+def _newest(project: Project) -> Run | None:
+    """The newest finished run that has a body network."""
+    finished = [run for run in project.runs() if (run.info.annotator, run.state) == (_LEARNS, FINISHED)]
+    return next((run for run in reversed(finished) if _network(run).exists()), None)
+
+
+def _network(run: Run) -> Path:
+    return run.network_folder("body", TARGET) / "last.safetensors"
 
 
 def eft_recipe(name: str | None, source: Run) -> Recipe:

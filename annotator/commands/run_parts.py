@@ -57,16 +57,22 @@ def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:
     return any(counts.get(table, 0) for counts in targets for table in part.tables)
 
 
-def left_out(project: Project, recipe: Recipe, datasets: tuple[str, ...]) -> dict[str, str]:
-    """Parts that there are samples of and that a run without --parts leaves out all the same: why, by their word."""
+def left_out(project: Project, recipe: Recipe, datasets: tuple[str, ...], before: Run | None = None) -> dict[str, str]:
+    """Parts that there are samples of and that a run without --parts leaves out all the same: why, by their word.
+
+    Args:
+        before: the run that a later round learns from.
+    """
     parts = {word: part for word, part in PARTS.items() if part.name in recipe.tables and _has(project, datasets, part)}
-    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, part))}
+    return {word: reason for word, part in parts.items() if (reason := _lack_of(project, part, before))}
 
 
-def _lack_of(project: Project, part: Part) -> str:
+def _lack_of(project: Project, part: Part, before: Run | None = None) -> str:
     """Why a part cannot be had; empty where it can. Bodies always can: what is wrong with their model is an error."""
     if part.family not in project.body_models and part.name != "body":
         return f"The project has no {part.family} body model, so it makes no fits of the part {part.word}."
+    if before is not None and part.word not in before.info.parts:
+        return f"{before.id} has no fits of the part {part.word} to learn from, so this round makes none."
     return ""
 
 

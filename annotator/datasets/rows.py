@@ -281,9 +281,10 @@ def joints_boxes(pixels: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _wrong_joints(joints: np.ndarray, known: np.ndarray) -> list[str]:
-    """Why the `(N, J, 3)` joints of each row cannot be before a camera; empty where they can, or are not finite."""
+    """Why the `(N, J, 3)` joints of each row cannot be before a camera; empty where they can."""
     none = ~known.any(axis=1)
-    finite = np.isfinite(joints).all(axis=(1, 2))
+    numbers = np.all(np.isfinite(joints), axis=2)
+    finite = np.all(numbers, axis=1)
     behind = finite & ((joints[..., 2] <= 0) & known).any(axis=1)
     far = finite & (np.abs(joints).max(axis=(1, 2)) > FARTHEST)
     reasons = [""] * len(joints)
@@ -291,6 +292,7 @@ def _wrong_joints(joints: np.ndarray, known: np.ndarray) -> list[str]:
         (far, f"a joint lies more than {FARTHEST:,.0f} m away"),
         (behind, "a joint lies behind the camera"),
         (none, "it has no joints"),
+        ((~numbers & known).any(axis=1), "a joint is not a finite number"),
     ):
         for row in np.flatnonzero(rows):
             reasons[row] = reason

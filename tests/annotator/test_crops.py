@@ -100,6 +100,22 @@ def test_a_photo_that_comes_back_is_cut(project: Project) -> None:
     assert refused(cached(project)) == [CUT_ROW]
 
 
+def test_a_photo_that_was_not_yet_whole_is_cut_when_it_is(project: Project) -> None:
+    """As where room for a copy is taken before its bytes come: the byte count says nothing."""
+    samples = project.samples("wild", "body")
+    path = project.photo_path(samples[8])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    assert refused(cached(project)) == [MISSING_ROW, CUT_ROW, 8]
+    there = stamps(project)
+    assert refused(cached(project)) == [MISSING_ROW, CUT_ROW, 8]
+    assert stamps(project) == there  # nothing is written for what still fails
+    path.write_bytes(whole)
+    again = cached(project)
+    assert refused(again) == [MISSING_ROW, CUT_ROW]
+    assert again.take(np.array([8])).any()
+
+
 def test_once_cached_the_photos_need_not_come_along(project: Project, tmp_path: Path) -> None:
     before = cached(project).take(EVERYBODY)
     (tmp_path / "empty").mkdir()

@@ -23,7 +23,7 @@ from annotator.prior import VPoser
 from annotator.project import Project
 from annotator.runs import FINISHED, STOPPED
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, loss_points
-from tests.support.small_data import QUICK, write_crowd, write_lab
+from tests.support.small_data import QUICK, write_crowd, write_lab, write_studio
 
 NO_LEGS = Legs(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
 
@@ -191,6 +191,32 @@ def test_a_stopped_run_of_eft_is_resumed_with_its_own_settings(trained: Path) ->
 def test_what_eft_cannot_start_from_is_one_sentence(trained: Path, options: RunOptions, sentence: str) -> None:
     with pytest.raises(RunError, match=sentence):
         list(run(trained / "project", options))
+
+
+def test_the_loss_that_is_kept_is_that_of_the_fit_that_is_kept() -> None:
+    wanted = torch.tensor([[[0.0, 0.0, 1.0]]])
+    work = Tuner(network(), people(1, wanted), EftRecipe(learning_rate=1e6, iterations=3, threshold=0.0))
+    work.predict(np.array([0]))
+    outcome = work._outcomes[0]  # pyright: ignore[reportPrivateUsage]
+    assert np.isfinite(outcome.loss)
+
+
+@pytest.mark.parametrize("seen", ["pose", "image+pose"])
+def test_a_network_that_sees_the_pose_is_tuned_though_another_set_taught_it_more_points(
+    seen: str, body: BodyModelData, tmp_path: Path
+) -> None:
+    """MPI-INF-3DHP labels a point that no target has, so a pose is wider than the target's points alone say."""
+    crowd, studio = write_crowd(tmp_path / "wild", body, 4), write_studio(tmp_path / "studio", body, 4)
+    new(tmp_path / "project")
+    photos = tmp_path / "wild" / "images"
+    list(import_dataset(tmp_path / "project", "coco-wholebody", crowd, images=photos, name="wild"))
+    list(import_dataset(tmp_path / "project", "mpi-inf-3dhp", studio, images=studio, name="studio"))
+    (tmp_path / "quick.toml").write_text(f'{QUICK.format(auxiliary=2, target=2)}input = "{seen}"\n')
+    list(run(tmp_path / "project", RunOptions(recipe=str(tmp_path / "quick.toml"), device="cpu")))
+    (tmp_path / "eft.toml").write_text("[eft]\niterations = 2\n")
+    options = RunOptions(annotator="eft", recipe=str(tmp_path / "eft.toml"), samples="wild/101", device="cpu")
+    list(run(tmp_path / "project", options))
+    assert made(tmp_path / "project", "eft-r1").keys == ["wild/101"]
 
 
 def test_without_a_network_there_is_nothing_to_tune(trained: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from annotator.annotators.neuralannot import _columns as columns_of  # pyright: 
 from annotator.annotators.neuralannot import auxiliary_fits, lesson_rows, predictor, target_fits
 from annotator.backbone import Backbone
 from annotator.batches import mirrored_crops
-from annotator.bodies.posing import Poser
+from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.camera import Camera, Crop, crop_of_box
 from annotator.crops import Crops
 from annotator.fit import Fits
@@ -25,6 +25,7 @@ from annotator.rotations import sixd_to_matrix
 from annotator.sample import Sample, Samples
 from annotator.skeleton import HAND, INTERHAND_HAND
 from annotator.taught import TaughtPoints
+from annotator.verdict import Verdict
 from tests.support.hand_data import SIZE, hand_model, hand_samples
 
 RECIPE = HandRecipe(weights="none")
@@ -249,3 +250,21 @@ def test_tips_first_hands_are_taught_as_wrist_first_ones() -> None:
     assert np.array_equal(one.pixels, two.pixels)
     assert np.array_equal(one.joints, two.joints)
     assert np.array_equal(one.roots, two.roots)
+
+
+@pytest.mark.parametrize("frame", ["crop", "camera"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_later_round_imitates_what_the_network_said(side: str, frame: str) -> None:
+    """Also where the photo's camera is known, in whose frame the fit is written."""
+    recipe = replace(RECIPE, frame=frame)
+    samples = hand_samples("wild", side, 5, seed=4, auxiliary=True)
+    assert (samples.intrinsics[:, 2, 2] > 0).all()
+    model, rows, points = LEFT if side == "left" else RIGHT, np.arange(5), TaughtPoints.of(HANDS, [samples])
+    taught = supervision.lessons(samples, recipe, auxiliary=False, points=points, body=model)
+    said = columns_of(predictor(target_network(), cut(samples), taught, CPU, part=samples.part)(rows))
+    fits = target_fits(samples, taught, cut(samples), model, HANDS, frame)(rows, {k: v.copy() for k, v in said.items()})
+    accepted = dict.fromkeys(samples.keys, Verdict.ACCEPT)
+    learnt = supervision.with_verdicts(taught, samples, fits, accepted, recipe, model, points=points)
+    shown = lesson_rows(learnt, rows, ("rotations",), samples.part)["rotations"]
+    vectors = np.concatenate([said["global_orient"], said["pose"]], axis=1).reshape(5, -1, 3)
+    assert np.abs(shown - axis_angle_to_matrix(vectors)).max() < 1e-5

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from annotator.columns import write_shard
 from annotator.commands.fits import add_fits
-from annotator.errors import NeuralAnnotError, UnknownNameError
+from annotator.errors import NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import FitHeader, Fits
 from annotator.project import Project
 from annotator.recipe import load_recipe
@@ -51,7 +51,7 @@ def files(project: Path) -> dict[str, bytes]:
 
 
 def test_a_run_comes_home_with_its_fits_scores_networks_and_papers(desk_project: Path, elsewhere: Path) -> None:
-    shutil.rmtree(desk_project / "runs" / RUN)
+    shutil.rmtree(desk_project / "runs")  # as in a project that never had it
     assert "Added 12 fits as the run neuralannot-r1." in add(desk_project, elsewhere)
     home = Project.open(desk_project).run(RUN)
     assert (home.path / SHARD).read_bytes() == (elsewhere / SHARD).read_bytes()
@@ -63,7 +63,7 @@ def test_a_run_comes_home_with_its_fits_scores_networks_and_papers(desk_project:
     assert home.recipe_path.read_bytes() == (elsewhere / "recipe.toml").read_bytes()
     assert (home.state, home.info.options["added"]) == (FINISHED, str(elsewhere))
     assert [event["t"] for event in home.job.events()] == ["hello"]
-    assert {path.name for path in (desk_project / "runs").iterdir()} == {RUN, "smplifyx-r1", ".ids"}
+    assert {path.name for path in (desk_project / "runs").iterdir()} == {RUN, ".ids"}
 
 
 def test_a_run_whose_id_is_taken_gets_a_number(desk_project: Path, elsewhere: Path) -> None:
@@ -72,6 +72,49 @@ def test_a_run_whose_id_is_taken_gets_a_number(desk_project: Path, elsewhere: Pa
     assert "as the run neuralannot-r1-3" in add(desk_project, elsewhere)
     assert Project.open(desk_project).run("neuralannot-r1-2").info.id == "neuralannot-r1-2"
     assert files(desk_project / "runs" / RUN) == before
+
+
+def test_a_later_round_finds_the_run_that_it_learnt_from_though_ids_repeat(desk_project: Path, elsewhere: Path) -> None:
+    """Every machine's first run is called neuralannot-r1; this one has another than that which was learnt from."""
+    change_info(elsewhere, created="2026-01-01T00:00:00+00:00")
+    second = elsewhere.with_name("neuralannot-r2")
+    shutil.copytree(elsewhere, second)
+    learnt = {"id": second.name, "round": 2, "from": RUN, "source_created": "2026-01-01T00:00:00+00:00"}
+    change_info(second, **learnt)
+    assert f"learnt from {RUN}, which this project does not have" in add(desk_project, second)
+    assert Project.open(desk_project).run("neuralannot-r2").info.source == ""
+    add(desk_project, elsewhere)
+    assert f"learnt from {RUN}" not in add(desk_project, second)
+    assert Project.open(desk_project).run("neuralannot-r2-2").info.source == "neuralannot-r1-2"
+    assert Project.open(desk_project).run("neuralannot-r1-2").info.created == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_run_of_before_finds_what_it_learnt_from_among_those_brought_home_alone(
+    desk_project: Path, elsewhere: Path
+) -> None:
+    """Its run.json does not say when that one was made."""
+    second = elsewhere.with_name("neuralannot-r2")
+    shutil.copytree(elsewhere, second)
+    change_info(second, **{"id": second.name, "round": 2, "from": RUN})
+    add(desk_project, second)
+    assert Project.open(desk_project).run("neuralannot-r2").info.source == ""
+    add(desk_project, elsewhere)
+    add(desk_project, second)
+    assert Project.open(desk_project).run("neuralannot-r2-2").info.source == "neuralannot-r1-2"
+
+
+def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path, elsewhere: Path) -> None:
+    shutil.rmtree(desk_project / "runs" / RUN)
+    assert "as the run neuralannot-r1-2" in add(desk_project, elsewhere)
+
+
+@pytest.mark.parametrize("values", [{"round": -3}, {"parts": ["x"]}])
+def test_a_round_or_part_that_there_is_none_of_is_refused(
+    desk_project: Path, elsewhere: Path, values: dict[str, object]
+) -> None:
+    change_info(elsewhere, **values)
+    with pytest.raises(RunError, match="names a round or a part that there is none of"):
+        add(desk_project, elsewhere)
 
 
 def test_a_source_that_is_not_here_is_told(desk_project: Path, elsewhere: Path) -> None:

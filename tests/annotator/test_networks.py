@@ -320,6 +320,13 @@ def test_weights_come_from_a_file_or_the_run_stops(tmp_path: Path) -> None:
     assert starting_weights("resnet18", "none") is None
     with pytest.raises(RunError, match="resnet34"):
         starting_weights("resnet34", str(tmp_path / "w.safetensors"))
+    wide = {name: torch.cat([value, value]) if value.ndim == 4 else value for name, value in found.items()}
+    save_file(wide, tmp_path / "wide.safetensors")
+    with pytest.raises(RunError, match=r"not those of a resnet18: conv1.weight has the shape \(128, 3, 7, 7\)"):
+        starting_weights("resnet18", str(tmp_path / "wide.safetensors"))
+    torch.save(7, tmp_path / "seven.pt")
+    with pytest.raises(RunError, match=r"bn1.bias is missing"):
+        starting_weights("resnet18", str(tmp_path / "seven.pt"))
     with pytest.raises(RunError, match=r"nowhere\.pth"):
         starting_weights("resnet18", str(tmp_path / "nowhere.pth"))
 

@@ -14,7 +14,7 @@ from annotator.errors import DatasetError
 from annotator.images import read_image
 from annotator.skeleton import HAND, MPI_INF_3DHP
 from tests.annotator.test_readers import Json, photo, read
-from tests.support.spoiling import NAN, TURN, Change, consistent, extent_box, files_of, unchanged, write
+from tests.support.spoiling import INF, NAN, TURN, Change, consistent, extent_box, files_of, unchanged, write
 
 # -- MPI-INF-3DHP --------------------------------------------------------------------------------------------------------
 
@@ -197,6 +197,8 @@ def test_the_evaluation_files_are_read_with_their_split(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         (lambda f: f["xyz"][1].__setitem__(4, [NAN, 0, 1]), "not a finite number"),
+        (lambda f: f["xyz"][1].__setitem__(4, [0.0, 0, INF]), "a joint is not a finite number"),
+        (lambda f: f["xyz"][1].__setitem__(4, [0.0, 0, -INF]), "a joint is not a finite number"),
         (lambda f: f["xyz"][1].__setitem__(4, [0.0, 0, -1]), "behind the camera"),
         (lambda f: f["xyz"][1].__setitem__(4, [0.0, 0, 2000]), "more than 1,000 m away"),
         (lambda f: f["xyz"].__setitem__(1, [[0.0, 0, 1]] * 21), "the box has no area"),

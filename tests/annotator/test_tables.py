@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from annotator.columns import read_shards, write_shard
+from annotator.errors import ProjectError
 from annotator.fit import FitHeader, Fits
 from annotator.sample import Sample, Samples
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, SKELETONS
@@ -133,3 +136,15 @@ def test_coco_order_is_the_files() -> None:
     assert COCO_WHOLEBODY.points[17] == "left_big_toe"
     assert COCO_WHOLEBODY.points[91].startswith("left_hand_")
     assert COCO_WHOLEBODY.points[112].startswith("right_hand_")
+
+
+@pytest.mark.parametrize("offsets", [(0, 2, 1 << 20), (0, -4, 3), (5, 1, 3)])
+def test_texts_that_end_elsewhere_than_they_say_are_refused(offsets: tuple[int, ...], tmp_path: Path) -> None:
+    """Reading them would crash, or show what else lies in memory."""
+    write_shard(tmp_path / "t.arrow", pa.table({"key": ["abcde", "fghijkl"]}))
+    whole = (tmp_path / "t.arrow").read_bytes()
+    ends, wrong = (np.array(places, np.int32).tobytes() for places in ((0, 5, 12), offsets))
+    assert whole.count(ends) == 1
+    (tmp_path / "t.arrow").write_bytes(whole.replace(ends, wrong))
+    with pytest.raises(ProjectError, match=r"t.arrow is not a whole table"):
+        read_shards([tmp_path / "t.arrow"])

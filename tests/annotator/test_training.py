@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from annotator.errors import RunError
 from annotator.progress import Stopped
 from annotator.recipe import BodyRecipe
-from annotator.training import HeldOut, Training
+from annotator.training import HeldOut, Training, load_weights
 
 WINDOW = 100
 LEVELS = (5.0, 3.0, 4.0, 1.0)
@@ -55,6 +55,29 @@ def test_the_best_weights_are_those_at_the_end_of_the_window_with_the_lowest_mea
     assert not torch.equal(seen[200], seen[349])
 
 
+def test_people_held_out_are_measured_at_the_end_too(tmp_path: Path) -> None:
+    list(training(tmp_path, 40, held_out=lambda: {"level": 2.0}).run())
+    assert [(line["step"], line["held_out"]["loss"]) for line in lines(tmp_path) if "held_out" in line] == [(40, 2.0)]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    list(training(tmp_path, 10).run())
+    for name in (".last.safetensors.123", ".best.safetensors.4", ".state.pt.5"):
+        (tmp_path / name).write_bytes(b"half")
+    list(training(tmp_path, 20).run())
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("last.safetensors", "best.safetensors", "state.pt", "losses.jsonl")
+    }
+
+
+def test_damaged_weights_are_one_sentence(tmp_path: Path) -> None:
+    list(training(tmp_path, 10).run())
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(RunError, match=r"last.safetensors are damaged; start a new run, or copy them again"):
+        load_weights(nn.Linear(3, 1), tmp_path)
+
+
 @pytest.mark.parametrize("stop_at", [50, 120, 200, 260])
 def test_a_resumed_training_finds_the_same_best_weights(tmp_path: Path, stop_at: int) -> None:
     list(training(tmp_path / "whole", 350).run())
@@ -85,7 +108,7 @@ def test_a_state_that_cannot_be_read_is_one_sentence(tmp_path: Path, data: bytes
 
 def test_the_best_weights_are_those_with_the_lowest_loss_on_people_held_out(tmp_path: Path) -> None:
     seen: dict[int, Tensor] = {}
-    measured = iter([9.0, 2.0, 5.0])
+    measured = iter([9.0, 2.0, 5.0, 1.0])
     trained: list[bool] = []
 
     def held_out() -> Mapping[str, float]:
@@ -95,11 +118,12 @@ def test_the_best_weights_are_those_with_the_lowest_loss_on_people_held_out(tmp_
     work = training(tmp_path, 350, seen, held_out)
     list(work.run())
     assert torch.equal(load_file(tmp_path / "best.safetensors")["weight"], seen[200])  # not [100] or [300]
-    assert trained == [False] * 3
+    assert trained == [False] * 4
     assert {line["step"]: line["held_out"]["3d"] for line in lines(tmp_path) if "held_out" in line} == {
         100: 9.0,
         200: 2.0,
         300: 5.0,
+        350: 1.0,
     }
 
 

@@ -39,6 +39,8 @@ def test_people_held_out_are_measured_and_annotated(
         assert [step for step, line in lines.items() if "held_out" in line] == [10]
         assert terms <= lines[10]["held_out"].keys()
         assert lines[10]["held_out"]["3d"] > 0
+    taught = len(samples) - len(held)
+    assert any(f"learnt from {taught} auxiliary fits and" in report.message for report in reports)
     fits = made.fits("lab", "body")
     assert fits is not None
     assert fits.keys == samples.keys

@@ -14,6 +14,7 @@ from annotator.sample import Samples
 Change = Callable[..., Any]
 TURN = [[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]
 NAN = float("nan")
+INF = float("inf")
 
 
 def unchanged(*_files: Any) -> None:
