@@ -86,7 +86,8 @@ def cached_crops(
         others = [*beyond, *sorted(whole.glob("[0-9]*.arrow"))] if some else beyond
         old = _Old([page for page in (*there, *(_read_page(path, size) for path in others)) if page is not None])
         missing = sum(old.find(one) is None for number in stale for one in _of_page(wanted, number))
-        yield Progress(_STAGE, message=_estimate(folder, missing, size))
+        if missing:
+            yield Progress(_STAGE, message=_estimate(folder, missing, size))
         done = len(wanted) - sum(len(_of_page(wanted, number)) for number in stale)
         with _threads() as pool:
             for number in stale:

@@ -27,7 +27,7 @@ from annotator.sample import Sample, Samples
 
 TARGET, AUXILIARY = "target", "auxiliary"
 _BODY_MODELS = "body_models"
-_RESERVED = (TARGET, "prior", _BODY_MODELS)
+_RESERVED = (TARGET, "prior", "all", "none", _BODY_MODELS)
 """Folders of networks that belong to no data set, and what `relink` calls the body models."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 

@@ -143,6 +143,10 @@ class PartRecipe:
         for name, most in _AUGMENTATION.items():
             if not 0 <= getattr(self, name) <= most:
                 raise RecipeError(f"{name} = {getattr(self, name)} must be a number from 0 to {most:g}.")
+        if not self.named and self.auxiliary not in (ALL, NONE):
+            raise RecipeError(
+                f"auxiliary = '{self.auxiliary}' names no set; write {ALL}, {NONE}, or their names with commas."
+            )
         if self.batch % 2:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
         if self.input_px % 32:

@@ -272,7 +272,9 @@ class Training:
             self.optimiser.load_state_dict(state["optimiser"])
             self.step, self.plateau, self.best = state["step"], Plateau(**state["plateau"]), Best(**state["best"])
         except (RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
-            raise RunError(f"The checkpoint {path} does not fit this recipe; start a new run.") from error
+            raise RunError(
+                f"The checkpoint {path} is damaged or belongs to another recipe; start a new run."
+            ) from error
 
 
 def load_weights(network: nn.Module, folder: Path) -> None:

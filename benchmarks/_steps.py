@@ -32,12 +32,13 @@ class Arm:
         tuned: whether that process keeps big blocks, as `run` does, or leaves the allocator as it is.
     """
 
-    def __init__(self, project: Path, backbone: str, size: int, *, tuned: bool) -> None:
+    def __init__(self, project: Path, backbone: str, size: int, device: str, *, tuned: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        words = (theirs, project, backbone, size, tuned)
+        words = (theirs, project, backbone, size, device, tuned)
         self._process = context.Process(target=_serve, args=words, daemon=True)
         self._process.start()
+        self._pipe.recv()  # it is ready: two that set up at once would share the cores
 
     def step(self, name: str) -> float:
         """Seconds of one step of that name; the first ones warm up."""
@@ -57,14 +58,15 @@ class Arm:
         self._process.join()
 
 
-def _serve(pipe: Connection, project: Path, backbone: str, size: int, tuned: bool) -> None:
+def _serve(pipe: Connection, project: Path, backbone: str, size: int, device: str, tuned: bool) -> None:
     from annotator.commands.run import _tune_allocator
 
     if tuned:
         _tune_allocator()
     steps: dict[str, Step] = {}
     with TemporaryDirectory() as folder:
-        bench = Bench(project, backbone, size, Path(folder))
+        bench = Bench(project, backbone, size, Path(folder), device)
+        pipe.send("ready")
         while name := pipe.recv():
             if name == "precision":
                 pipe.send(bench.precision)
@@ -75,34 +77,36 @@ def _serve(pipe: Connection, project: Path, backbone: str, size: int, tuned: boo
 
 
 class Bench:
-    """One data set, one kind of network, and the steps that are compared."""
+    """One table of people, who are both halves of every batch, one kind of network, and the steps that are compared."""
 
-    def __init__(self, project: Path, backbone: str, size: int, folder: Path) -> None:
+    def __init__(self, project: Path, backbone: str, size: int, folder: Path, device: str = "cpu") -> None:
         import numpy as np
         import torch
 
         from annotator import supervision, training
-        from annotator.batches import Draws
-        from annotator.bodies.body_model import BodyModel
         from annotator.bodies.files import load_body_model
         from annotator.crops import cached_crops
+        from annotator.part import BODY
         from annotator.precision import resolved
         from annotator.project import Project
         from annotator.recipe import BodyRecipe
         from annotator.taught import BODY_POINTS
+        from annotator.teaching import DataSet, Teacher
 
-        vars(training).update(_REPORT_EVERY=1, _CHECKPOINT_SECONDS=math.inf)  # a report a step, and no checkpoint
-        opened = Project.open(project)
+        vars(training).update(
+            _REPORT_EVERY=1, _CHECKPOINT_SECONDS=math.inf
+        )  # a report a step; checkpoints are timed alone
+        opened, self.device = Project.open(project), torch.device(device)
         self.recipe = BodyRecipe(backbone=backbone, weights="none", input_px=size, batch=BATCH, schedule="cosine")
-        self.samples = opened.samples("wild", "body")
-        self.crops = result(cached_crops(opened, self.samples, "wild", size))
-        self.lessons = supervision.lessons(self.samples, self.recipe, auxiliary=False)
+        samples = opened.samples("wild", "body")
+        self.crops = result(cached_crops(opened, samples, "wild", size))
+        self.lessons = supervision.lessons(samples, self.recipe, auxiliary=False)
         body = load_body_model(opened.body_model_root("smplx"), "smplx")
-        self.points = BodyModel(body, BODY_POINTS.maps(body))
-        self.draws = Draws(self.crops.usable, seed=1, stream=0)
+        self.teacher = Teacher(self.recipe, BODY, BODY_POINTS, body, self.device)
+        self.data = DataSet("wild", samples, self.crops, self.lessons, np.zeros(0, np.int64))
         self.backbone, self.folder = backbone, folder
-        self.precision = resolved("auto", torch.device("cpu"))
-        self.rows = np.asarray(self.draws.take(0, BATCH))
+        self.precision = resolved("auto", self.device)
+        self.given = [(self.data, self.crops.usable[:BATCH])]
 
     def network(self) -> Any:
         """A target network with random weights."""
@@ -113,62 +117,41 @@ class Bench:
         from annotator.prior import VPoser
 
         torch.manual_seed(1)
-        return TargetNetwork(Backbone(self.backbone), VPoser())
-
-    def targets(self, rows: Any) -> Any:
-        """What these people teach."""
-        import torch
-
-        from annotator.losses import Targets
-
-        names = ("pixels", "joints", "rotations", "betas", "imitate", "regularise")
-        return Targets(**{n: torch.as_tensor(getattr(self.lessons, n)[rows], dtype=torch.float32) for n in names})
+        return TargetNetwork(Backbone(self.backbone), VPoser()).to(self.device)
 
     def terms(self, prediction: Prediction, targets: Any) -> Mapping[str, Tensor]:
         """Body model, projection and losses, as the procedure has them."""
         from annotator.losses import target_loss
-        from annotator.network import project_to_crop
 
-        assert prediction.transl is not None
-        projected, joints = posed(self.points, prediction)
-        return target_loss(self.recipe, prediction, joints, project_to_crop(projected, prediction.transl), targets)
+        pixels, joints = self.teacher.seen(prediction)
+        return target_loss(self.recipe, prediction, joints, pixels, targets)
 
-    def shipped(self, draw: Callable[[int], tuple[Any, Any]]) -> Step:
-        """Steps of the loop as it ships, on what `draw` gives."""
+    def loop(self) -> Step:
+        """The loop as it ships: people drawn from the crop cache, half of them as auxiliary ones."""
+        network = self._shipped_network()
+        return self._shipped(network, self.teacher.target_loss(network, [self.data], [self.data])[0])
+
+    def memory(self) -> Step:
+        """The same step with the same people each time, in memory already."""
+        network = self._shipped_network()
+        images, targets = self.teacher.images(self.given), self.teacher.targets(self.given)
+        return self._shipped(network, lambda _step: self.terms(network(images), targets))
+
+    def checkpoint(self) -> Step:
+        """Writes a checkpoint, as the loop does once a minute."""
         import torch
 
         from annotator.training import Training
 
-        network = self.network().to(memory_format=torch.channels_last)
-
-        def loss(step: int) -> Mapping[str, Tensor]:
-            images, targets = draw(step)
-            return self.terms(network(images), targets)
-
-        work = Training(network, loss, self.recipe, 10**6, self.folder, "Training").run()
-        next(work)
-        return lambda: seconds(lambda: next(work))
-
-    def loop(self) -> Step:
-        """With people drawn from the crop cache."""
-        import torch
-
-        from annotator.annotators.neuralannot import crops_tensor
-
-        def draw(step: int) -> tuple[Any, Any]:
-            rows = self.draws.take(step, BATCH)
-            return crops_tensor(self.crops, rows, torch.device("cpu")), self.targets(rows)
-
-        return self.shipped(draw)
-
-    def memory(self) -> Step:
-        """With the same people at every step, in memory already."""
-        import torch
-
-        from annotator.annotators.neuralannot import crops_tensor
-
-        given = crops_tensor(self.crops, self.rows, torch.device("cpu")), self.targets(self.rows)
-        return self.shipped(lambda _step: given)
+        network = self._shipped_network()
+        images, targets = self.teacher.images(self.given), self.teacher.targets(self.given)
+        work = Training(
+            network, lambda _step: self.terms(network(images), targets), self.recipe, 2, self.folder, "Training"
+        )
+        for parameter in network.parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        work.optimiser.step()  # which makes its state, as large as the weights twice
+        return lambda: seconds(work.save, self.device)
 
     def naive(self) -> Step:
         """A plain eager loop: fp32, channels first, Adam as torch gives it; same heads, same losses, data in memory."""
@@ -176,8 +159,7 @@ class Bench:
 
         network = self.network().train()
         optimiser = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=1e-4)
-        images = torch.as_tensor(self.crops.take(self.rows)).permute(0, 3, 1, 2).contiguous()
-        targets = self.targets(self.rows)
+        images, targets = self.teacher.images(self.given).contiguous(), self.teacher.targets(self.given)
 
         def step() -> None:
             optimiser.zero_grad()
@@ -185,7 +167,7 @@ class Bench:
             optimiser.step()
 
         step()
-        return lambda: seconds(step)
+        return lambda: seconds(step, self.device)
 
     def losses(self) -> Step:
         """Body model and losses alone, forward and backward to what the network said."""
@@ -194,8 +176,8 @@ class Bench:
         from annotator.network import Prediction
 
         with torch.no_grad():
-            said = self.network().eval()(torch.as_tensor(self.crops.take(self.rows)).permute(0, 3, 1, 2))
-        targets = self.targets(self.rows)
+            said = self.network().eval()(self.teacher.images(self.given))
+        targets = self.teacher.targets(self.given)
 
         def step() -> None:
             names = ("rotations", "betas", "latent", "transl")
@@ -203,7 +185,20 @@ class Bench:
             torch.stack(list(self.terms(Prediction(**leaves), targets).values())).sum().backward()
 
         step()
-        return lambda: seconds(step)
+        return lambda: seconds(step, self.device)
+
+    def _shipped_network(self) -> Any:
+        import torch
+
+        return self.network().to(memory_format=torch.channels_last)
+
+    def _shipped(self, network: Any, loss: Callable[[int], Mapping[str, Tensor]]) -> Step:
+        """Steps of the training loop, one at a time."""
+        from annotator.training import Training
+
+        work = Training(network, loss, self.recipe, 10**6, self.folder, "Training").run()
+        next(work)
+        return lambda: seconds(lambda: next(work), self.device)
 
 
 def posed(points: Any, prediction: Prediction) -> tuple[Tensor, Tensor]:
@@ -230,10 +225,17 @@ def in_turns(repeats: int, *arms: Step) -> Iterator[list[float]]:
     yield from taken
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Seconds of one call."""
+def seconds(work: Callable[[], object], device: Any = None) -> float:
+    """Seconds of one call, to the end of what it gave a GPU to do."""
+    import torch
+
+    on_gpu = device is not None and device.type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize(device)
     began = time.perf_counter()
     work()
+    if on_gpu:
+        torch.cuda.synchronize(device)
     return time.perf_counter() - began
 
 

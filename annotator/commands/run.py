@@ -306,9 +306,15 @@ def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> No
 
     known = project.datasets()
     auxiliary = [name for name, info in known.items() if info.role == AUXILIARY]
-    for table in (recipe.part(PARTS[word].name) for word in learnt(parts, recipe)):
+    for word in learnt(parts, recipe):
+        table, tables = recipe.part(PARTS[word].name), PARTS[word].tables
         if unknown := [name for name in table.named if name not in auxiliary]:
             raise UnknownNameError("auxiliary set", unknown[0], auxiliary)
+        if empty := [name for name in table.named if not any(known[name].parts.get(part) for part in tables)]:
+            raise RunError(
+                f"The recipe names {empty[0]} as an auxiliary set of the part {word}, and it has no samples of that; name "
+                "others in `auxiliary`."
+            )
         starting_weights(table.backbone, table.weights)
     if "body" in parts and recipe.body.prior != LEARNT:
         from annotator.prior import load_vposer

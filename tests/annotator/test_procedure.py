@@ -170,6 +170,16 @@ def test_an_auxiliary_set_that_is_not_there_is_named(project: Project, tmp_path:
         next(run(project.path, RunOptions(recipe=recipe(tmp_path, 'auxiliary = "lab, wild"'))))
 
 
+def test_an_auxiliary_set_of_another_part_is_named(desk_project: Path, tmp_path: Path) -> None:
+    gloves = hand_samples("glove", "right", 4, seed=30, auxiliary=True)
+    add(Project.open(desk_project), tmp_path / "photos", "glove", AUXILIARY, [gloves])
+    path = recipe(tmp_path, "[body]", *QUICK.splitlines(), 'auxiliary = "glove"')
+    with pytest.raises(
+        NeuralAnnotError, match="names glove as an auxiliary set of the part body, and it has no samples"
+    ):
+        next(run(desk_project, RunOptions(recipe=path, parts=("body",))))
+
+
 def test_people_named_bring_their_hands(project: Project, tmp_path: Path) -> None:
     keys = "wild/100/rhand,wild/102/lhand,lab/101/rhand"
     made, _ = ran(project, RunOptions(recipe=recipe(tmp_path, steps=1), device="cpu", samples=keys))
@@ -289,6 +299,17 @@ def test_a_run_of_two_parts_joins_them(desk_project: Path, tmp_path: Path) -> No
     assert np.array_equal(whole.column("transl"), body.column("transl"))
     assert made.score("wild", "whole", "error_2d_crop") is not None
     assert not any("SMPLify-X" in words for words in said)  # nobody's face is there to be left out
+
+
+def test_a_later_round_says_which_part_it_leaves_out(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    with_hands(project)
+    path = recipe(tmp_path, "[body]", *QUICK.splitlines(), "auxiliary_steps = 1", "target_steps = 1", "prior_steps = 1")
+    first, _ = ran(project, RunOptions(recipe=path, device="cpu", parts=("body",)))
+    second, said = ran(project, RunOptions(recipe=path, device="cpu", round=2, source=first.id))
+    assert second.info.parts == ("body",)
+    assert f"{first.id} has no fits of the part hands to learn from, so this round makes none." in said
+    assert second.info.source_created == first.info.created
 
 
 def test_augmentation_reaches_the_networks_and_a_run_repeats_it(project: Project, tmp_path: Path) -> None:

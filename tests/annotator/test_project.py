@@ -118,7 +118,7 @@ def test_missing_photos_are_named(desk_project: Path) -> None:
 def test_a_data_set_cannot_be_called_target(desk_project: Path) -> None:
     project = Project.open(desk_project)
     samples = project.samples("wild", "body")
-    for name in ("prior", "target", "../x", "A B"):
+    for name in ("prior", "target", "all", "none", "../x", "A B"):
         with pytest.raises(ProjectError, match="cannot be called"):
             project.add(DatasetInfo(name, "x", "target", name, {}, {"body": 1}), {"body": samples}, desk_project)
 

@@ -48,6 +48,7 @@ def test_a_recipe_written_out_is_read_back(name: str, tmp_path: Path) -> None:
         *[({"seed": value}, "a number from 0 on") for value in (-1, 2**64)],
         *[({name: float("nan")}, "a number from 0 on") for name in ("weight_2d", "weight_pose", "plateau_gain")],
         *[({name: -1.0}, "a number from 0 on") for name in ("weight_3d", "weight_shape", "regulariser")],
+        *[({"auxiliary": value}, "names no set") for value in ("", " , ")],
         ({"input_px": 100}, "multiple of 32"),
         ({"backbone": "vit"}, "resnet18, resnet34, resnet50"),
         ({"frame": "world"}, "crop, camera"),
