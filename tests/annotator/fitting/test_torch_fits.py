@@ -47,7 +47,13 @@ def points_of(parameters: Parameters, problem: Problem, body: BodyModelData, pri
 
 
 def agree(
-    problem: Problem, body: BodyModelData, prior: BodyPrior, stages: tuple[Stage, ...], *, within: float = 1e-3
+    problem: Problem,
+    body: BodyModelData,
+    prior: BodyPrior,
+    stages: tuple[Stage, ...],
+    *,
+    within: float = 1e-3,
+    apart: float = 0.1,
 ) -> None:
     """Fits by both solvers end alike: by the float64 judge's objective and where the points lie, px or mm."""
     ours = TorchBatched(body, prior, stages, problem).fit(problem)
@@ -59,7 +65,7 @@ def agree(
     assert np.median(np.abs(ratios - 1)) < within
     assert np.abs(ratios - 1).max() < 10 * within  # where the last steps are small, rounding decides which is the last
     away = np.subtract(*(points_of(result.parameters, problem, body, prior) for result in (ours, theirs)))
-    assert np.median(np.linalg.norm(away, axis=-1)) < 0.1
+    assert np.median(np.linalg.norm(away, axis=-1)) < apart
     assert list(ours.terms) == list(theirs.terms)
     assert ours.objective == pytest.approx(judged[0], rel=1e-3 if problem.in_3d else 1e-4)
 
@@ -97,15 +103,15 @@ def test_faces(face: BodyModelData) -> None:
     agree(face_problem(face, PEOPLE, noise=1.5), face, None, FACE)
 
 
-@pytest.mark.parametrize(("robust", "within"), [("geman_mcclure", 1e-3), (L1, 2e-2)])
-def test_hands_in_3d(hand: BodyModelData, robust: str, within: float) -> None:
-    """The plain distance has no curvature where it is met, so the last steps hardly gain."""
+@pytest.mark.parametrize(("robust", "within", "apart"), [("geman_mcclure", 1e-3, 0.1), (L1, 2e-2, 0.3)])
+def test_hands_in_3d(hand: BodyModelData, robust: str, within: float, apart: float) -> None:
+    """The plain distance has no curvature where it is met, so the last steps hardly gain; joints have 1 mm of noise."""
     joints = posed_by(hand, hand_truth(hand, PEOPLE)).points(HAND_POINTS.name).astype(float)
     joints = joints + 1e-3 * np.random.default_rng(0).normal(size=joints.shape)
     more = {"data_weight": np.full(PEOPLE, 1e3), "rho": 0.15, "robust": robust}
     problem = problem_of(hand, HAND_POINTS.points, joints, skeleton=HAND_POINTS.name, **more)
     stages = tuple(stage.with_priors(0.01) for stage in HAND)
-    agree(problem, hand, None, stages, within=within)
+    agree(problem, hand, None, stages, within=within, apart=apart)
 
 
 # -- people do not touch each other ------------------------------------------------------------------------------------------
