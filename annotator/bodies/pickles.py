@@ -158,6 +158,7 @@ class _Sparse(Collector):
         rows, columns = matrix.get_shape()
         if rows * columns > _MOST_DENSE:
             raise ValueError(f"a matrix of {rows:,} x {columns:,}")
+        unfolding.spend(rows * columns * matrix.dtype.itemsize)  # with its zeros, as it will be read
         matrix.check_format(full_check=True)
         return matrix
 

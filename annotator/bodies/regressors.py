@@ -28,10 +28,10 @@ def regressor_in(content: Mapping[str, Any] | np.ndarray | None) -> np.ndarray |
     if isinstance(content, Mapping):
         if "v_template" in content:
             return None
-        found = [
-            v.toarray() if sparse.issparse(v) else v for v in content.values() if len(getattr(v, "shape", ())) == 2
-        ]
-        content = found[0] if len(found) == 1 else None
+        found: list[Any] = [values for values in content.values() if len(getattr(values, "shape", ())) == 2]
+        if len(found) != 1 or found[0].shape[0] > _MOST_POINTS:
+            return None
+        content = found[0].toarray() if sparse.issparse(found[0]) else found[0]
     if not isinstance(content, np.ndarray) or content.dtype.kind != "f" or content.ndim != 2:
         return None
     points, vertices = content.shape

@@ -17,10 +17,10 @@ from annotator.bodies.posing import Poser, parameter_widths
 from annotator.bodies.prior_files import PRIORS, prior_path, read_prior
 from annotator.bodies.regressors import provenance, regressors_in
 from annotator.bodies.stored import content_hash
-from annotator.commands.projects import is_project
+from annotator.commands.projects import families_in, is_project
 from annotator.commands.table import Table
 from annotator.errors import BodyModelError
-from annotator.outside import exists, is_dir, short
+from annotator.outside import exists, is_dir, resolved, short
 from annotator.progress import Progress
 from annotator.project import Project
 
@@ -98,11 +98,11 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
         counts = (str(len(body.v_template)), str(len(body.parents)), components)
         source = _source(body.provenance) if ours else _OFFICIAL
         rows.append((name, body.name, source, *counts, body.hash, agreement))
-        if project is not None and gender == "neutral":
-            _require_noted(project, body)
         if ours and MENDED in body.provenance:
             mended.append(f"{body.name}: {body.provenance}.")
     yield Progress("Checking body models", len(models), len(models), "models")
+    if project is not None:
+        _require_noted(project, folder)
     rows += _priors(folder)
     for name, values in regressors_in(folder).items():
         counts = (str(values.shape[1]), str(len(values)), "")
@@ -123,13 +123,15 @@ def check(root: Path | None) -> Generator[Progress, None, Table]:
     return Table("", _COLUMNS, tuple(rows), (*notes, *mended))
 
 
-def _require_noted(project: Project, body: BodyModelData) -> None:
-    """Raises BodyModelError: the project notes another model than the one that lies there, as after an import that was cut off."""
-    noted = project.body_models.get(body.family)
-    if noted is not None and not body.side and noted.hash != body.hash:
+def _require_noted(project: Project, folder: Path) -> None:
+    """Raises BodyModelError: the project notes other models than lie in its folder, as after an import that was cut off."""
+    noted = {family: source.hash for family, source in project.body_models.items() if source.folder == resolved(folder)}
+    lying = families_in(folder)
+    wrong = next((family for family in sorted({*noted, *lying}) if noted.get(family) != lying.get(family)), None)
+    if wrong is not None:
         raise BodyModelError(
-            f"The project {project.path} notes the {body.family} body model {noted.hash}, but {body.hash} lies there, as after an "
-            "import that was cut off; import it again, or relink the folder that holds the right one."
+            f"The project {project.path} notes {noted.get(wrong, 'no model')} for {wrong}, but {lying.get(wrong, 'none')} lies "
+            "there, as after an import that was cut off; import it again, or relink the folder that holds the right one."
         )
 
 

@@ -88,7 +88,29 @@ def test_check_says_that_a_project_notes_another_model_than_lies_there(tmp_path:
         project / "body_models", "smplx", "neutral", arrays | {"v_template": arrays["v_template"] * 1.01}, SAID
     )
     assert model_path(project / "body_models", "smplx").exists()
-    with pytest.raises(BodyModelError, match=rf"notes the smplx body model {noted}, but {other} lies there"):
+    with pytest.raises(BodyModelError, match=rf"notes {noted} for smplx, but {other} lies there"):
+        list(check(project))
+
+
+@pytest.mark.parametrize("name", ["mano_left", "mano_right"])
+def test_check_says_that_a_hand_is_another_than_the_project_notes(name: str, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    new(project)
+    arrays = arrays_of(name)
+    write_model(project / "body_models", name, "neutral", arrays | {"v_template": arrays["v_template"] * 1.01}, SAID)
+    with pytest.raises(BodyModelError, match=r"for mano, but .* lies there, as after an import that was cut off"):
+        list(check(project))
+
+
+def test_check_says_that_a_model_lies_there_that_the_project_does_not_note(tmp_path: Path) -> None:
+    root, project = tmp_path / "models", tmp_path / "project"
+    shutil.copytree(default_root() / "smplx", root / "smplx")
+    (root / "smplx" / ".SMPLX_NEUTRAL.npz.new").write_bytes(b"half")
+    new(project, body_models=root)
+    assert {path.name for path in (project / "body_models" / "smplx").iterdir()} == {"SMPLX_NEUTRAL.npz"}
+    list(check(project))
+    shutil.copytree(default_root() / "smpl", project / "body_models" / "smpl")
+    with pytest.raises(BodyModelError, match="notes no model for smpl, but"):
         list(check(project))
 
 

@@ -309,6 +309,7 @@ CHUMPY = b"cchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00x"
         (pickle.dumps(sparse.csr_matrix((500, 4_290_000)), protocol=2), "a matrix of 500 x 4,290,000"),
         (b"\x80\x02" + CHUMPY + shared(b"X\x01\x00\x00\x00b", 300)[2:-1] + b"sb.", "texts where numbers belong"),
         (b"\x80\x02](" + (CHUMPY + b"](" + b"K\x01" * 2000 + b"esb") * 200 + b"e.", "GiB of arrays"),
+        (pickle.dumps([sparse.csr_matrix((1, 1 << 17)) for _ in range(3)], protocol=2), "GiB of arrays"),
         (shared(b"U\xff" + b"a" * 255, 90_000), "a list of more than"),
     ],
 )
