@@ -62,8 +62,8 @@ class Procedure:
         bodies: the part's body models, by the table whose fits are theirs.
         data: names of the data sets. keys: of the samples used, or of the people whose hands and faces are; empty for all.
         chain: the first run of the chain, whose auxiliary fits a later round reuses.
-        before: the run of the round before, or that whose network EFT tunes, or None.
-        verdicts: in force on the fits of the round before, by sample key.
+        before: the run of the round before, or None. verdicts: in force on its fits, by sample key.
+        tuned: the run whose target network EFT tunes, or None.
     """
 
     project: Project
@@ -77,6 +77,7 @@ class Procedure:
     chain: Run | None = None
     before: Run | None = None
     verdicts: Mapping[str, Verdict] | None = None
+    tuned: Run | None = None
 
     def algorithm1(self) -> Work:
         """The paper's Algorithm 1; in a later round lines 1 to 6 are those of the chain's first run."""
@@ -113,19 +114,16 @@ class Procedure:
             yield from self._annotate_target(network, data)  # lines 9, 10
         yield from self._count_failures([*auxiliary, *target])
 
-    def refine(self, source: Run, recipe: EftRecipe) -> Work:
-        """EFT: the target network of `source`, tuned on each target sample by itself."""
+    def refine(self, tuned: Run, recipe: EftRecipe) -> Work:
+        """EFT: the target network of the run `tuned`, which is this procedure's, tuned on each target sample by itself."""
         if not self._tables[TARGET]:
             yield self._nobody
             return
-        # The points that the network was taught are those of its own data sets, which may be others than those tuned on.
-        tables = self._tables_of(source.info.datasets, frozenset(source.info.samples))
-        vars(self)["_taught"] = self._points_of(tables)
         target = yield from self._open(TARGET)
         learnt = isinstance(self.recipe, BodyRecipe) and self.recipe.latent and self.recipe.prior == LEARNT
         prior = VPoser() if learnt else (yield from self._prior([]))  # a learnt one is kept with the network's weights
         network = self._target_network(prior)
-        load_weights(network, source.network_folder(self.part.name, TARGET))
+        load_weights(network, tuned.network_folder(self.part.name, TARGET))
         prepare(network, "fp32")
         legs = Legs.of((skeleton, self._taught.rows(skeleton)) for skeleton in self._taught.skeletons)
 
@@ -171,9 +169,9 @@ class Procedure:
 
     @cached_property
     def _taught(self) -> TaughtPoints:
-        return self._points_of(self._tables)
-
-    def _points_of(self, tables: _Tables) -> TaughtPoints:
+        tables = self._tables
+        if self.tuned is not None:  # its network was taught the points of its own data sets
+            tables = self._tables_of(self.tuned.info.datasets, frozenset(self.tuned.info.samples))
         return TaughtPoints.of(self.part, [samples for some in tables.values() for _, samples in some])
 
     @cached_property

@@ -373,8 +373,9 @@ def _work(project: Project, current: Run, device: str) -> Work:
             data=info.datasets,
             keys=frozenset(info.samples),
             chain=None if tunes else _chain(project, info.source),
-            before=before,
+            before=None if tunes else before,
             verdicts=verdicts,
+            tuned=before if tunes else None,
         )
         yield from procedure.refine(before, recipe.eft) if before is not None and tunes else procedure.algorithm1()
     for name in info.datasets if WHOLE in info.parts else ():
