@@ -141,8 +141,8 @@ def run(
             smplify the run whose fits they start from; for eft the one whose network is tuned, default the newest.
         device: auto, cpu, cuda.
     """
-    from annotator.commands.run import RunOptions
     from annotator.commands.run import run as work
+    from annotator.commands.run_options import RunOptions
 
     options = RunOptions(
         annotator=annotator,

@@ -36,6 +36,7 @@ class RunInfo:
         datasets: names of the data sets it annotates or learns from.
         samples: keys of the samples that `--samples` named; empty for all of those data sets.
         parts: parts it makes fits of.
+        tables: digest of the sample tables of every data set when it began.
         state: running, stopped, failed or finished, as last written; `Run.state` knows whether it is still true.
     """
 
@@ -48,6 +49,7 @@ class RunInfo:
     datasets: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     parts: tuple[str, ...] = ("body",)
+    tables: Mapping[str, str] = field(default_factory=dict[str, str])
     state: str = RUNNING
     message: str = ""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

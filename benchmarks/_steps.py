@@ -59,10 +59,10 @@ class Arm:
 
 
 def _serve(pipe: Connection, project: Path, backbone: str, size: int, device: str, tuned: bool) -> None:
-    from annotator.commands.run import _tune_allocator
+    from annotator.commands.run import tune_allocator
 
     if tuned:
-        _tune_allocator()
+        tune_allocator()
     steps: dict[str, Step] = {}
     with TemporaryDirectory() as folder:
         bench = Bench(project, backbone, size, Path(folder), device)

@@ -116,7 +116,7 @@ def movement(report: Report, path: Path) -> None:
 
 def main() -> None:
     """Times the arms, and measures what bf16 moves where a trained project is given."""
-    from annotator.commands.run import _tune_allocator
+    from annotator.commands.run import tune_allocator
     from benchmarks.crops import build
 
     parser = options(__doc__ or "")
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the network is")
     asked = parser.parse_args()
     report = Report("annotating")
-    _tune_allocator()
+    tune_allocator()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = build(folder, 2 * BATCH).path

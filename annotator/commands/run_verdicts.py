@@ -19,6 +19,7 @@ def verdicts_of(current: Run) -> Mapping[str, Verdict]:
     """The verdicts that were in force when a run began, by sample key.
 
     One on a person as a whole is one on his body, hands and face, but for a hand or face that has one of its own.
+    It counts before one on the body alone, which was given before the parts were joined and is not shown any more.
     """
     if not current.verdicts_path.exists():
         return {}

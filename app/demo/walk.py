@@ -9,7 +9,8 @@ from annotator.apart import apart
 from annotator.commands.evaluate import evaluate
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.commands.table import Table
 from annotator.errors import ProjectError, storage
 from annotator.progress import Progress

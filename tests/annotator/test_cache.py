@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from annotator.cache import trim_cache
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from annotator.runs import RUNNING, RunInfo
 

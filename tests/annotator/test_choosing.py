@@ -15,7 +15,8 @@ import pytest
 
 from annotator.annotators import neuralannot
 from annotator.commands.choosing import chosen_samples, covering_run, named_samples
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import NeuralAnnotError, RunError
 from annotator.fit import Fits
 from annotator.progress import Stopped
@@ -165,6 +166,22 @@ def test_options_that_say_the_same_resume_it(desk_project: Path) -> None:
     begun.close()
     assert "1 other" not in refusal(desk_project, replace(options, samples="wild/101"))
     assert "2 other --samples" in refusal(desk_project, replace(options, samples="wild/101"))
+
+
+def test_a_run_goes_on_with_the_samples_it_began_with_alone(desk_project: Path) -> None:
+    """The same data set may be imported again; one with other samples would be joined to the shards of the old ones."""
+    project = Project.open(desk_project)
+    before, info = project.samples("wild", "body"), project.datasets()["wild"]
+    project.add(info, {"body": before}, project.image_roots["wild"])
+    made = started(project, tables=project.table_digests(("wild",)))
+    project.add(info, {"body": before}, project.image_roots["wild"])
+    begun = run(desk_project, RunOptions(resume="newest", device="cpu"))
+    next(begun)
+    begun.close()
+    assert made.state == STOPPED
+    project.add(info, {"body": before.take(range(len(before) - 1))}, project.image_roots["wild"])
+    said = refusal(desk_project, RunOptions(resume="newest", device="cpu"))
+    assert said.startswith("The samples of wild are not those that neuralannot-r1-2 began with; import again")
 
 
 def test_round_1_learns_from_no_earlier_run(desk_project: Path) -> None:

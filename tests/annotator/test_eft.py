@@ -14,7 +14,8 @@ from annotator.backbone import Backbone
 from annotator.bodies.files import BodyModelData
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.eftrecipe import EftRecipe
 from annotator.errors import RunError
 from annotator.fit import Fits

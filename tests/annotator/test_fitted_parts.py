@@ -15,7 +15,8 @@ from annotator.camera import Camera
 from annotator.columns import to_column
 from annotator.commands.evaluate import evaluate
 from annotator.commands.export import export
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.fittingrecipe import FittingRecipe

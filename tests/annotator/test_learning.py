@@ -15,7 +15,8 @@ from annotator.bodies.posing import Poser
 from annotator.camera import VIRTUAL_FOCAL
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.losses import Targets, target_loss
 from annotator.network import Prediction, project_to_crop
 from annotator.part import PARTS

@@ -17,7 +17,8 @@ from annotator.bodies.files import BodyModelData, default_root
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.commands.export import export
 from annotator.commands.fits import add_fits
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import BodyModelError, NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.prior import default_vposer

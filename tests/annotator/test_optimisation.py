@@ -17,7 +17,8 @@ from annotator.bodies.posing import Poser
 from annotator.camera import Camera
 from annotator.columns import to_column
 from annotator.commands.evaluate import evaluate
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import BodyModelError, NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.fitting.people import Fitting, people_of

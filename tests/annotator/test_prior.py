@@ -11,7 +11,8 @@ import torch
 from scipy.stats import multivariate_normal
 
 from annotator.backbone import Backbone
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import BodyModelError
 from annotator.network import TargetNetwork
 from annotator.prior import GaussianMixture, HandPca, VPoser, VPoserV2, fit_mixture, load_mixture, load_vposer

@@ -16,7 +16,8 @@ from annotator.annotators import neuralannot
 from annotator.bodies.files import BodyModelData
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.errors import NeuralAnnotError
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.runs import FINISHED, Run

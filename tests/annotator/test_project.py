@@ -17,7 +17,8 @@ from annotator.bodies.written import TEXTS
 from annotator.commands.evaluate import evaluate
 from annotator.commands.export import export
 from annotator.commands.projects import new, relink
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.commands.runs import list_jobs, list_runs
 from annotator.datasetfolder import DatasetInfo
 from annotator.errors import BodyModelError, NeuralAnnotError, ProjectError, RunError, StorageError, storage

@@ -13,7 +13,8 @@ from annotator.bodies.posing import Poser
 from annotator.commands.evaluate import evaluate
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.commands.run_parts import chosen_parts
 from annotator.errors import RunError
 from annotator.part import BODY, SMPL_BODY, parameters_of, part_in, pose_vectors

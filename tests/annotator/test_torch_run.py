@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from annotator.runs import FINISHED
 from tests.support.desk_project import done

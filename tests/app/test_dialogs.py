@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from annotator.recipe import shipped_recipes
 from annotator.reviews import frozen

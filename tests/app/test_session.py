@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from annotator.reviews import ReviewLog
 from annotator.runs import ERRORS

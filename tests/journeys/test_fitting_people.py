@@ -8,7 +8,8 @@ import numpy as np
 from annotator.bodies.files import BodyModelData
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from annotator.runs import INTERRUPTED
 from tests.support.cli import start_main, wait_for

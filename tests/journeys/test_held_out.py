@@ -11,7 +11,8 @@ from annotator.batches import held_out
 from annotator.bodies.files import BodyModelData
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
-from annotator.commands.run import RunOptions, run
+from annotator.commands.run import run
+from annotator.commands.run_options import RunOptions
 from annotator.project import Project
 from tests.support.small_data import QUICK, write_crowd, write_lab
 
