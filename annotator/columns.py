@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
-from annotator.errors import ProjectError, storage
+from annotator.errors import ProjectError
+from annotator.wholefile import whole_file
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -58,15 +58,8 @@ def rows_of(keys: pa.ChunkedArray, of: pa.ChunkedArray) -> IntArray:
 
 def write_shard(path: Path, table: pa.Table) -> None:
     """Writes `table` aside and renames it to `path`, so that a reader never meets half a shard."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with pa.OSFile(str(aside), "wb") as sink, ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table.combine_chunks())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+    with whole_file(path) as file, ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
 
 
 def read_shards(paths: Sequence[Path]) -> pa.Table:

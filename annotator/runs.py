@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.fit import Fits
 from annotator.jobfolder import JobFolder
 from annotator.outside import built, is_text, parse_json
+from annotator.wholefile import whole_file
 
 RUNNING, STOPPED, FAILED, FINISHED, INTERRUPTED = "running", "stopped", "failed", "finished", "interrupted"
 ERRORS = ("error_2d_crop", "error_2d")
@@ -205,12 +205,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StorageError: it cannot be written, or it holds half a surrogate pair (a file's name that is not UTF-8 does).
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     if not is_text(text):
         raise StorageError(f"Could not write {path}: a name in it is not UTF-8; rename that file or folder.")
-    with storage(path):
-        try:
-            aside.write_text(text, encoding="utf-8")
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+    with whole_file(path, parents=False) as file:
+        file.write(text.encode())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +23,11 @@ from torch import Tensor, nn
 
 from annotator import ranks
 from annotator.backbone import prepare
-from annotator.errors import RunError, storage
+from annotator.errors import RunError
 from annotator.losslog import LossLog
 from annotator.progress import Progress, Stopped, Work
 from annotator.recipe import PartRecipe
+from annotator.wholefile import remove_halves, whole_file
 
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
@@ -148,7 +148,8 @@ class Training:
             RunError: the loss or a gradient is not finite; the last checkpoint is still good.
         """
         self._restore()
-        self._remove_halves()
+        if ranks.leads():
+            remove_halves(self.folder)
         prepare(self.network, self.recipe.train_precision, compiled=self.recipe.compile)
         self.network.train()
         log = LossLog(self.folder, tensorboard=self.recipe.tensorboard, writes=ranks.leads())
@@ -247,19 +248,11 @@ class Training:
             "plateau": dict(vars(self.plateau)),
             "best": dict(vars(self.best)),
         }
-        with storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if self._best_weights is not None:  # first: a resume from an older state finds the same ones again
-                _whole(self._best_path, save(self._best_weights))
-                self._best_weights = None
-            _whole(self.folder / "state.pt", _torch_bytes(state))
-            _whole(self.weights_path, save(weights))
-
-    def _remove_halves(self) -> None:
-        """What a process that was killed while it wrote has left."""
-        for name in ("state.pt", self.weights_path.name, self._best_path.name):
-            for half in self.folder.glob(f".{name}.*") if ranks.leads() else ():
-                half.unlink(missing_ok=True)
+        if self._best_weights is not None:  # first: a resume from an older state finds the same ones again
+            _write(self._best_path, save(self._best_weights))
+            self._best_weights = None
+        _write(self.folder / "state.pt", _torch_bytes(state))
+        _write(self.weights_path, save(weights))
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
@@ -296,9 +289,7 @@ def load_weights(network: nn.Module, folder: Path) -> None:
 
 def save_weights(network: nn.Module, folder: Path) -> None:
     """Writes the weights that `load_weights` reads."""
-    with storage(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _whole(folder / "last.safetensors", save(_weights(network)))
+    _write(folder / "last.safetensors", save(_weights(network)))
 
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
@@ -311,11 +302,7 @@ def _torch_bytes(values: object) -> memoryview:
     return buffer.getbuffer()
 
 
-def _whole(path: Path, data: bytes | memoryview) -> None:
-    # Written by Python itself: only its errors say that the disk is full.
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(data)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+def _write(path: Path, data: bytes | memoryview) -> None:
+    """Python writes what torch and safetensors have made: only its errors say that the disk is full."""
+    with whole_file(path) as file:
+        file.write(data)

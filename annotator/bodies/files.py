@@ -34,8 +34,9 @@ from annotator.bodies.pickle_writer import write_pickle
 from annotator.bodies.pickles import read_object_npy, read_pickle
 from annotator.bodies.points import Landmarks, PointMap, model_points, regressed
 from annotator.bodies.regressors import regressors_in
-from annotator.bodies.stored import by_component, content_hash, in_one_go, names_in, objects_in, read_arrays
+from annotator.bodies.stored import by_component, content_hash, names_in, objects_in, read_arrays
 from annotator.errors import BodyModelError
+from annotator.wholefile import whole_file
 
 __all__ = [
     "LAYOUTS",
@@ -219,7 +220,7 @@ def write_embeddings(arrays: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     )
     write_pickle(folder / STATIC_EMBEDDING, static)
     if dynamic:
-        with in_one_go(folder / DYNAMIC_EMBEDDING) as file:
+        with whole_file(folder / DYNAMIC_EMBEDDING) as file:
             np.save(file, np.array(dynamic, dtype=object), allow_pickle=True)
     return {key: values for key, values in arrays.items() if "lmk" not in key}
 

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from annotator.bodies.stored import in_one_go, in_order
+from annotator.bodies.stored import in_order
+from annotator.wholefile import whole_file
 
 _BIG_BYTES = 1 << 20
 """Arrays from this size on are left out while the rest is pickled, and put in after."""
@@ -36,7 +37,7 @@ def write_pickle(path: Path, content: Mapping[str, Any]) -> None:
         (b"cscipy.sparse._csc\n", b"cscipy.sparse\n"),
     ):
         data = data.replace(new, old, 1)  # a name is written once, then referred to
-    with in_one_go(path) as file:
+    with whole_file(path) as file:
         for mark, values in pickler.left_out.items():
             before, data = data.split(_text_head(len(mark)) + mark, 1)
             file.write(before)

@@ -14,8 +14,7 @@ import mmap
 import struct
 import zipfile
 import zlib
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, BinaryIO
@@ -24,7 +23,8 @@ import numpy as np
 from numpy.lib import format as npy
 from scipy import sparse
 
-from annotator.errors import BodyModelError, storage
+from annotator.errors import BodyModelError
+from annotator.wholefile import whole_file
 
 _ROUND = 1e-6
 _ROWS = 512
@@ -129,27 +129,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    with in_one_go(path) as handle, zipfile.ZipFile(handle, "w") as file:
+    with whole_file(path) as handle, zipfile.ZipFile(handle, "w") as file:
         for key, values in arrays.items():
             _write(file, handle.tell(), f"{key}.npy", np.asarray(values))
-
-
-@contextmanager
-def in_one_go(path: Path) -> Generator[BinaryIO, None, None]:
-    """What is written becomes the file `path` when it is whole; if it never is, what lay there stays.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
-    aside = path.with_name(f".{path.name}.new")
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with aside.open("wb") as file:
-                yield file
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def by_component(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 from annotator.bodies.files import write_embeddings
 from annotator.bodies.layouts import layout_of, model_path
 from annotator.bodies.pickle_writer import write_pickle
-from annotator.bodies.stored import content_hash, in_one_go, write_arrays
+from annotator.bodies.stored import content_hash, write_arrays
+from annotator.wholefile import whole_file
 
 TEXTS = ("name", "licence", "provenance", "hash")
 """Entries of a file that are no arrays of the model; they do not count for its hash."""
@@ -71,5 +72,5 @@ def _write_npz(path: Path, arrays: Mapping[str, Any], texts: Mapping[str, str], 
     if not packed:
         write_arrays(path, content)
         return
-    with in_one_go(path) as file:
+    with whole_file(path) as file:
         np.savez_compressed(file, allow_pickle=False, **content)

@@ -24,6 +24,7 @@ from annotator.progress import Progress
 from annotator.project import Project
 from annotator.projectfile import BodyModelSource
 from annotator.skeleton import SKELETONS
+from annotator.wholefile import remove_halves
 
 _NETWORKS = {".pt", ".ckpt"}
 _MOST_REASONS = 3
@@ -56,6 +57,7 @@ def import_bodies(source: Path, into: Path) -> Generator[Progress, None, Table]:
     regressors = _regressors(haul, target)
     if project is not None:
         _require_no_fits(project, haul)
+    remove_halves(target)
     rows: list[tuple[str, ...]] = []
     for number, (found, arrays) in enumerate(whole):
         yield Progress("Writing", number, len(whole), "models")

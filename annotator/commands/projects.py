@@ -16,6 +16,7 @@ from annotator.errors import BodyModelError, storage
 from annotator.outside import exists, is_dir, short
 from annotator.project import Project, require_free
 from annotator.projectfile import BodyModelSource
+from annotator.wholefile import ignore_halves
 
 FAMILIES = {
     "smplx": ("smplx",),
@@ -27,8 +28,6 @@ FAMILIES = {
 """Folders of the smplx layout and the models in each."""
 _LISTED = 20
 """How many missing photos of a root are named."""
-_HALVES = shutil.ignore_patterns(".*.new")
-"""What an import that was killed has left half written."""
 
 
 def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Project:
@@ -56,7 +55,7 @@ def new(path: Path, *, body_models: Path | None = None, copy: bool = True) -> Pr
         if copy:
             with storage(path):
                 for folder in filter(lambda name: is_dir(root / name), (*hashes, REGRESSORS)):
-                    shutil.copytree(root / folder, target / folder, dirs_exist_ok=True, ignore=_HALVES)
+                    shutil.copytree(root / folder, target / folder, dirs_exist_ok=True, ignore=ignore_halves)
                 copy_priors(root, target)
         return Project.create(path, {family: BodyModelSource(target, digest) for family, digest in hashes.items()})
 

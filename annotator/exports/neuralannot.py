@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 
 from annotator.errors import RunError
-from annotator.exports.writing import ExportTable, whole_file
+from annotator.exports.writing import ExportTable
 from annotator.fit import Fit
 from annotator.progress import Progress
+from annotator.wholefile import whole_file
 
 _NAMES = {
     "root_pose": "global_orient",

@@ -105,7 +105,7 @@ def test_check_says_that_a_hand_is_another_than_the_project_notes(name: str, tmp
 def test_check_says_that_a_model_lies_there_that_the_project_does_not_note(tmp_path: Path) -> None:
     root, project = tmp_path / "models", tmp_path / "project"
     shutil.copytree(default_root() / "smplx", root / "smplx")
-    (root / "smplx" / ".SMPLX_NEUTRAL.npz.new").write_bytes(b"half")
+    (root / "smplx" / ".SMPLX_NEUTRAL.npz.123.half").write_bytes(b"half")
     new(project, body_models=root)
     assert {path.name for path in (project / "body_models" / "smplx").iterdir()} == {"SMPLX_NEUTRAL.npz"}
     list(check(project))

@@ -153,7 +153,7 @@ def test_a_real_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
         pytest.skip("this system has no /dev/full")
     target = tmp_path / "x.json"
     target.write_text("old")
-    aside = tmp_path / f".x.json.{os.getpid()}"
+    aside = tmp_path / f".x.json.{os.getpid()}.half"
     aside.symlink_to("/dev/full")
     with pytest.raises(StorageError, match="disk is full"):
         write_text(target, "new")

@@ -62,7 +62,7 @@ def test_people_held_out_are_measured_at_the_end_too(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     list(training(tmp_path, 10).run())
-    for name in (".last.safetensors.123", ".best.safetensors.4", ".state.pt.5"):
+    for name in (".last.safetensors.123.half", ".best.safetensors.4.half", ".state.pt.5.half"):
         (tmp_path / name).write_bytes(b"half")
     list(training(tmp_path, 20).run())
     assert {path.name for path in tmp_path.iterdir()} == {
