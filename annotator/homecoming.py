@@ -26,7 +26,7 @@ from annotator.progress import Progress
 from annotator.project import Project
 from annotator.recipe import read_recipe
 from annotator.reviews import frozen
-from annotator.runs import FINISHED, Run, RunInfo, ids_given, note_id
+from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
 
 _STAGE = "Bringing the run home"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -34,7 +34,6 @@ _PARTS = ("body", "rhand", "lhand", "face", "whole")
 _WORDS = {*PARTS, "whole"}
 _WEIGHTS = ("last.safetensors", "best.safetensors")
 _NAMED = 3
-_MOST_NUMBERS = 10_000
 MADE_AS, LEARNT_FROM = "made_as", "learnt_from"
 """Options of a run that was brought home: the id it had where it was made, and that of a run it learnt from and that is not here."""
 
@@ -219,16 +218,11 @@ def _take_papers(run: Run, copy: Run) -> None:
 
 def _placed(project: Project, copy: Run, info: RunInfo) -> Run:
     with storage(project.path / "runs"):
-        before = ids_given(project.path / "runs")
-        for number in range(1, _MOST_NUMBERS):
-            run_id = info.id if number == 1 else f"{info.id}-{number}"
-            home = project.path / "runs" / run_id
-            if run_id not in before and not home.exists():
-                copy.write_info(replace(info, id=run_id))
-                copy.path.replace(home)
-                note_id(home)
-                return Run(home)
-    raise RunError(f"There are already {_MOST_NUMBERS:,} runs called {info.id}.")
+        home = project.path / "runs" / unused_id(project.path / "runs", info.id)
+        copy.write_info(replace(info, id=home.name))
+        copy.path.replace(home)
+        note_id(home)
+        return Run(home)
 
 
 def _copy(run: Run, copy: Run, file: Path) -> None:

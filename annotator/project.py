@@ -22,7 +22,7 @@ from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.jobfolder import JobFolder
 from annotator.outside import exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
-from annotator.runs import FINISHED, Run, RunInfo, ids_given, note_id
+from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
 from annotator.sample import Sample, Samples
 
 TARGET, AUXILIARY = "target", "auxiliary"
@@ -260,25 +260,20 @@ class Project:
     def new_run(self, info: RunInfo) -> Run:
         """A new run folder; a number is added to `info.id` if a run has that name, or ever had: verdicts know runs by it."""
         with storage(self.path / "runs"):
-            before = ids_given(self.path / "runs")
-            for number in range(1, 10_000):
-                run_id = info.id if number == 1 else f"{info.id}-{number}"
-                folder = self.path / "runs" / run_id
+            while True:
+                folder = self.path / "runs" / unused_id(self.path / "runs", info.id)
                 try:
-                    if run_id in before:
-                        continue
                     folder.mkdir(parents=True)
-                except FileExistsError:
+                except FileExistsError:  # another process was faster
                     continue
                 run = Run(folder)
                 try:
                     note_id(folder)
-                    run.write_info(replace(info, id=run_id))
+                    run.write_info(replace(info, id=folder.name))
                 except (OSError, StorageError):
                     folder.rmdir()  # a run without its `run.json` is a damaged one
                     raise
                 return run
-        raise RunError(f"There are already 10,000 runs called {info.id}.")
 
     def newest_run(self, annotator: str, *, round: int | None = None, state: str = FINISHED) -> Run | None:
         """The newest run of `annotator` (and of `round`) in `state`, or None."""

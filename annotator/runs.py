@@ -24,6 +24,7 @@ ERRORS = ("error_2d_crop", "error_2d")
 BODY_ERRORS = ("error_2d_crop_body", "error_2d_body")
 """The same of a whole person's body alone, by which he is compared with fits of bodies."""
 _IDS = ".ids"
+_MOST_NUMBERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,16 @@ def ids_given(runs: Path) -> set[str]:
     """Every id that a run in this folder ever had: verdicts and later runs name their run by it, so none is given twice."""
     path = runs / _IDS
     return set(path.read_text(errors="replace").split()) if path.exists() else set()
+
+
+def unused_id(runs: Path, wanted: str) -> str:
+    """`wanted`, or with a number where a run in this folder has that id or ever had it."""
+    before = ids_given(runs)
+    for number in range(1, _MOST_NUMBERS):
+        run_id = wanted if number == 1 else f"{wanted}-{number}"
+        if run_id not in before and not (runs / run_id).exists():
+            return run_id
+    raise RunError(f"There are already {_MOST_NUMBERS:,} runs called {wanted}.")
 
 
 def note_id(run: Path) -> None:
