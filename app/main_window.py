@@ -324,6 +324,7 @@ class MainWindow(QMainWindow):
         """Icons in the theme's colours."""
         table.dress(self.actions_by_id)
         self.solid.dress()
+        self.details.dress()
 
     def _restyle(self) -> None:
         self.actions_by_id["toggle_keypoints"].setChecked(self.session.preferences.keypoints)

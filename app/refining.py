@@ -6,6 +6,7 @@ the refined fit is one of a run of its own.
 
 from __future__ import annotations
 
+from annotator.annotators import LEARNS
 from annotator.commands.run_eft import EFT, network_run
 from annotator.errors import NeuralAnnotError
 from annotator.project import TARGET
@@ -40,7 +41,7 @@ def _network(session: Session) -> Run | None:
     """The run that is shown if it has a network, the one that it tuned, or else the newest that has one."""
     assert session.project is not None
     shown = session.judged_shelf.run if session.judged_shelf is not None else None
-    finished = [run.id for run in reversed(session.project.runs()) if run.info.annotator == "neuralannot"]
+    finished = [run.id for run in reversed(session.project.runs()) if run.info.annotator == LEARNS]
     for source in (shown.id, shown.info.source, *finished) if shown is not None else finished:
         try:
             if source:

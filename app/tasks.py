@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QRunnable, QThreadPool, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
+from annotator.annotators import LEARNS
 from annotator.errors import NeuralAnnotError
 from annotator.project import Project
 from annotator.runs import FINISHED, Run
@@ -19,9 +20,6 @@ from app import refining
 from app.jobs import Job, Jobs
 from app.scenes import read_poser
 from app.session import Session
-
-_TRAINED = "neuralannot"
-"""The annotator that learns from verdicts."""
 
 
 class Tasks(QObject):
@@ -132,10 +130,10 @@ class Tasks(QObject):
         """The run that the next round learns from: the one that is shown, or else the newest that can be learnt from."""
         shelf, project = self._session.shelf, self._session.project
         shown = shelf.run if shelf is not None else None
-        if shown is not None and shown.info.annotator == _TRAINED and shown.state == FINISHED:
+        if shown is not None and shown.info.annotator == LEARNS and shown.state == FINISHED:
             return shown
         known = reversed(project.runs()) if project is not None else ()
-        return next((run for run in known if run.info.annotator == _TRAINED and run.state == FINISHED), None)
+        return next((run for run in known if run.info.annotator == LEARNS and run.state == FINISHED), None)
 
     def resume_job(self, job: Job | None) -> None:
         """Goes on with a run that ended early."""

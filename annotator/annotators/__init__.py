@@ -2,6 +2,8 @@
 
 ANNOTATORS = ("neuralannot", "smplifyx", "smplify", "eft")
 """Names that `run --annotator` takes."""
+LEARNS = "neuralannot"
+"""The one of them that learns: it has rounds, and a network that can be tuned."""
 PARTS_OF = {
     "neuralannot": ("body", "hands", "face", "whole"),
     "smplifyx": ("whole", "body", "hands", "face"),

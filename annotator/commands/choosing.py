@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from annotator.annotators import LEARNS
 from annotator.annotators.fitted import kinds
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.errors import BodyModelError, RunError, UnknownNameError
@@ -129,7 +130,7 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
     targets = [n for n, info in known.items() if info.role == TARGET and (not data or n in set(data))]
     wanted = {name: project.samples(name, "body").index_of.keys() for name in targets}
     for run in reversed(project.runs()):
-        if run.info.annotator != "neuralannot" or run.state != FINISHED:
+        if run.info.annotator != LEARNS or run.state != FINISHED:
             continue
         if targets and all(covers(run, name, keys) for name, keys in wanted.items()):
             return run

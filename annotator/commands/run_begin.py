@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from annotator.annotators import ANNOTATORS, FAMILY_OF, PARTS_OF
+from annotator.annotators import ANNOTATORS, FAMILY_OF, LEARNS, PARTS_OF
 from annotator.annotators.fitted import fitted_tables
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.commands.choosing import chosen_samples, covers
@@ -25,8 +25,6 @@ from annotator.reviews import ReviewLog, freeze
 from annotator.runs import FINISHED, Run, RunInfo, write_text
 
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pyarrow")
-_DEFAULT = "neuralannot"
-"""The annotator that learns: its `--from` is the earlier round."""
 
 
 def begun_run(project: Project, options: RunOptions) -> Run:
@@ -35,7 +33,7 @@ def begun_run(project: Project, options: RunOptions) -> Run:
     Raises:
         RunError: it cannot start; no folder was made.
     """
-    annotator, number = options.annotator or _DEFAULT, 1 if options.round is None else options.round
+    annotator, number = options.annotator or LEARNS, 1 if options.round is None else options.round
     if annotator not in ANNOTATORS:
         raise UnknownNameError("annotator", annotator, ANNOTATORS)
     if wrong := set(options.parts) - set(PARTS_OF[annotator]):
@@ -45,7 +43,7 @@ def begun_run(project: Project, options: RunOptions) -> Run:
     optimises = annotator in FAMILY_OF
     if number > 1 and optimises:
         raise RunError(f"{annotator} learns nothing, so it has no round {number}; leave out --round.")
-    if options.source and number == 1 and annotator == _DEFAULT:
+    if options.source and number == 1 and annotator == LEARNS:
         raise RunError(
             "Round 1 learns from no earlier run; say which round is meant with --round, or leave out --from."
         )
@@ -67,7 +65,7 @@ def begun_run(project: Project, options: RunOptions) -> Run:
     )
     made = project.new_run(info)
     write_text(made.recipe_path, recipe.text(annotator))
-    if before is not None and annotator == _DEFAULT:
+    if before is not None and annotator == LEARNS:
         judgements = ReviewLog(project.reviews_path).judgements().values()
         freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
     return made

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annotator.annotators import LEARNS
 from annotator.errors import RunError
 from annotator.project import TARGET, Project
 from annotator.runs import FINISHED, Run
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from annotator.recipe import Recipe
 
 EFT = "eft"
-_LEARNS = "neuralannot"
 
 
 def network_run(project: Project, source: str) -> Run:
@@ -29,7 +29,7 @@ def network_run(project: Project, source: str) -> Run:
             "eft tunes the target network of a finished neuralannot run, and there is none; start one with `run`, or name "
             "one with --from."
         )
-    if found.info.annotator != _LEARNS:
+    if found.info.annotator != LEARNS:
         raise RunError(f"eft tunes the network of a neuralannot run; {found.id} is one of {found.info.annotator}.")
     if found.state != FINISHED:
         raise RunError(f"eft cannot tune the network of {found.id}: that run is {found.state}; resume it first.")
@@ -42,7 +42,7 @@ def network_run(project: Project, source: str) -> Run:
 
 def _newest(project: Project) -> Run | None:
     """The newest finished run that has a body network."""
-    finished = [run for run in project.runs() if (run.info.annotator, run.state) == (_LEARNS, FINISHED)]
+    finished = [run for run in project.runs() if (run.info.annotator, run.state) == (LEARNS, FINISHED)]
     return next((run for run in reversed(finished) if _network(run).exists()), None)
 
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QGridLayout, QLabel, QPlainTextEdit, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from annotator.annotators import LEARNS
 from annotator.fit import Fit
 from app import theme
 from app.session import Session
@@ -39,6 +40,10 @@ class DetailsPanel(QWidget):
         for name, label in self._values.items():
             label.setText(texts[name])
         self._numbers.setPlainText(_numbers(fit) if fit is not None and not self._numbers.isHidden() else "")
+
+    def dress(self) -> None:
+        """Icons in the theme's colours."""
+        self._fold.setIcon(theme.icon("caret-down" if self._fold.isChecked() else "caret-right"))
 
     def _place(self) -> None:
         grid = QGridLayout()
@@ -81,6 +86,7 @@ class DetailsPanel(QWidget):
 
     def _unfold(self, shown: bool) -> None:
         self._numbers.setVisible(shown)
+        self.dress()
         self.refresh()
 
 
@@ -95,7 +101,7 @@ def _of_run(shelf: Shelf, row: int, fit: Fit | None) -> dict[str, str]:
         "2D error in the photo": "–" if np.isnan(image) else f"{image:,.1f} px",
         "Status": "ok" if not fit.reason else f"failed: {fit.reason}",
         "Run": run.id,
-        "Recipe": f"{info.recipe}, round {info.round}",
+        "Recipe": f"{info.recipe}, round {info.round}" if info.annotator == LEARNS else info.recipe,
         "Body model": f"{header.family}  {header.body_hash[:8]}",
     }
     if not fit.reason:

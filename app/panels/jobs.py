@@ -44,6 +44,40 @@ def progress_text(job: Job) -> str:
     return text
 
 
+class Log(QPlainTextEdit):
+    """Text that grows. Its end stays in sight until somebody scrolls away from it.
+
+    Attributes:
+        follows: whether it does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.follows = True
+        self.setReadOnly(True)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setAccessibleName("Log")
+        self.verticalScrollBar().actionTriggered.connect(self._moved)
+        self.verticalScrollBar().rangeChanged.connect(self._resized)
+
+    def show_text(self, text: str) -> None:
+        """Shows the text as it is now."""
+        if text == self.toPlainText():
+            return
+        bar = self.verticalScrollBar()
+        place = bar.value()
+        self.setPlainText(text)
+        bar.setValue(bar.maximum() if self.follows else place)
+
+    def _moved(self, _action: int) -> None:
+        bar = self.verticalScrollBar()
+        self.follows = bar.sliderPosition() >= bar.maximum()
+
+    def _resized(self, _least: int, most: int) -> None:
+        if self.follows:
+            self.verticalScrollBar().setValue(most)
+
+
 class JobsPanel(QWidget):
     """The lower drawer.
 
@@ -57,11 +91,11 @@ class JobsPanel(QWidget):
         super().__init__(parent)
         self._jobs = jobs
         self._list, self._title, self._progress = QListWidget(), QLabel(), QLabel()
-        self._bar, self._log = QProgressBar(), QPlainTextEdit()
+        self._bar, self._log = QProgressBar(), Log()
         self._plot: CurvePlot | None = None
         self._chosen: Path | None = None
         self._told: tuple[Path, str] | None = None
-        self._right = QVBoxLayout()
+        self._lower = QHBoxLayout()
         self._stop, self._kill = ActionButton("Stop", actions["stop_job"]), ActionButton("Kill", actions["kill_job"])
         self._resume = ActionButton("Resume", actions["resume_job"])
         self._empty = QLabel("No jobs yet.\nStart a run with Ctrl+R; it goes on when this window is closed.")
@@ -118,6 +152,7 @@ class JobsPanel(QWidget):
     def _choose(self, row: int) -> None:
         shown = self._jobs.all
         self._chosen = shown[row].folder.path if 0 <= row < len(shown) else None
+        self._log.follows = True
         self._tell()
         self._show_job()
 
@@ -130,15 +165,12 @@ class JobsPanel(QWidget):
         self._bar.setRange(0, max(job.total, 1))
         self._bar.setValue(job.done if job.state == RUNNING else job.total if job.state == FINISHED else job.done)
         self._resume.setVisible(job.resumable)
-        text = job.tail
-        if text != self._log.toPlainText():
-            self._log.setPlainText(text)
-            self._log.verticalScrollBar().setValue(self._log.verticalScrollBar().maximum())
+        self._log.show_text(job.tail)
         if job.curves:
             if self._plot is None:
                 self._plot = CurvePlot("loss by step")
                 self._plot.setAccessibleName("Loss")
-                self._right.addWidget(self._plot, 1)
+                self._lower.addWidget(self._plot, 1)
             stage, curve = list(job.curves.items())[-1]
             self._plot.show_curves({stage: curve}, theme.current().accent)
         if self._plot is not None:
@@ -149,9 +181,6 @@ class JobsPanel(QWidget):
         self._list.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self._title.setProperty("role", "heading")
         self._bar.setTextVisible(False)
-        self._log.setReadOnly(True)
-        self._log.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
-        self._log.setAccessibleName("Log")
         self._empty.setProperty("role", "quiet")
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         head = QHBoxLayout()
@@ -162,10 +191,8 @@ class JobsPanel(QWidget):
         detail = QVBoxLayout()
         detail.addLayout(head)
         detail.addWidget(self._bar)
-        lower = QHBoxLayout()
-        lower.addWidget(self._log, 1)
-        lower.addLayout(self._right, 1)
-        detail.addLayout(lower, 1)
+        self._lower.addWidget(self._log, 1)
+        detail.addLayout(self._lower, 1)
         row = QHBoxLayout(self._body)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._list)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
+from annotator.annotators import LEARNS
 from annotator.runs import Run
 from app import theme
 from app.catalogue import refined
@@ -59,8 +60,8 @@ class RunBar(QWidget):
     def _fill(box: QComboBox, known: list[tuple[Run, str, int]], shelf: Shelf | None, *, short: bool) -> None:
         box.clear()
         for run, annotator, number in known:
-            of = run.info.samples[0] if refined(run) else f"round {number}"
-            words = run.id if short else f"{annotator}  {of}   {run.id}"
+            of = run.info.samples[0] if refined(run) else f"round {number}" if annotator == LEARNS else ""
+            words = run.id if short else f"{annotator}  {of}   {run.id}" if of else f"{annotator}   {run.id}"
             box.addItem(theme.dot(theme.run_color(annotator, run.id)), words, run.id)
         box.setEnabled(bool(known))
         if shelf is not None and shelf.run is not None:

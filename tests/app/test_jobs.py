@@ -16,7 +16,7 @@ from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 from app.actions import build
 from app.jobs import Job, Jobs
-from app.panels.jobs import JobsPanel, progress_text
+from app.panels.jobs import JobsPanel, Log, progress_text
 from tests.support.desk_project import write_wild
 from tests.support.window import CTRL, SHIFT, Desk, Key, wait_until
 
@@ -319,3 +319,24 @@ def test_a_worker_that_is_killed_before_it_says_anything_is_told_with_its_code(j
     wait_until(lambda: said)
     assert said == ["The worker ended with code -9 before it began."]
     assert starting_logs(desk_project) == []
+
+
+def test_a_log_stays_at_its_end_until_somebody_scrolls_away(qapp: Any) -> None:
+    log, words = Log(), "\n".join(map(str, range(200)))
+    bar = log.verticalScrollBar()
+    log.show_text(words)
+    log.resize(300, 90)
+    log.show()
+    qapp.processEvents()
+    assert bar.value() == bar.maximum() > 0  # it was laid out after its text was set
+    log.show_text(words + "\n200")
+    assert bar.value() == bar.maximum()
+    bar.triggerAction(bar.SliderAction.SliderPageStepSub)
+    place = bar.value()
+    assert place < bar.maximum()
+    log.show_text(words + "\n200\n201")
+    assert bar.value() == place
+    bar.triggerAction(bar.SliderAction.SliderToMaximum)
+    log.show_text(words + "\n200\n201\n202")
+    assert bar.value() == bar.maximum()
+    log.close()
