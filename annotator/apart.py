@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from annotator.errors import NeuralAnnotError, RunError
-from annotator.progress import Stopped, Work
+from annotator.progress import Progress, Stopped, Work
 
 
-def apart(work: Callable[..., Work], *arguments: object) -> Work:
+def apart(work: Callable[..., Generator[Progress, None, object]], *arguments: object) -> Work:
     """Runs `work(*arguments)` in a fresh process and passes its reports on; `Stopped` is handed over to it.
+
+    What the work returns is not passed on.
 
     The process ends with this one: its next report finds nobody listening.
 
@@ -51,7 +53,9 @@ def apart(work: Callable[..., Work], *arguments: object) -> Work:
         process.join()
 
 
-def _serve(pipe: Connection, make: Callable[..., Work], arguments: tuple[object, ...]) -> None:
+def _serve(
+    pipe: Connection, make: Callable[..., Generator[Progress, None, object]], arguments: tuple[object, ...]
+) -> None:
     faulthandler.enable()
     for asked in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the parent asks politely
         signal.signal(asked, signal.SIG_IGN)
@@ -72,7 +76,7 @@ def _serve(pipe: Connection, make: Callable[..., Work], arguments: tuple[object,
         pipe.send(None)
 
 
-def _stop(work: Work, pipe: Connection) -> None:
+def _stop(work: Generator[Progress, None, object], pipe: Connection) -> None:
     pipe.send(work.throw(Stopped()))
     for progress in work:
         pipe.send(progress)

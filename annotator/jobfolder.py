@@ -121,7 +121,8 @@ class JobFolder:
             state, message, words = "failed", "The worker ended unexpectedly.", ""
             try:
                 yield from self._watched(work, log)
-                state, message, words = "finished", outcome(), "Finished."
+                state, message = "finished", outcome()
+                words = f"Finished. {message}".rstrip()
             except (Stopped, GeneratorExit):  # the latter: whoever drove this worker is gone
                 state, message = "stopped", "Stopped; it can be resumed."
                 raise

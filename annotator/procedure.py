@@ -112,7 +112,6 @@ class Procedure:
         yield from self._train(network, loss, measured, TARGET)  # line 8
         for data in target:
             yield from self._annotate_target(network, data)  # lines 9, 10
-        yield from self._count_failures([*auxiliary, *target])
 
     def refine(self, tuned: Run, recipe: EftRecipe) -> Work:
         """EFT: the target network of the run `tuned`, which is this procedure's, tuned on each target sample by itself."""
@@ -141,7 +140,6 @@ class Procedure:
             tuner = Tuner(network, people, recipe)
             to_fits = tuner.to_fits(self._target_fits(data))
             yield from self._write(data, tuner.predict, to_fits, "Tuning on", timed=False)
-        yield from self._count_failures(target)
 
     # -- data ------------------------------------------------------------------------------------------------------------
 
@@ -338,13 +336,6 @@ class Procedure:
         )
         yield from ranks.apart(work)
         yield from ranks.leader_only(write_2d_errors(self.run, data.name, data.samples, self.bodies[part]))
-
-    def _count_failures(self, data: list[DataSet]) -> Work:
-        failed = sum(bool(reason) for one in data for reason in one.crops.reasons)
-        if failed:
-            yield Progress(
-                "Annotating", message=f"{failed:,} people have no photo that can be read; their fits are marked failed."
-            )
 
 
 def _wanted(key: str, keys: frozenset[str]) -> bool:

@@ -32,6 +32,19 @@ _RESERVED = (TARGET, "prior", "all", "none", _BODY_MODELS)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
+def require_dataset_name(name: str) -> None:
+    """Refuses a name that a data set cannot have.
+
+    Raises:
+        ProjectError: it cannot be a folder's or is a reserved one.
+    """
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise ProjectError(
+            f"A data set cannot be called '{short(name)}'; use lower-case letters, digits, '-', '_', '.', and none of "
+            f"{', '.join(_RESERVED)}."
+        )
+
+
 class Project:
     """An open project. Reading is always safe; every write is whole or absent."""
 
@@ -175,11 +188,7 @@ class Project:
         Raises:
             ProjectError: the name cannot be a folder's or is a reserved one.
         """
-        if not _NAME.fullmatch(info.name) or info.name in _RESERVED:
-            raise ProjectError(
-                f"A data set cannot be called '{short(info.name)}'; use lower-case letters, digits, '-', '_', '.', and "
-                f"none of {', '.join(_RESERVED)}."
-            )
+        require_dataset_name(info.name)
 
         def write(folder: Path) -> None:
             for samples in tables.values():

@@ -86,7 +86,9 @@ class Run:
             return built(RunInfo, values)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            raise ProjectError(f"{file} cannot be read ({why}); remove the folder with `runs remove`.") from error
+            raise ProjectError(
+                f"{file} cannot be read ({why}); put it back from a copy, or remove the run with `runs remove`."
+            ) from error
 
     def write_info(self, info: RunInfo) -> None:
         """Replaces `run.json` at once."""

@@ -9,11 +9,11 @@ from annotator.errors import StorageError
 from annotator.project import Project
 
 _REASONS = {
-    errno.EROFS: "its disk is read-only",
-    errno.EACCES: "you may not write in its folder",
-    errno.EPERM: "you may not write in its folder",
-    errno.ENOSPC: "its disk is full",
-    errno.EDQUOT: "its disk quota is used up",
+    errno.EROFS: "its disk is read-only; mount it for writing",
+    errno.EACCES: "you may not write in its folder; ask for the right to",
+    errno.EPERM: "you may not write in its folder; ask for the right to",
+    errno.ENOSPC: "its disk is full; make room",
+    errno.EDQUOT: "its disk quota is used up; make room",
     errno.ENOLCK: "its disk keeps no locks",
 }
 
@@ -34,7 +34,7 @@ class Access:
             self.why_not = f"{_reason(error)} ({project.path})"
             return
         self._held = True
-        self.why_not = f"{holder} has this project open" if holder else _forbidden(project)
+        self.why_not = f"{holder} has this project open; close it there" if holder else _forbidden(project)
 
     def close(self) -> None:
         """Lets go of the lock."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from annotator.errors import storage
 from annotator.jobfolder import JobFolder, parsed
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
@@ -31,6 +32,7 @@ _STARTING = "starting-{}.log"
 _RATE_SECONDS = 20.0
 _LOG_BYTES, _LOG_LINES = 65536, 400
 """Of a log, what is shown of its end."""
+_WORDLESS = "The worker ended with code {} before it began and left no word; make sure that the disk has room, then start it again."
 _ENDS = {"done": FINISHED, "stopped": STOPPED, "fail": FAILED}
 
 
@@ -203,17 +205,24 @@ class Jobs(QObject):
         return [job for job in self.all if job.state == RUNNING]
 
     def start_run(self, words: Sequence[str]) -> None:
-        """Starts `run PROJECT words...` detached; its folder appears among the runs."""
+        """Starts `run PROJECT words...` detached; its folder appears among the runs.
+
+        Raises:
+            StorageError: the disk is full or may not be written; nothing was started.
+        """
         assert self._project is not None
         log = self._project.path / "jobs" / f"starting-{time.time_ns()}.log"
         process = self._launch(["run", str(self._project.path), *words], log)
         log.replace(log.with_name(_STARTING.format(process.pid)))
 
     def start_command(self, name: str, words: Sequence[str]) -> None:
-        """Starts another long command (import, export) with a job folder of its own."""
+        """Starts another long command (import, export) with a job folder of its own.
+
+        Raises:
+            StorageError: the disk is full or may not be written; nothing was started.
+        """
         assert self._project is not None
         folder = self._project.path / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-        folder.mkdir(parents=True, exist_ok=True)
         self._launch([*words, "--job", str(folder)], folder / "log.txt")
 
     def stop(self, job: Job) -> None:
@@ -254,7 +263,9 @@ class Jobs(QObject):
         return [*runs, *others]
 
     def _launch(self, words: list[str], log: Path) -> subprocess.Popen[bytes]:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        with storage(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            _require_room(log)
         with log.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the worker keeps it with the file, as long as it lives
             process = subprocess.Popen(
@@ -291,7 +302,15 @@ class Jobs(QObject):
             lines, code = log.read_text(errors="replace").strip().splitlines(), self._codes.get(pid, 0)
             log.unlink()
             if lines or code:
-                self.refused.emit(lines[-1] if lines else f"The worker ended with code {code} before it began.")
+                self.refused.emit(lines[-1] if lines else _WORDLESS.format(code))
+
+
+def _require_room(log: Path) -> None:
+    """A worker on a full disk has nowhere to say so; whoever starts it sees it here."""
+    with log.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.write(b"\n")
+        file.truncate(size)
 
 
 def _is_written(log: Path) -> bool:

@@ -93,7 +93,6 @@ class MainWindow(QMainWindow):
 
     def _place(self) -> None:
         self.setWindowTitle("NeuralAnnot Desk")
-        self.setMinimumSize(960, 600)
         middle = _column(self.photo, self.preference, self.review)
         self._below = QStackedWidget()
         self._below.addWidget(self.details)
@@ -185,7 +184,7 @@ class MainWindow(QMainWindow):
         self._show_state()
         newest = next(iter(self.jobs.all), None)
         if newest is not None and newest.run and newest.state == INTERRUPTED:
-            self.session.messages.warn(
+            self.session.messages.error(
                 f"{newest.name} was interrupted; what it saved is kept. Resume it in the jobs (J)."
             )
 
@@ -336,15 +335,16 @@ class MainWindow(QMainWindow):
             self.preference.refresh()
             self.photo.bar.refresh()
             self.jobs_panel.restyle()
+            self.status.restyle()
 
     def _job_ended(self, job: Job) -> None:
         session = self.session
         if job.run and job.state == FINISHED:
-            self.status.offer(f"{job.name} is finished.", job.name)
+            self.status.offer(f"{job.name} is finished. {job.message}".rstrip(), job.name)
         elif not job.run and job.state == FINISHED:
             session.messages.note(f"{job.message} J shows its log." if job.message else f"{job.name} is done.")
         else:
-            session.messages.warn(f"{job.name}: {job.message or job.state}")
+            session.messages.error(f"{job.name}: {job.message or job.state}")
         if not job.run and job.state == FINISHED:
             session.reload()
         else:

@@ -169,7 +169,7 @@ class Bodies:
     def mesh(self, fit: Fit, family: str, body_hash: str, annotator: str, run: str = "") -> SceneMesh | str:
         """The posed mesh of a fit in its camera's space, or the sentence that says why there is none."""
         if fit.status != OK:
-            return f"No mesh: {fit.reason or 'the fit failed'}."
+            return f"No mesh: {(fit.reason or 'the fit failed').rstrip('.')}."
         if lack := self._lack(family):
             return lack
         poser = self._posers.get(family)

@@ -190,12 +190,15 @@ class Session(Pair):
     def _append(self, event: ReviewEvent) -> bool:
         if self.verdicts is None:
             return False
+        lost = not self.verdicts.saved
         try:
             self.verdicts.append(event)
         except NeuralAnnotError as error:
             self.messages.error(str(error))
             self.verdicts_changed.emit()
             return False
+        if lost:
+            self.messages.note("Verdicts are saved again.")
         return True
 
     def _store(self, verdict: Verdict, reasons: tuple[str, ...]) -> bool:

@@ -163,6 +163,7 @@ def _style_sheet(theme: Theme) -> str:
     caret, tick = (resources.path(f"icons/{name}-{kind}.svg").as_posix() for name in ("caret", "check"))
     return f"""
     QMainWindow, QDialog {{ background: {theme.window}; }}
+    QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
     QToolTip {{ background: {theme.raised}; color: {theme.text}; border: 1px solid {theme.line}; padding: 4px 6px; }}
     QMenuBar {{ background: {theme.window}; padding: 2px 4px; }}
     QMenuBar::item {{ padding: 4px 10px; border-radius: 4px; }}
@@ -195,7 +196,8 @@ def _style_sheet(theme: Theme) -> str:
     QComboBox QAbstractItemView {{ background: {theme.window}; border: 1px solid {theme.line}; outline: none; }}
     QListView, QTreeView, QTableView {{ background: {theme.window}; border: none; outline: none; }}
     QListWidget::item {{ padding: 6px 8px; border-radius: 4px; }}
-    QListWidget::item:selected {{ background: {theme.raised}; color: {theme.text}; }}
+    QTreeWidget::item {{ padding: 6px 8px; }}
+    QListWidget::item:selected, QTreeWidget::item:selected {{ background: {theme.raised}; color: {theme.text}; }}
     QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
     QScrollBar::handle:vertical {{ background: {theme.line}; border-radius: 5px; min-height: 32px; }}
     QScrollBar:horizontal {{ background: transparent; height: 10px; margin: 0; }}

@@ -134,9 +134,10 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
             continue
         if targets and all(covers(run, name, keys) for name, keys in wanted.items()):
             return run
+    damaged = "".join(f" {sentence}" for _, sentence in project.damaged_runs()[:1])
     raise RunError(
         f"{project.path} has no finished neuralannot run that covers every target sample; start one with `run`, or name one "
-        "with --run."
+        f"with --run.{damaged}"
     )
 
 

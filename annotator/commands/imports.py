@@ -12,7 +12,7 @@ from annotator.datasets import Source, reader_of
 from annotator.errors import DatasetError, UnknownNameError
 from annotator.outside import is_dir, is_text, resolved, short
 from annotator.progress import Progress
-from annotator.project import AUXILIARY, TARGET, Project, file_hash
+from annotator.project import AUXILIARY, TARGET, Project, file_hash, require_dataset_name
 
 _NAMED = 20
 _PARTS = {
@@ -46,6 +46,8 @@ def import_dataset(
     read = reader_of(format)
     if role not in (None, TARGET, AUXILIARY):
         raise UnknownNameError("role", role, (TARGET, AUXILIARY))
+    if name is not None:
+        require_dataset_name(name)
     if split is not None and not is_text(split):
         raise DatasetError(f"The split '{short(split)}' is not UTF-8; give it another name.")
     folder = images or (annotations if is_dir(annotations) else annotations.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,33 +14,46 @@ from annotator.cache import trim_cache
 from annotator.commands.run_begin import begun_run, first_of_chain, load_bodies
 from annotator.commands.run_eft import EFT
 from annotator.commands.run_fitting import optimise, optimise_part
-from annotator.commands.run_options import DEVICES, RunOptions
+from annotator.commands.run_options import RunOptions, check_device
 from annotator.commands.run_parts import WHOLE, learnt, left_out, single
 from annotator.commands.run_resume import resumed_run, stored_recipe
 from annotator.commands.run_verdicts import told, verdicts_of
-from annotator.commands.table import bytes_text
-from annotator.errors import AGAIN, RunError, StorageError, UnknownNameError
+from annotator.commands.table import Table, bytes_text, sentences
+from annotator.errors import AGAIN, StorageError
 from annotator.part import PARTS, part_in
 from annotator.progress import Progress, Work
 from annotator.project import Project
 from annotator.runs import RUNNING, Run
 
 
-def run(path: Path, options: RunOptions) -> Work:
-    """Makes a run, or goes on with one.
+def run(path: Path, options: RunOptions) -> Generator[Progress, None, Table | None]:
+    """Makes a run, or goes on with one; what it gives at the end says how many fits failed, if any did.
 
     Raises:
         RunError: it cannot start; no folder was made.
     """
     project = Project.open(path)
-    if options.device.partition(":")[0] not in DEVICES:
-        raise UnknownNameError("device", options.device, DEVICES)
+    check_device(options.device)
     with ranks.joined():
         make = resumed_run if options.resume else begun_run
         current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
         work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
         work = _resumable(work, path, current)
-        yield from current.job.record(work, on_end=current.set_state) if ranks.leads() else work
+        if not ranks.leads():
+            yield from work
+            return None
+        yield from current.job.record(work, on_end=current.set_state, outcome=lambda: _failures(current))
+        failures = _failures(current)
+        return sentences(failures) if failures else None
+
+
+def _failures(current: Run) -> str:
+    """How many fits failed, as a sentence; empty if none did."""
+    tables = [fits for name, part in current.fitted if (fits := current.fits(name, part)) is not None]
+    failed, total = sum(int((~fits.ok).sum()) for fits in tables), sum(map(len, tables))
+    return (
+        f"{failed:,} of {total:,} fits failed; the window's filter Failed shows each with its reason." if failed else ""
+    )
 
 
 def _resumable(work: Work, path: Path, current: Run) -> Work:
@@ -69,8 +83,6 @@ def _work(project: Project, current: Run, device: str) -> Work:
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
     before = project.run(info.source) if info.source else None
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
     found = ranks.own_device("cuda") if torch.cuda.is_available() else "cpu"
     chosen = torch.device(device if device != "auto" else found)
     _note_machine(current, str(chosen))

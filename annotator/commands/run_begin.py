@@ -95,7 +95,7 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
     if optimises:
         parts = fitted_parts(project, annotator, datasets, options.parts)
         before = warm_start(project, annotator, options.source, datasets, parts)
-        check_optimiser(project, annotator, recipe, parts, options.device)
+        check_optimiser(project, annotator, recipe, parts)
     else:
         parts = chosen_parts(project, recipe, datasets, options.parts)
         if number > 1:

@@ -58,15 +58,12 @@ def warm_start(
     return found
 
 
-def check_optimiser(
-    project: Project, annotator: str, recipe: Recipe, parts: tuple[str, ...], device: str = "auto"
-) -> None:
+def check_optimiser(project: Project, annotator: str, recipe: Recipe, parts: tuple[str, ...]) -> None:
     """Whether the body models and the prior that it needs are there.
 
     Raises:
-        NeuralAnnotError: they are not, or it is to run on a device that it does not know.
+        NeuralAnnotError: they are not.
     """
-    check_device(device)
     from annotator.annotators.smplifyx import prior_of
 
     tables = fitted_tables(annotator, parts)
@@ -76,27 +73,8 @@ def check_optimiser(
         prior_of(project, annotator, recipe.table(annotator))
 
 
-def check_device(device: str) -> None:
-    """Whether there is a GPU, where one is asked for.
-
-    Raises:
-        RunError: there is none that torch can use.
-    """
-    if not device.startswith("cuda"):
-        return
-    import torch
-
-    if not torch.cuda.is_available():
-        raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")
-
-
 def optimise(project: Project, current: Run, device: str = "auto") -> Work:
-    """Fits everybody of the run's data sets.
-
-    Raises:
-        RunError: there is no such device.
-    """
-    check_device(device)
+    """Fits everybody of the run's data sets."""
     from annotator.annotators.smplifyx import Optimisation
 
     info = current.info

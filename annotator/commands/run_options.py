@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from annotator.errors import RunError, UnknownNameError
+
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -28,3 +30,20 @@ class RunOptions:
     source: str = ""
     resume: str = ""
     device: str = "auto"
+
+
+def check_device(device: str) -> None:
+    """Whether a device is one that there is.
+
+    Raises:
+        UnknownNameError: nobody knows such a device.
+        RunError: torch can use no GPU here.
+    """
+    kind = device.partition(":")[0]
+    if kind not in DEVICES:
+        raise UnknownNameError("device", device, DEVICES)
+    if kind == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise RunError("torch finds no GPU that it can use; run with --device cpu, and see `doctor`.")

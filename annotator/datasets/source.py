@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from annotator.datasetfolder import Refusal
-from annotator.errors import DatasetError
+from annotator.errors import DatasetError, ProjectError
 from annotator.outside import is_file, parse_json, safe_join, short
 from annotator.progress import Progress
 from annotator.sample import Samples
@@ -222,7 +222,10 @@ class People:
 
     def _photo_exists(self, image: str) -> bool:
         if image not in self._photos:
-            self._photos[image] = is_file(safe_join(self.source.images, image))
+            try:
+                self._photos[image] = is_file(safe_join(self.source.images, image))
+            except ProjectError as error:
+                raise DatasetError(f"{self.source.annotations}: {error}") from error
         return self._photos[image]
 
 

@@ -10,10 +10,11 @@ from PySide6.QtWidgets import (
     QDialog,
     QGridLayout,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QLineEdit,
-    QListWidget,
-    QListWidgetItem,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -31,12 +32,19 @@ class Palette(QDialog):
         super().__init__(parent, Qt.WindowType.Popup)
         self._actions = actions
         self.chosen: QAction | None = None
-        self._text, self._list = QLineEdit(), QListWidget()
+        self._text, self._list = QLineEdit(), QTreeWidget()
+        self._found: list[QTreeWidgetItem] = []
         self._text.setPlaceholderText("Find a command")
         self._text.textChanged.connect(self._fill)
         self._text.returnPressed.connect(self._take)
         self._text.installEventFilter(self)
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._list.setColumnCount(2)
+        self._list.setHeaderHidden(True)
+        self._list.setRootIsDecorated(False)
+        self._list.header().setStretchLastSection(False)
+        self._list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._list.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self._list.itemClicked.connect(lambda _item: self._take())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
@@ -48,25 +56,30 @@ class Palette(QDialog):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()), 0)
-            if step:
-                self._list.setCurrentRow(min(max(self._list.currentRow() + step, 0), self._list.count() - 1))
+            if step and self._found:
+                here = self._found.index(self._list.selectedItems()[0])
+                self._list.setCurrentItem(self._found[min(max(here + step, 0), len(self._found) - 1)])
                 return True
         return super().eventFilter(watched, event)
 
     def _fill(self, text: str) -> None:
         letters = text.lower().split()
         self._list.clear()
+        self._found.clear()
         for row in ACTIONS:
             action = self._actions[row.id]
             if action.isEnabled() and row.id != "find_command" and all(word in row.title.lower() for word in letters):
-                item = QListWidgetItem(action.icon(), f"{row.title}    {key_text(row)}", self._list)
-                item.setData(Qt.ItemDataRole.UserRole, row.id)
-        self._list.setCurrentRow(0)
+                item = QTreeWidgetItem(self._list, [row.title, key_text(row)])
+                item.setIcon(0, action.icon())
+                item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                item.setData(0, Qt.ItemDataRole.UserRole, row.id)
+                self._found.append(item)
+        if self._found:
+            self._list.setCurrentItem(self._found[0])
 
     def _take(self) -> None:
-        item = self._list.currentItem()
-        if self._list.count():
-            self.chosen = self._actions[item.data(Qt.ItemDataRole.UserRole)]
+        for item in self._list.selectedItems():
+            self.chosen = self._actions[item.data(0, Qt.ItemDataRole.UserRole)]
             self.accept()
 
 
@@ -80,6 +93,7 @@ class CheatSheet(QDialog):
         columns.setContentsMargins(24, 24, 24, 24)
         columns.setSpacing(40)
         column = self._column(columns)
+        width = max(self.fontMetrics().horizontalAdvance(key) for _, rows in groups() for key, _ in rows) + 24
         for place, (title, rows) in enumerate(groups()):
             if place == 2:
                 column.addStretch(1)
@@ -97,6 +111,7 @@ class CheatSheet(QDialog):
                 cap.setAlignment(Qt.AlignmentFlag.AlignCenter)
                 grid.addWidget(cap, line, 0)
                 grid.addWidget(QLabel(words), line, 1)
+            grid.setColumnMinimumWidth(0, width)
             grid.setColumnStretch(1, 1)
             column.addLayout(grid)
             column.addSpacing(16)

@@ -24,6 +24,7 @@ class StartRun(Form):
         self._file = self.add_path("or recipe file", what="file", placeholder="A TOML file of your own")
         self._data = QListWidget()
         self._data.setFixedHeight(88)
+        self._data.setSpacing(2)
         for name in datasets:
             item = QListWidgetItem(name, self._data)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)

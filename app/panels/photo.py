@@ -193,8 +193,8 @@ class PhotoPanel(QWidget):
             )
             self.view.set_note("\n".join(f"{title}: {words[side]}" for title, side in named if words[side]))
             return
-        self.view.set_note(words[Side.LEFT])
-        self.right_view.set_note(words[Side.RIGHT])
+        for view, side in zip(self.views, Side, strict=False):
+            view.set_note("" if self._lost else words[side])  # without a photo that is said, and it is the reason
 
     def _read_ahead(self) -> None:
         session = self._session

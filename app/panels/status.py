@@ -30,7 +30,7 @@ class StatusPanel(QWidget):
         self._session, self._jobs = session, jobs
         self._work, self._message, self._judged = QPushButton(), QLabel(), QLabel()
         self._bar, self._offer = QProgressBar(), QPushButton("Show its fits")
-        self._run = ""
+        self._run, self._level = "", "note"
         self._fade = QTimer(self)
         self._fade.setSingleShot(True)
         self._fade.timeout.connect(self._message.clear)
@@ -44,20 +44,31 @@ class StatusPanel(QWidget):
             session.comparison.changed,
         ):
             signal.connect(self.refresh)
+        session.current_changed.connect(self._move_on)
         self._work.clicked.connect(self.jobs_clicked)
         self._offer.clicked.connect(self._take_offer)
 
     def say(self, level: str, sentence: str) -> None:
-        """Shows a message; notes fade, warnings and errors stay until the next one."""
-        look = theme.current()
+        """Shows a message; notes fade, warnings stay until another person is shown, errors until the next message."""
+        self._level = level
         self._message.setText(sentence)
         self._message.setToolTip(sentence)
-        color = {"note": look.quiet, "warning": look.unsure, "error": look.reject}[level]
-        self._message.setStyleSheet(f"color: {color};")
+        self.restyle()
         self._offer.hide()
         self._fade.stop()
         if level == "note":
             self._fade.start(_NOTE_MS)
+
+    def restyle(self) -> None:
+        """The message in the theme's colours."""
+        look = theme.current()
+        color = {"note": look.quiet, "warning": look.unsure, "error": look.reject}[self._level]
+        self._message.setStyleSheet(f"color: {color};")
+
+    def _move_on(self) -> None:
+        """A warning was about what was shown before."""
+        if self._level == "warning":
+            self.forget()
 
     def forget(self) -> None:
         """Takes away what was said: it was about another project."""

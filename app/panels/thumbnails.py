@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -98,11 +99,9 @@ def thumbnail(sample: Sample, photo: Path, cache: Path) -> np.ndarray | None:
     """`(96, 96, 3)` uint8 RGB of the person's crop; None if the photo cannot be read. Kept as a JPEG in `cache`."""
     name = hashlib.sha1(f"{sample.key}{sample.box.tolist()}".encode(), usedforsecurity=False).hexdigest()
     path = cache / name[:2] / f"{name}.jpg"
+    if (kept := _kept(path)) is not None:
+        return kept
     try:
-        if path.exists():
-            kept = decode_image(path.read_bytes(), str(path))
-            if kept.shape == (SIDE, SIDE, 3):
-                return kept
         size = np.array([sample.width, sample.height], np.float64)
         crop = crop_of_box(sample.box.astype(np.float64), size, drawn=sample.box_drawn)
         pixels = crop.cut(read_image(photo), SIDE)
@@ -110,6 +109,14 @@ def thumbnail(sample: Sample, photo: Path, cache: Path) -> np.ndarray | None:
         return None
     _keep(pixels, path)
     return pixels
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """What the cache has, if it can be read."""
+    with suppress(NeuralAnnotError, OSError):
+        kept = decode_image(path.read_bytes(), str(path))
+        return kept if kept.shape == (SIDE, SIDE, 3) else None
+    return None
 
 
 def _keep(pixels: np.ndarray, path: Path) -> None:

@@ -93,7 +93,7 @@ def test_one_damaged_run_is_listed_as_damaged_beside_the_others(desk_project: Pa
         lines = text.splitlines()
         assert any(line.startswith("smplifyx-r1") and "damaged" not in line for line in lines)
         assert f"{file} cannot be read (" in text
-        assert "remove the folder with `runs remove`." in text
+        assert "remove the run with `runs remove`." in text
     row = next(line for line in list_runs(desk_project).text().splitlines() if line.startswith("neuralannot-r1"))
     assert "damaged" in row
     with pytest.raises(ProjectError, match="cannot be read"):

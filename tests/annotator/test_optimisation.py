@@ -254,6 +254,7 @@ def test_who_has_no_fit_to_start_from_starts_cold(fitted: Path, desk_project: Pa
         (RunOptions("smplify", parts=("whole",)), UnknownNameError, "choose one of body"),
         (RunOptions("smplifyx", round=2), RunError, "learns nothing, so it has no round 2"),
         (RunOptions("smplifyx", device="cuda"), RunError, "finds no GPU"),
+        (RunOptions("neuralannot", recipe="tiny", device="cuda"), RunError, "finds no GPU"),
         (RunOptions("smplifyx", source="nobody"), RunError, "no run called 'nobody'"),
         (RunOptions("smplifyx", recipe="PRIOR"), BodyModelError, "VPoser"),
         (RunOptions("neuralannot", recipe="PRIOR"), RunError, "a part that the recipe shards has"),

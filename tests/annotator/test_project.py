@@ -16,6 +16,7 @@ from annotator.bodies.stored import write_arrays
 from annotator.bodies.written import TEXTS
 from annotator.commands.evaluate import evaluate
 from annotator.commands.export import export
+from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new, relink
 from annotator.commands.run import run
 from annotator.commands.run_options import RunOptions
@@ -116,12 +117,14 @@ def test_missing_photos_are_named(desk_project: Path) -> None:
     assert project.missing_photos() == {"wild": [sample.image]}
 
 
-def test_a_data_set_cannot_be_called_target(desk_project: Path) -> None:
+def test_a_data_set_cannot_be_called_target(desk_project: Path, tmp_path: Path) -> None:
     project = Project.open(desk_project)
     samples = project.samples("wild", "body")
     for name in ("prior", "target", "all", "none", "../x", "A B"):
         with pytest.raises(ProjectError, match="cannot be called"):
             project.add(DatasetInfo(name, "x", "target", name, {}, {"body": 1}), {"body": samples}, desk_project)
+        with pytest.raises(ProjectError, match="cannot be called"):  # before a file is read
+            next(import_dataset(desk_project, "coco-wholebody", tmp_path / "none.json", images=tmp_path, name=name))
 
 
 def test_an_import_that_breaks_leaves_the_old_one(desk_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_a_path_that_climbs_out_is_refused(tmp_path: Path) -> None:
     def change(file: Json) -> None:
         file["images"][1]["file_name"] = "../../secret.jpg"
 
-    with pytest.raises(NeuralAnnotError, match="leaves its image root"):
+    with pytest.raises(NeuralAnnotError, match=r"\.json: The image path '../../secret.jpg' leaves its image root"):
         read("coco-wholebody", coco(tmp_path, change))
 
 

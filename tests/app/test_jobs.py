@@ -1,5 +1,6 @@
 """Jobs in the background: real processes, watched through their folders."""
 
+import errno
 import json
 import os
 import signal
@@ -11,11 +12,12 @@ from unittest.mock import MagicMock
 import pytest
 from PySide6.QtWidgets import QWidget
 
+from annotator.errors import StorageError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
 from app.actions import build
-from app.jobs import Job, Jobs
+from app.jobs import Job, Jobs, _require_room
 from app.panels.jobs import JobsPanel, Log, progress_text
 from tests.support.desk_project import write_wild
 from tests.support.window import CTRL, SHIFT, Desk, Key, wait_until
@@ -317,7 +319,8 @@ def test_a_worker_that_is_killed_before_it_says_anything_is_told_with_its_code(j
     jobs.start_run(["--sleep"])
     jobs._started[0].kill()
     wait_until(lambda: said)
-    assert said == ["The worker ended with code -9 before it began."]
+    assert len(said) == 1
+    assert said[0].startswith("The worker ended with code -9 before it began and left no word; make sure that the disk")
     assert starting_logs(desk_project) == []
 
 
@@ -340,3 +343,27 @@ def test_a_log_stays_at_its_end_until_somebody_scrolls_away(qapp: Any) -> None:
     log.show_text(words + "\n200\n201\n202")
     assert bar.value() == bar.maximum()
     log.close()
+
+
+def test_nothing_is_started_where_a_worker_could_not_say_why_it_ends(
+    jobs: Jobs, desk_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_log: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("app.jobs._require_room", full)
+    with pytest.raises(StorageError, match=r"Could not write .*jobs.*: the disk is full; make room"):
+        jobs.start_run(["--sleep"])
+    with pytest.raises(StorageError, match=r"Could not write .*-export.*: the disk is full; make room"):
+        jobs.start_command("export", ["export"])
+    assert jobs._started == []
+
+
+def test_a_log_is_left_as_it_was_by_the_look_whether_there_is_room(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("said before\n")
+    _require_room(log)
+    assert log.read_text() == "said before\n"
+    (tmp_path / "full.txt").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        _require_room(tmp_path / "full.txt")

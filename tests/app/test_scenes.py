@@ -98,8 +98,11 @@ def test_a_thumbnail_is_cut_once_and_kept(shelf: Shelf, desk_project: Path, tmp_
     assert np.abs(again.astype(int) - first).mean() < 6
     assert thumbnail(shelf.sample(MISSING_ROW), project.photo_path(shelf.sample(MISSING_ROW)), tmp_path) is None
     for kept in tmp_path.rglob("*.jpg"):
-        kept.write_bytes(b"damaged")
+        kept.write_bytes(b"")  # or as much of it as a full disk held
     assert thumbnail(sample, tmp_path / "no such photo", tmp_path) is None
+    mended = thumbnail(sample, project.photo_path(sample), tmp_path)
+    assert mended is not None
+    assert np.array_equal(mended, first)
 
 
 def test_thumbnails_come_in_the_background_and_missing_ones_are_empty(

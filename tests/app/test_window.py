@@ -1,6 +1,7 @@
 """The window, driven by keys, on the finished project of twelve people (newest run: smplifyx-r1, the truth)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from annotator.project import Project
 from annotator.reviews import ReviewLog
 from annotator.verdict import ReviewEvent, Verdict
 from app.main_window import MainWindow
+from app.theme import LIGHT
 from tests.support.desk_project import CUT_ROW, FAILED_ROW, MISSING_ROW
 from tests.support.window import CTRL, NO_KEYS, SHIFT, Desk, Key, close_desk, rows_on_disk, wait_until
 
@@ -213,8 +215,22 @@ def test_a_verdict_that_could_not_be_written_is_not_called_saved(desk: Desk, mon
         patch.setattr(ReviewLog, "append", full)
         desk.press(Key.Key_A)
     assert desk.window.status._judged.text().endswith("    not saved")
+    assert desk.window.status._message.text() == "The disk is full."
     desk.press(Key.Key_A)
     assert desk.window.status._judged.text().endswith("    saved")
+    assert desk.window.status._message.text() == "Verdicts are saved again."
+
+
+def test_a_warning_goes_with_what_it_was_about_and_an_error_stays(desk: Desk) -> None:
+    messages, shown = desk.session.messages, desk.window.status._message
+    messages.warn("This person has no fit.")
+    desk.press(Key.Key_Right)
+    assert shown.text() == ""
+    messages.error("The run failed.")
+    desk.press(Key.Key_Right)
+    assert shown.text() == "The run failed."
+    desk.session.change_preferences(replace(desk.session.preferences, theme="light"))
+    assert LIGHT.reject in shown.styleSheet()
 
 
 def test_a_reason_that_could_not_be_written_is_not_shown_as_chosen(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
