@@ -15,6 +15,19 @@ MIRRORED = "lhand"
 """The part whose tables are mirrored: every hand that a network sees is a right one."""
 
 
+def require_shared(count: int) -> None:
+    """Refuses a number of people that the processes of this run cannot share out.
+
+    Raises:
+        RunError: `count` cannot be shared out evenly.
+    """
+    if count % ranks.count():
+        raise RunError(
+            f"{count} people a step cannot be shared by {ranks.count()} processes; choose a batch in the recipe, or a "
+            "number of processes, that divides evenly (the target network's batch has two halves)."
+        )
+
+
 class Draws:
     """Which rows go into which mini-batch: each epoch is a fresh permutation, and step s depends on nothing but s.
 
@@ -32,11 +45,7 @@ class Draws:
         Raises:
             RunError: `count` cannot be shared out evenly.
         """
-        if count % ranks.count():
-            raise RunError(
-                f"{count} people a step cannot be shared by {ranks.count()} processes; choose a batch in the recipe, or a "
-                "number of processes, that divides evenly (the target network's batch has two halves)."
-            )
+        require_shared(count)
         places = np.arange(step * count + ranks.number(), (step + 1) * count, ranks.count())
         return np.array([self._at(int(place)) for place in places], np.int64)
 

@@ -1,6 +1,6 @@
 """Keeps `P/cache` below its limit: what was used longest ago goes first, never what a run in progress needs.
 
-All that is in it can be made again. When a file was used is its time of access or of writing, whichever is later: file
+All that is in it can be made again, but for crops of photos that are not here, which stay. When a file was used is its time of access or of writing, whichever is later: file
 systems that note an access once a day are exact enough for that.
 """
 
@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotator.errors import NeuralAnnotError
+from annotator.outside import is_file
 from annotator.project import Project
 
 
@@ -28,6 +30,7 @@ def trim_cache(project: Project) -> int:
     if excess <= 0:
         return 0
     busy = tuple(f"{name}-" for run in project.runs() if run.job.alive for name in run.info.datasets)
+    busy += tuple(f"{name}-" for name in project.datasets() if _lacks_photos(project, name))
     removed = 0
     for entry in sorted(entries, key=lambda entry: entry.used):
         if removed >= excess:
@@ -37,6 +40,15 @@ def trim_cache(project: Project) -> int:
                 entry.file.unlink()
                 removed += entry.size
     return removed
+
+
+def _lacks_photos(project: Project, dataset: str) -> bool:
+    """Whether a tenth of its photos or more are absent, so that its crops could not be cut again, or nobody can know."""
+    try:
+        photos = project.photos(dataset).values()
+    except NeuralAnnotError:
+        return True
+    return 10 * sum(not is_file(path) for path in photos) >= len(photos)
 
 
 def _entries(cache: Path) -> Iterator[_Entry]:

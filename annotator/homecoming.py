@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from annotator.fit import CAMERA, FAILED, OK, PARAMETERS, Fits
 from annotator.outside import is_dir, resolved, short
 from annotator.part import PARTS
 from annotator.progress import Progress
-from annotator.project import Project
+from annotator.project import TARGET, Project
 from annotator.recipe import read_recipe
 from annotator.reviews import frozen
-from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
+from annotator.runs import FINISHED, Run, RunInfo
 
 _STAGE = "Bringing the run home"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -52,7 +52,7 @@ def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]
         aside.mkdir(parents=True)
     copy = Run(aside)
     try:
-        for dataset, part in _fitted(run):
+        for dataset, part in _fitted(project, run):
             yield Progress(_STAGE, message=f"Checking the {part} fits of {dataset}.")
             keys = _check_fits(project, run, dataset, part)
             with storage(aside):
@@ -64,7 +64,8 @@ def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]
             with storage(aside):
                 _copy(run, copy, file)
         _take_papers(run, copy)
-        return _placed(project, copy, info)
+        with storage(aside):
+            return project.place_run(copy, info)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -112,21 +113,36 @@ def _source_here(project: Project, info: RunInfo) -> str:
     return ""
 
 
-def _fitted(run: Run) -> list[tuple[str, str]]:
+def _fitted(project: Project, run: Run) -> list[tuple[str, str]]:
     pairs = run.fitted
     for dataset, part in pairs:
         if part not in _PARTS or dataset not in run.info.datasets:
             raise RunError(f"{run.fits_folder(dataset, part)} holds fits that run.json says nothing of; copy it again.")
     if not pairs:
         raise RunError(f"The run in {run.path} has no fits; copy the run folder again, with all that is in it.")
+    for dataset, part in _promised(project, run.info):
+        if (dataset, part) not in pairs:
+            raise RunError(f"The run in {run.path} lacks its {part} fits of {dataset}; copy the run folder again.")
     return pairs
+
+
+def _promised(project: Project, info: RunInfo) -> Iterator[tuple[str, str]]:
+    """Data sets and parts that a finished run over everybody has fits of."""
+    known = project.datasets()
+    for dataset in info.datasets if not info.samples else ():
+        for word in info.parts if known[dataset].role == TARGET else ():
+            for table, part in [("body", word)] if word == "whole" else [(t, t) for t in PARTS[word].tables]:
+                if known[dataset].parts.get(table):
+                    yield dataset, part
 
 
 def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]:
     """Sample keys of the fits, when every table is whole, finite, and about this project's people and body model."""
     place = run.fits_folder(dataset, part)
-    for shard in run.shards(dataset, part):
+    for number, shard in enumerate(run.shards(dataset, part)):
         _require_plain(run, shard)
+        if shard != run.shard_path(dataset, part, number):
+            raise RunError(f"{run.shard_path(dataset, part, number)} is missing; copy the run folder again.")
     try:
         fits = run.fits(dataset, part)
         assert fits is not None
@@ -214,15 +230,6 @@ def _take_papers(run: Run, copy: Run) -> None:
             _require_plain(run, file)
             with storage(copy.path):
                 _copy(run, copy, file)
-
-
-def _placed(project: Project, copy: Run, info: RunInfo) -> Run:
-    with storage(project.path / "runs"):
-        home = project.path / "runs" / unused_id(project.path / "runs", info.id)
-        copy.write_info(replace(info, id=home.name))
-        copy.path.replace(home)
-        note_id(home)
-        return Run(home)
 
 
 def _copy(run: Run, copy: Run, file: Path) -> None:

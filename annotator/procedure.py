@@ -41,7 +41,7 @@ from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, BodyRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
-from annotator.sample import Samples
+from annotator.sample import Samples, is_named
 from annotator.scores import write_2d_errors
 from annotator.synthetic import sample_body_poses
 from annotator.taught import TaughtPoints
@@ -160,7 +160,7 @@ class Procedure:
             for table in self.part.tables:
                 samples = self.project.samples(name, table) if info.parts.get(table) else None
                 if samples is not None and keys:
-                    samples = samples.take([row for row, key in enumerate(samples.keys) if _wanted(key, keys)])
+                    samples = samples.take([row for row, key in enumerate(samples.keys) if is_named(key, keys)])
                 if samples is not None and len(samples):
                     found[info.role].append((name, samples))
         return found
@@ -336,8 +336,3 @@ class Procedure:
         )
         yield from ranks.apart(work)
         yield from ranks.leader_only(write_2d_errors(self.run, data.name, data.samples, self.bodies[part]))
-
-
-def _wanted(key: str, keys: frozenset[str]) -> bool:
-    """Whether a sample, or the person whose hand or face it is, was named."""
-    return key in keys or "/".join(key.split("/")[:2]) in keys

@@ -6,12 +6,14 @@ run's folder.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Generator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -182,13 +184,26 @@ class Project:
             found[name] = digest.hexdigest()
         return found
 
+    def require_idle(self, dataset: str) -> None:
+        """Refuses to touch a data set that a run works on: it goes on with the samples it began with, or not at all.
+
+        Raises:
+            ProjectError: one does.
+        """
+        busy = [run.id for run in self.runs() if run.job.alive and dataset in run.info.datasets]
+        if busy:
+            raise ProjectError(
+                f"The run {busy[0]} is working on {dataset}; stop it first, wait for it, or import under another name."
+            )
+
     def add(self, info: DatasetInfo, tables: Mapping[str, Samples], image_folder: Path) -> None:
         """Takes a data set in: written aside and renamed, all or nothing. One of the same name is replaced.
 
         Raises:
-            ProjectError: the name cannot be a folder's or is a reserved one.
+            ProjectError: the name cannot be a folder's or is a reserved one, or a run works on the data set of that name.
         """
         require_dataset_name(info.name)
+        self.require_idle(info.name)
 
         def write(folder: Path) -> None:
             for samples in tables.values():
@@ -218,17 +233,21 @@ class Project:
         """Where the sample's photo should lie; it may be missing."""
         return safe_join(self.image_roots.get(sample.root, self.path / sample.root), sample.image)
 
+    def photos(self, dataset: str) -> dict[tuple[str, str], Path]:
+        """Where each photo of a data set should lie, by image root and the path below it."""
+        images: set[tuple[str, str]] = set()
+        for part in self.datasets()[dataset].parts:
+            table = self.samples(dataset, part).table
+            images |= set(zip(table["root"].to_pylist(), table["image"].to_pylist(), strict=True))
+        roots = self.image_roots
+        return {(root, image): safe_join(roots.get(root, self.path / root), image) for root, image in sorted(images)}
+
     def missing_photos(self) -> dict[str, list[str]]:
         """Photos that are not there, by image root."""
         missing: dict[str, list[str]] = {}
-        roots = self.image_roots
-        for name, info in self.datasets().items():
-            images: set[tuple[str, str]] = set()
-            for part in info.parts:
-                table = self.samples(name, part).table
-                images |= set(zip(table["root"].to_pylist(), table["image"].to_pylist(), strict=True))
-            for root, image in sorted(images):
-                if not is_file(safe_join(roots.get(root, self.path / root), image)):
+        for name in self.datasets():
+            for (root, image), path in self.photos(name).items():
+                if not is_file(path):
                     missing.setdefault(root, []).append(image)
         return missing
 
@@ -266,23 +285,37 @@ class Project:
             raise RunError(f"The project has no run called '{short(run_id)}'; its runs are: {known}.")
         return Run(self.path / "runs" / run_id)
 
-    def new_run(self, info: RunInfo) -> Run:
-        """A new run folder; a number is added to `info.id` if a run has that name, or ever had: verdicts know runs by it."""
+    def new_run(self, info: RunInfo, fill: Callable[[Run], None] | None = None) -> Run:
+        """A new run folder; a number is added to `info.id` if a run has that name, or ever had: verdicts know runs by it.
+
+        Args:
+            fill: writes what belongs to the run from its beginning. There is no run before all of that is written.
+        """
+        aside = Run(self.path / "runs" / f".{info.id}.{os.getpid()}")
         with storage(self.path / "runs"):
-            while True:
-                folder = self.path / "runs" / unused_id(self.path / "runs", info.id)
-                try:
-                    folder.mkdir(parents=True)
-                except FileExistsError:  # another process was faster
-                    continue
-                run = Run(folder)
-                try:
-                    note_id(folder)
-                    run.write_info(replace(info, id=folder.name))
-                except (OSError, StorageError):
-                    folder.rmdir()  # a run without its `run.json` is a damaged one
+            try:
+                shutil.rmtree(aside.path, ignore_errors=True)
+                aside.path.mkdir(parents=True)
+                if fill is not None:
+                    fill(aside)
+                return self.place_run(aside, info)
+            finally:
+                shutil.rmtree(aside.path, ignore_errors=True)
+
+    def place_run(self, aside: Run, info: RunInfo) -> Run:
+        """Makes a folder that was filled aside a run, in one step."""
+        runs = self.path / "runs"
+        while True:
+            home = runs / unused_id(runs, info.id)
+            aside.write_info(replace(info, id=home.name))
+            note_id(home)
+            try:
+                aside.path.rename(home)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
-                return run
+                continue  # another process was faster
+            return Run(home)
 
     def newest_run(self, annotator: str, *, round: int | None = None, state: str = FINISHED) -> Run | None:
         """The newest run of `annotator` (and of `round`) in `state`, or None."""

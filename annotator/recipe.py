@@ -29,6 +29,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "train_precision": ("auto", "fp32", "tf32", "bf16"),
     "annotate_precision": ("auto", "fp32", "tf32", "bf16"),
 }
+_MOST_PX = 2048
 _POSITIVE = ("input_px", "batch", "learning_rate", "auxiliary_steps", "target_steps", "prior_steps", "plateau_window")
 _NOT_NEGATIVE = (
     *("weight_2d", "weight_3d", "weight_pose", "weight_shape", "regulariser", "regulariser_auxiliary"),
@@ -149,8 +150,8 @@ class PartRecipe:
             )
         if self.batch % 2:
             raise RecipeError(f"batch = {self.batch} must be even: half of it is auxiliary.")
-        if self.input_px % 32:
-            raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32.")
+        if self.input_px % 32 or self.input_px > _MOST_PX:
+            raise RecipeError(f"input_px = {self.input_px} must be a multiple of 32, and {_MOST_PX} at most.")
 
     def _check_numbers(self) -> None:
         for name in _POSITIVE:

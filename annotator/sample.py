@@ -5,7 +5,7 @@ Pixels are full-image, integer = pixel centre; metres; camera space x right, y d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -244,3 +244,8 @@ class Samples(Sequence[Sample]):
     def intrinsics(self) -> FloatArray:
         """`(N, 3, 3)` K of each photo; all zeros where it is unknown."""
         return to_numpy(self.table["K"], (3, 3))
+
+
+def is_named(key: str, keys: Collection[str]) -> bool:
+    """Whether a sample, or the person whose hand or face it is, is among `keys`."""
+    return key in keys or "/".join(key.split("/")[:2]) in keys

@@ -255,7 +255,7 @@ class Jobs(QObject):
 
     def _folders(self) -> list[tuple[JobFolder, bool]]:
         assert self._project is not None
-        runs = [(JobFolder(path.parent), True) for path in (self._project.path / "runs").glob("*/events.jsonl")]
+        runs = [(JobFolder(path.parent), True) for path in (self._project.path / "runs").glob("[!.]*/events.jsonl")]
         others = [(job, False) for job in self._project.jobs() if job.events_path.exists()]
         gone = [path for path in self._jobs if not path.exists()]
         for path in gone:

@@ -46,8 +46,8 @@ def import_dataset(
     read = reader_of(format)
     if role not in (None, TARGET, AUXILIARY):
         raise UnknownNameError("role", role, (TARGET, AUXILIARY))
-    if name is not None:
-        require_dataset_name(name)
+    require_dataset_name(name if name is not None else format)
+    project.require_idle(name if name is not None else format)
     if split is not None and not is_text(split):
         raise DatasetError(f"The split '{short(split)}' is not UTF-8; give it another name.")
     folder = images or (annotations if is_dir(annotations) else annotations.parent)

@@ -23,6 +23,7 @@ from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, Recipe, load_recipe
 from annotator.reviews import ReviewLog, freeze
 from annotator.runs import FINISHED, Run, RunInfo, write_text
+from annotator.sample import is_named
 
 _PACKAGES = ("torch", "torchvision", "numpy", "numba", "opencv-python-headless", "pyarrow")
 
@@ -63,12 +64,14 @@ def begun_run(project: Project, options: RunOptions) -> Run:
         versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
-    made = project.new_run(info)
-    write_text(made.recipe_path, recipe.text(annotator))
-    if before is not None and annotator == LEARNS:
-        judgements = ReviewLog(project.reviews_path).judgements().values()
-        freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
-    return made
+
+    def fill(made: Run) -> None:
+        write_text(made.recipe_path, recipe.text(annotator))
+        if before is not None and annotator == LEARNS:
+            judgements = ReviewLog(project.reviews_path).judgements().values()
+            freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
+
+    return project.new_run(info, fill)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
         if number > 1:
             before = _before(project, annotator, number, options.source, datasets, samples, parts[0])
             parts = parts_in_round(before, parts, options.parts)
-            _check_chain(project, before, datasets, recipe, parts)
+            _check_chain(project, before, datasets, samples, recipe, parts)
         for word in single(parts):
             load_bodies(project, part_in(word, recipe))
         _check_files(project, recipe, parts)
@@ -160,7 +163,12 @@ def _before(
 
 
 def _check_chain(
-    project: Project, before: Run, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]
+    project: Project,
+    before: Run,
+    datasets: tuple[str, ...],
+    samples: tuple[str, ...],
+    recipe: Recipe,
+    parts: tuple[str, ...],
 ) -> None:
     known = project.datasets()
     first = first_of_chain(project, before.id)
@@ -168,12 +176,16 @@ def _check_chain(
     check_body_model(project, before, datasets, recipe, parts)
     for part in (PARTS[word] for word in learnt(parts, recipe)):
         for name in datasets:
-            used = known[name].role == AUXILIARY and recipe.part(part.name).uses(name)
-            if used and any(known[name].parts.get(t) and not first.shards(name, t) for t in part.tables):
-                raise RunError(
-                    f"A later round reuses the auxiliary fits of {first.id}, and it has none of {name}; "
-                    "leave that data set out with --data, or begin a new chain with a run of round 1."
-                )
+            if known[name].role != AUXILIARY or not recipe.part(part.name).uses(name):
+                continue
+            for table in filter(known[name].parts.get, part.tables):
+                keys = [key for key in project.samples(name, table).keys if not samples or is_named(key, samples)]
+                fits = first.fits(name, table)
+                if fits is None or not fits.index_of.keys() >= set(keys):
+                    raise RunError(
+                        f"A later round reuses the auxiliary fits of {first.id}, and not every {table} sample of {name} "
+                        "has one; leave that data set out with --data, or begin a new chain with a run of round 1."
+                    )
 
 
 def first_of_chain(project: Project, source: str) -> Run | None:

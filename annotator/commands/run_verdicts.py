@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from annotator.commands.run_parts import WHOLE
+from annotator.errors import RunError
 from annotator.progress import Progress, Work
 from annotator.reviews import frozen
 from annotator.runs import Run
@@ -22,6 +23,11 @@ def verdicts_of(current: Run) -> Mapping[str, Verdict]:
     It counts before one on the body alone, which was given before the parts were joined and is not shown any more.
     """
     if not current.verdicts_path.exists():
+        if current.info.round > 1:
+            raise RunError(
+                f"{current.verdicts_path}, the verdicts that {current.id} began with, is missing; put it back from a copy, or "
+                "start that round anew without --resume."
+            )
         return {}
     judged = frozen(current.verdicts_path)
     whole = {fit.sample: verdict for fit, verdict in judged.items() if fit.part == WHOLE}

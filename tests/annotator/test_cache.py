@@ -74,6 +74,18 @@ def test_crops_of_a_run_in_progress_stay_whatever_their_age(desk_project: Path) 
     assert left(project) == set()
 
 
+def test_crops_of_photos_that_are_not_here_stay(desk_project: Path, tmp_path: Path) -> None:
+    project = limited(desk_project, 0)
+    put(project, "crops/wild-body-64/00000.arrow", 100)
+    here = project.image_roots["wild"]
+    project.relink({"wild": tmp_path})  # where none of them is
+    trim_cache(project)
+    assert left(project) == {"crops/wild-body-64/00000.arrow"}
+    project.relink({"wild": here})  # where one of twelve is missing, as ever
+    trim_cache(project)
+    assert left(project) == set()
+
+
 def test_a_run_says_what_it_removed(desk_project: Path) -> None:
     project = limited(desk_project, 1)
     put(project, "crops/old-body-64/00000.arrow", 3)

@@ -206,6 +206,11 @@ def linked_folder(folder: Path) -> None:
         (lambda folder: change_info(folder, datasets=["coco"]), "data set coco, which this project does not have"),
         (lambda folder: change_info(folder, datasets=[]), "run.json says nothing of"),
         (lambda folder: shutil.rmtree(folder / "fits"), "has no fits"),
+        (
+            lambda folder: change_info(folder, parts=["whole"]),
+            "lacks its whole fits of wild; copy the run folder again",
+        ),
+        (lambda folder: (folder / SHARD).rename(folder / SHARD.replace("0.", "1.")), "00000.arrow is missing; copy"),
         (lambda folder: (folder / SHARD).write_bytes(b"ARROW1"), "no fits that can be read"),
         (other_body, "another smplx body model"),
         (strangers, "12 fits of wild in .* are of samples that this project does not have, such as wild/0, wild/1"),

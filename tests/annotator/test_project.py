@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,22 @@ from annotator.commands.run import run
 from annotator.commands.run_options import RunOptions
 from annotator.commands.runs import list_jobs, list_runs
 from annotator.datasetfolder import DatasetInfo
-from annotator.errors import BodyModelError, NeuralAnnotError, ProjectError, RunError, StorageError, storage
+from annotator.errors import (
+    BodyModelError,
+    NeuralAnnotError,
+    ProjectError,
+    ReviewError,
+    RunError,
+    StorageError,
+    storage,
+)
 from annotator.fit import FitHeader, Fits
 from annotator.jobfolder import JobFolder
 from annotator.outside import safe_join
 from annotator.progress import Progress, Stopped
 from annotator.project import Project
 from annotator.projectfile import BodyModelSource
-from annotator.runs import INTERRUPTED, RUNNING, RunInfo, write_text
+from annotator.runs import INTERRUPTED, RUNNING, Run, RunInfo, write_text
 from annotator.sample import Samples
 from tests.support.desk_project import MISSING_ROW
 
@@ -188,6 +197,38 @@ def test_a_run_that_finds_no_room_for_its_id_leaves_no_folder(
     with pytest.raises(StorageError):
         Project.open(desk_project).new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny"))
     assert sorted((desk_project / "runs").iterdir()) == before
+
+
+def test_there_is_no_run_before_what_belongs_to_its_beginning_is_written(desk_project: Path) -> None:
+    project, info = Project.open(desk_project), RunInfo("neuralannot-r2", "neuralannot", "tiny")
+    before = sorted((desk_project / "runs").iterdir())
+
+    def look(made: Run) -> None:
+        assert {run.id for run in project.runs()} == {"neuralannot-r1", "smplifyx-r1"}
+        assert project.damaged_runs() == []
+        write_text(made.path / "recipe.toml", "here")
+
+    def fail(made: Run) -> None:
+        write_text(made.path / "recipe.toml", "half")
+        raise ReviewError("The log is damaged.")
+
+    with pytest.raises(ReviewError):
+        project.new_run(info, fail)
+    assert sorted((desk_project / "runs").iterdir()) == before
+    assert (project.new_run(info, look).path / "recipe.toml").read_text() == "here"
+
+
+def test_a_data_set_that_a_run_works_on_is_not_replaced(desk_project: Path, tmp_path: Path) -> None:
+    project = Project.open(desk_project)
+    busy = project.new_run(RunInfo("neuralannot-r2", "neuralannot", "tiny", datasets=("wild",)))
+    samples, info = project.samples("wild", "body"), project.datasets()["wild"]
+    with busy.job.working():
+        with pytest.raises(ProjectError, match=r"neuralannot-r2 is working on wild; stop it first"):
+            project.add(info, {"body": samples}, project.image_roots["wild"])
+        with pytest.raises(ProjectError, match="is working on wild"):  # before a file is read
+            next(import_dataset(desk_project, "coco-wholebody", tmp_path / "none.json", images=tmp_path, name="wild"))
+        project.add(replace(info, name="tame"), {"body": samples}, project.image_roots["wild"])
+    project.add(info, {"body": samples}, project.image_roots["wild"])
 
 
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:

@@ -50,6 +50,7 @@ def test_a_recipe_written_out_is_read_back(name: str, tmp_path: Path) -> None:
         *[({name: -1.0}, "a number from 0 on") for name in ("weight_3d", "weight_shape", "regulariser")],
         *[({"auxiliary": value}, "names no set") for value in ("", " , ")],
         ({"input_px": 100}, "multiple of 32"),
+        ({"input_px": 1 << 20}, "and 2048 at most"),
         ({"backbone": "vit"}, "resnet18, resnet34, resnet50"),
         ({"frame": "world"}, "crop, camera"),
         ({"train_precision": "fp16"}, "auto, fp32, tf32, bf16"),

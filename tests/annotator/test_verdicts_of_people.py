@@ -9,6 +9,7 @@ import pytest
 from annotator.commands.export import export
 from annotator.commands.reviews import import_reviews
 from annotator.commands.run_verdicts import told, verdicts_of
+from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.project import Project
 from annotator.reviews import ReviewLog, freeze
@@ -97,6 +98,9 @@ def test_the_next_round_hears_of_all_parts_of_a_person(joined: Project) -> None:
     events = [ReviewEvent(EventKind.VERDICT, fit, value=verdict.value) for fit, verdict in given.items()]
     run = joined.run(RUN)
     assert verdicts_of(run) == {}
+    run.write_info(replace(run.info, round=2))
+    with pytest.raises(RunError, match=r"verdicts.arrow, the verdicts that .* began with, is missing; put it back"):
+        verdicts_of(run)
     freeze(in_force(events).values(), run.verdicts_path)
     found = verdicts_of(run)
     assert {key: value for key, value in found.items() if key.startswith("wild/1")} == dict.fromkeys(
