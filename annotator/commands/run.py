@@ -22,8 +22,7 @@ from annotator.commands.table import Table, bytes_text, sentences
 from annotator.errors import AGAIN, StorageError
 from annotator.part import PARTS, part_in
 from annotator.progress import Progress, Work
-from annotator.project import AUXILIARY, Project
-from annotator.recipe import NONE
+from annotator.project import Project
 from annotator.runs import RUNNING, Run
 
 
@@ -74,7 +73,6 @@ def _work(project: Project, current: Run, device: str) -> Work:
         return
     import torch
 
-    from annotator.batches import require_shared
     from annotator.integration import join
     from annotator.procedure import Procedure
 
@@ -84,10 +82,6 @@ def _work(project: Project, current: Run, device: str) -> Work:
     if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in networks):
         yield Progress("Starting", message=f"The recipe {recipe.name} starts its networks from random weights.")
     info = current.info
-    learns_from_both = any(project.datasets()[name].role == AUXILIARY for name in info.datasets)
-    for word in networks:
-        table = recipe.part(PARTS[word].name)
-        require_shared(table.batch // 2 if learns_from_both and table.auxiliary != NONE else table.batch)
     before = project.run(info.source) if info.source else None
     found = ranks.own_device("cuda") if torch.cuda.is_available() else "cpu"
     chosen = torch.device(device if device != "auto" else found)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from annotator.annotators import ANNOTATORS, FAMILY_OF, LEARNS, PARTS_OF
 from annotator.annotators.fitted import fitted_tables
+from annotator.batches import require_shared
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.commands.choosing import chosen_samples, covers
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
@@ -108,6 +109,7 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
         for word in single(parts):
             load_bodies(project, part_in(word, recipe))
         _check_files(project, recipe, parts)
+        _check_batches(project, datasets, recipe, parts)
     return _Beginning(recipe, datasets, samples, parts, before)
 
 
@@ -224,6 +226,14 @@ def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> No
         from annotator.prior import load_vposer
 
         load_vposer(Path(recipe.body.prior))
+
+
+def _check_batches(project: Project, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]) -> None:
+    """Whether the processes can share out every network's batch; half of the target network's is auxiliary."""
+    known = project.datasets()
+    for table in (recipe.part(PARTS[word].name) for word in learnt(parts, recipe)):
+        halved = any(known[name].role == AUXILIARY and table.uses(name) for name in datasets)
+        require_shared(table.batch // 2 if halved else table.batch)
 
 
 def load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:

@@ -184,6 +184,16 @@ def test_a_run_goes_on_with_the_samples_it_began_with_alone(desk_project: Path) 
     assert said.startswith("The samples of wild are not those that neuralannot-r1-2 began with; import again")
 
 
+def test_a_batch_that_the_processes_cannot_share_is_refused_before_anything_is_trained(
+    desk_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = RunOptions(recipe=str(quick_recipe(tmp_path)), device="cpu")
+    monkeypatch.setattr("annotator.ranks.count", lambda: 5)
+    before = sorted((desk_project / "runs").iterdir())
+    assert "people a step cannot be shared by 5 processes; choose a batch" in refusal(desk_project, options)
+    assert sorted((desk_project / "runs").iterdir()) == before
+
+
 def test_round_1_learns_from_no_earlier_run(desk_project: Path) -> None:
     options = RunOptions(recipe="tiny", source="neuralannot-r1")
     assert "Round 1 learns from no earlier run" in refusal(desk_project, options)
