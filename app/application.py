@@ -64,6 +64,7 @@ def save_pictures(project: Path, folder: Path) -> list[Path]:
     """Draws the window off-screen on a project and saves a few of its states as PNG files."""
     if not has_screen():
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        _quieten()
     app, window = make_window()
     window.resize(*SIZE)
     window.show()
@@ -85,6 +86,17 @@ def save_pictures(project: Path, folder: Path) -> list[Path]:
     window.grab().save(str(paths[-1]))
     window.close()
     return paths
+
+
+def _quieten() -> None:
+    """Drops what Qt says of its off-screen platform at every window, which nobody can do anything about."""
+    from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
+
+    def say(_kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+        if "propagateSizeHints" not in text:
+            print(text, file=sys.stderr)
+
+    qInstallMessageHandler(say)
 
 
 def make_window() -> tuple[QApplication, MainWindow]:
