@@ -1,7 +1,7 @@
 """Keeps `P/cache` below its limit: what was used longest ago goes first, never what a run in progress needs.
 
-All that is in it can be made again, but for crops of photos that are not here, which stay. When a file was used is its time of access or of writing, whichever is later: file
-systems that note an access once a day are exact enough for that.
+All that is in it can be made again, but for crops of photos that are not here, which stay. When a file was used is its
+time of access or of writing, whichever is later: file systems that note an access once a day are exact enough for that.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ def trim_cache(project: Project) -> int:
     excess = sum(entry.size for entry in entries) - project.cache_bytes
     if excess <= 0:
         return 0
-    busy = tuple(f"{name}-" for run in project.runs() if run.job.alive for name in run.info.datasets)
-    busy += tuple(f"{name}-" for name in project.datasets() if _lacks_photos(project, name))
+    busy = {name for run in project.runs() if run.job.alive for name in run.info.datasets}
+    kept = busy | {name for name in project.datasets() if name not in busy and _lacks_photos(project, name)}
+    folders = tuple(f"{name}-" for name in kept)
     removed = 0
     for entry in sorted(entries, key=lambda entry: entry.used):
         if removed >= excess:
             break
-        if not _in_use(entry.file, project.cache, busy):
+        if not _is_kept(entry.file, project.cache, folders):
             with suppress(OSError):
                 entry.file.unlink()
                 removed += entry.size
@@ -59,7 +60,7 @@ def _entries(cache: Path) -> Iterator[_Entry]:
                 yield _Entry(file, max(status.st_atime, status.st_mtime), status.st_blocks * 512)
 
 
-def _in_use(file: Path, cache: Path, busy: tuple[str, ...]) -> bool:
-    """Whether a run in progress may read or write it: the folders of crops are named by their data set."""
+def _is_kept(file: Path, cache: Path, folders: tuple[str, ...]) -> bool:
+    """Whether it is a crop of a data set that stays: the folders of crops are named by theirs."""
     kind, *below = file.relative_to(cache).parts
-    return kind == "crops" and below[0].startswith(busy)
+    return kind == "crops" and below[0].startswith(folders)

@@ -7,7 +7,6 @@ a pickle, stays behind; links are refused. All is written aside and renamed, so 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Generator, Iterable, Iterator
@@ -46,28 +45,18 @@ def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]
     """
     run = Run(folder)
     info = _info(project, run)
-    aside = project.path / "runs" / f".{info.id}.{os.getpid()}"
-    with storage(aside):
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-    copy = Run(aside)
-    try:
+    with project.run_aside(info) as copy:
         for dataset, part in _fitted(project, run):
             yield Progress(_STAGE, message=f"Checking the {part} fits of {dataset}.")
             keys = _check_fits(project, run, dataset, part)
-            with storage(aside):
-                for shard in run.shards(dataset, part):
-                    _copy(run, copy, shard)
+            for shard in run.shards(dataset, part):
+                _copy(run, copy, shard)
             _take_scores(run, copy, dataset, part, keys)
         for file in _networks(run):
             yield Progress(_STAGE, message=f"Copying {file.parent.name}.")
-            with storage(aside):
-                _copy(run, copy, file)
+            _copy(run, copy, file)
         _take_papers(run, copy)
-        with storage(aside):
-            return project.place_run(copy, info)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        return project.place_run(copy, info)
 
 
 def _info(project: Project, run: Run) -> RunInfo:
@@ -228,14 +217,14 @@ def _take_papers(run: Run, copy: Run) -> None:
     for file in (run.recipe_path, run.verdicts_path, run.job.events_path, run.job.log_path):
         if file.exists():
             _require_plain(run, file)
-            with storage(copy.path):
-                _copy(run, copy, file)
+            _copy(run, copy, file)
 
 
 def _copy(run: Run, copy: Run, file: Path) -> None:
     target = copy.path / file.relative_to(run.path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)
+    with storage(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
 
 
 def _require_plain(run: Run, file: Path) -> None:

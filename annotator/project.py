@@ -291,16 +291,22 @@ class Project:
         Args:
             fill: writes what belongs to the run from its beginning. There is no run before all of that is written.
         """
+        with self.run_aside(info) as aside:
+            if fill is not None:
+                fill(aside)
+            return self.place_run(aside, info)
+
+    @contextmanager
+    def run_aside(self, info: RunInfo) -> Generator[Run, None, None]:
+        """A folder that nobody takes for a run, to be filled and placed; what was not placed is removed."""
         aside = Run(self.path / "runs" / f".{info.id}.{os.getpid()}")
-        with storage(self.path / "runs"):
-            try:
-                shutil.rmtree(aside.path, ignore_errors=True)
+        shutil.rmtree(aside.path, ignore_errors=True)
+        try:
+            with storage(aside.path):
                 aside.path.mkdir(parents=True)
-                if fill is not None:
-                    fill(aside)
-                return self.place_run(aside, info)
-            finally:
-                shutil.rmtree(aside.path, ignore_errors=True)
+            yield aside
+        finally:
+            shutil.rmtree(aside.path, ignore_errors=True)
 
     def place_run(self, aside: Run, info: RunInfo) -> Run:
         """Makes a folder that was filled aside a run, in one step."""
@@ -308,22 +314,20 @@ class Project:
         while True:
             home = runs / unused_id(runs, info.id)
             aside.write_info(replace(info, id=home.name))
-            note_id(home)
-            try:
-                aside.path.rename(home)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-                continue  # another process was faster
+            with storage(home):
+                note_id(home)
+                try:
+                    aside.path.rename(home)
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
+                    continue  # another process was faster
             return Run(home)
 
     def newest_run(self, annotator: str, *, round: int | None = None, state: str = FINISHED) -> Run | None:
         """The newest run of `annotator` (and of `round`) in `state`, or None."""
-        for run in reversed(self.runs()):
-            info = run.info
-            if info.annotator == annotator and run.state == state and round in (None, info.round):
-                return run
-        return None
+        known = ((run, run.info) for run in reversed(self.runs()) if run.state == state)
+        return next((run for run, info in known if info.annotator == annotator and round in (None, info.round)), None)
 
     # -- places ------------------------------------------------------------------------------------------------------
 

@@ -132,8 +132,7 @@ class Tasks(QObject):
         shown = shelf.run if shelf is not None else None
         if shown is not None and shown.info.annotator == LEARNS and shown.state == FINISHED:
             return shown
-        known = reversed(project.runs()) if project is not None else ()
-        return next((run for run in known if run.info.annotator == LEARNS and run.state == FINISHED), None)
+        return project.newest_run(LEARNS) if project is not None else None
 
     def resume_job(self, job: Job | None) -> None:
         """Goes on with a run that ended early."""

@@ -46,14 +46,15 @@ def import_dataset(
     read = reader_of(format)
     if role not in (None, TARGET, AUXILIARY):
         raise UnknownNameError("role", role, (TARGET, AUXILIARY))
-    require_dataset_name(name if name is not None else format)
-    project.require_idle(name if name is not None else format)
+    name = format if name is None else name
+    require_dataset_name(name)
+    project.require_idle(name)
     if split is not None and not is_text(split):
         raise DatasetError(f"The split '{short(split)}' is not UTF-8; give it another name.")
     folder = images or (annotations if is_dir(annotations) else annotations.parent)
     if not is_dir(folder):
         raise DatasetError(f"There is no image folder {short(str(folder))}; say where the photos are with --images.")
-    source = Source(annotations, folder, format if name is None else name, split)
+    source = Source(annotations, folder, name, split)
     result = yield from read(source)
     parts = {part: len(samples) for part, samples in result.tables.items()}
     total = sum(parts.values())

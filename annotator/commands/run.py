@@ -43,7 +43,7 @@ def run(path: Path, options: RunOptions) -> Generator[Progress, None, Table | No
             yield from work
             return None
         yield from current.job.record(work, on_end=current.set_state, outcome=lambda: _failures(current))
-        failures = _failures(current)
+        failures = current.info.message  # as it was recorded
         return sentences(failures) if failures else None
 
 
