@@ -16,21 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from annotator.annotators import LEARNS
 from annotator.columns import read_shards
 from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
 from annotator.fit import CAMERA, FAILED, OK, PARAMETERS, Fits
 from annotator.outside import is_dir, resolved, short
-from annotator.part import PARTS
+from annotator.part import BODY, PARTS, WHOLE
 from annotator.progress import Progress
 from annotator.project import TARGET, Project
 from annotator.recipe import read_recipe
 from annotator.reviews import frozen
-from annotator.runs import FINISHED, Run, RunInfo
+from annotator.runs import ADDED, FINISHED, Run, RunInfo
+from annotator.sample import is_named
 
 _STAGE = "Bringing the run home"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-_PARTS = ("body", "rhand", "lhand", "face", "whole")
-_WORDS = {*PARTS, "whole"}
+_PARTS = ("body", "rhand", "lhand", "face", WHOLE)
+_WORDS = {*PARTS, WHOLE}
 _WEIGHTS = ("last.safetensors", "best.safetensors")
 _NAMED = 3
 MADE_AS, LEARNT_FROM = "made_as", "learnt_from"
@@ -56,7 +58,9 @@ def bring_home(project: Project, folder: Path) -> Generator[Progress, None, Run]
             yield Progress(_STAGE, message=f"Copying {file.parent.name}.")
             _copy(run, copy, file)
         _take_papers(run, copy)
-        return project.place_run(copy, info)
+        home = project.place_run(copy, info)
+    _awaited(project)
+    return home
 
 
 def _info(project: Project, run: Run) -> RunInfo:
@@ -85,7 +89,7 @@ def _info(project: Project, run: Run) -> RunInfo:
         raise RunError(
             f"{run.path / 'run.json'} names a round or a part that there is none of; copy the run folder again."
         )
-    options = {**info.options, "added": str(resolved(run.path)), MADE_AS: info.id}
+    options = {**info.options, ADDED: str(resolved(run.path)), MADE_AS: info.id}
     source = _source_here(project, info)
     if info.source and not source:
         options[LEARNT_FROM] = info.source
@@ -100,6 +104,15 @@ def _source_here(project: Project, info: RunInfo) -> str:
         if same and info.source == (made_as or run.info.id):
             return run.id
     return ""
+
+
+def _awaited(project: Project) -> None:
+    """Tells runs that came before the one that they learnt from that it is here now."""
+    for run in project.runs():
+        options = dict(run.info.options)
+        learnt_from = options.pop(LEARNT_FROM, "")
+        if learnt_from and (source := _source_here(project, replace(run.info, source=learnt_from))):
+            run.write_info(replace(run.info, source=source, options=options))
 
 
 def _fitted(project: Project, run: Run) -> list[tuple[str, str]]:
@@ -118,11 +131,14 @@ def _fitted(project: Project, run: Run) -> list[tuple[str, str]]:
 def _promised(project: Project, info: RunInfo) -> Iterator[tuple[str, str]]:
     """Data sets and parts that a finished run over everybody has fits of."""
     known = project.datasets()
+    others = [table for word in info.parts if word not in (BODY.word, WHOLE) for table in PARTS[word].tables]
     for dataset in info.datasets if not info.samples else ():
+        has = known[dataset].parts
         for word in info.parts if known[dataset].role == TARGET else ():
-            for table, part in [("body", word)] if word == "whole" else [(t, t) for t in PARTS[word].tables]:
-                if known[dataset].parts.get(table):
-                    yield dataset, part
+            if word != WHOLE:
+                yield from ((dataset, table) for table in PARTS[word].tables if has.get(table))
+            elif has.get("body") and (info.annotator != LEARNS or any(map(has.get, others))):
+                yield dataset, word
 
 
 def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]:
@@ -148,12 +164,20 @@ def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]
         )
     if len(index) != len(keys):
         raise RunError(f"{place} has several fits of one sample; copy the run folder again.")
-    known = project.samples(dataset, "body" if part == "whole" else part).index_of
+    known = project.samples(dataset, "body" if part == WHOLE else part).index_of
     if unknown := [key for key in keys if key not in known]:
         some = ", ".join(short(str(key)) for key in unknown[:_NAMED])
         raise RunError(
             f"{len(unknown):,} fits of {dataset} in {run.path} are of samples that this project does not have, such as {some}; "
             "import the same annotations in both places."
+        )
+    everybody = ADDED not in run.info.options or MADE_AS in run.info.options  # results of another program are of some
+    named = frozenset(run.info.samples)
+    lacking = [key for key in known if key not in index and (not named or is_named(key, named))]
+    if lacking and everybody:
+        raise RunError(
+            f"{len(lacking):,} {part} fits of {dataset} are missing in {run.path}, such as {short(lacking[0])}; copy the run "
+            "folder again, or import the same annotations in both places."
         )
     return set(keys)
 

@@ -141,6 +141,8 @@ FACES = Part(
 )
 PARTS: dict[str, Part] = {part.word: part for part in (BODY, HANDS, FACES)}
 """By the word of the command line."""
+WHOLE = "whole"
+"""The part that is joined from the others."""
 
 
 def part_in(word: str, recipe: Recipe) -> Part:

@@ -9,23 +9,24 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from annotator.datasetfolder import DatasetInfo, dataset_folder, dataset_names, read_info, replace_dataset
 from annotator.errors import ProjectError, RunError, StorageError, storage
+from annotator.filelock import FileLock
 from annotator.jobfolder import JobFolder
 from annotator.outside import exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
 from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
 from annotator.sample import Sample, Samples
+from annotator.wholefile import own_word
 
 TARGET, AUXILIARY = "target", "auxiliary"
 _BODY_MODELS = "body_models"
@@ -125,27 +126,34 @@ class Project:
         Raises:
             ProjectError: there is no such root, or no such folder.
         """
-        settings = json.loads(json.dumps(self._settings))
-        for name, folder in changes.items():
-            if not is_dir(folder):
-                raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
-            if name == _BODY_MODELS:
-                place = stored(self.path, folder)
-                for family, digest in (body_hashes or {}).items():
-                    settings["body_models"][family] = {"folder": place, "hash": digest}
-            elif name in settings["image_roots"]:
-                settings["image_roots"][name] = stored(self.path, folder)
-            else:
-                known = ", ".join([*settings["image_roots"], _BODY_MODELS])
-                raise ProjectError(
-                    f"The project has no image root called '{short(name)}'; it has {known}. Nothing was changed."
-                )
-        self._write_settings(settings)
+        with self._changed_settings() as settings:
+            for name, folder in changes.items():
+                if not is_dir(folder):
+                    raise ProjectError(f"There is no folder {short(str(folder))}; nothing was changed.")
+                if name == _BODY_MODELS:
+                    place = stored(self.path, folder)
+                    for family, digest in (body_hashes or {}).items():
+                        settings["body_models"][family] = {"folder": place, "hash": digest}
+                elif name in settings["image_roots"]:
+                    settings["image_roots"][name] = stored(self.path, folder)
+                else:
+                    known = ", ".join([*settings["image_roots"], _BODY_MODELS])
+                    raise ProjectError(
+                        f"The project has no image root called '{short(name)}'; it has {known}. Nothing was changed."
+                    )
 
     def set_body_models(self, body_models: Mapping[str, BodyModelSource]) -> None:
         """Notes the body models that now lie in the project."""
-        settings = new_settings(self.path, dict(body_models))["body_models"]
-        self._write_settings({**self._settings, "body_models": settings})
+        with self._changed_settings() as settings:
+            settings["body_models"] = new_settings(self.path, dict(body_models))["body_models"]
+
+    @contextmanager
+    def _changed_settings(self) -> Generator[dict[str, Any], None, None]:
+        """The settings as they lie on the disk now; what the block makes of them is written when it ends well."""
+        with self.datasets_held():
+            settings = read_settings(self.path)
+            yield settings
+            self._write_settings(settings)
 
     def _write_settings(self, settings: dict[str, Any]) -> None:
         write_settings(self.path, settings)
@@ -174,15 +182,21 @@ class Project:
             raise ProjectError(f"{folder} holds no samples that can be read; import the data set again.") from error
 
     def table_digests(self, datasets: Sequence[str]) -> dict[str, str]:
-        """Of each data set the sha256 of its sample tables: equal imports give equal ones, wherever the photos lie."""
+        """Of each data set the sha256 of its role and sample tables: equal imports give equal ones, wherever the photos lie."""
         found: dict[str, str] = {}
         for name in datasets:
-            digest = hashlib.sha256()
-            for shard in sorted(dataset_folder(self.path / "datasets", name).glob("samples-*.arrow")):
-                with shard.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            folder = dataset_folder(self.path / "datasets", name)
+            digest = hashlib.sha256(read_info(folder).role.encode())
+            for shard in sorted(folder.glob("samples-*.arrow")):
+                digest.update(bytes.fromhex(file_hash(shard)))
             found[name] = digest.hexdigest()
         return found
+
+    @contextmanager
+    def datasets_held(self) -> Generator[None, None, None]:
+        """While the block runs nobody else changes the data sets or the settings."""
+        with FileLock(self.path / "datasets" / ".lock"):
+            yield
 
     def require_idle(self, dataset: str) -> None:
         """Refuses to touch a data set that a run works on: it goes on with the samples it began with, or not at all.
@@ -203,14 +217,14 @@ class Project:
             ProjectError: the name cannot be a folder's or is a reserved one, or a run works on the data set of that name.
         """
         require_dataset_name(info.name)
-        self.require_idle(info.name)
 
         def write(folder: Path) -> None:
             for samples in tables.values():
                 samples.write(folder)
 
         root = self.path / "datasets"
-        with FileLock(root / ".lock"), storage(root / info.name):
+        with self.datasets_held(), storage(root / info.name):
+            self.require_idle(info.name)
             settings = read_settings(self.path)
             roots: dict[str, str] = settings["image_roots"]
             is_new = info.image_root not in roots
@@ -298,15 +312,19 @@ class Project:
 
     @contextmanager
     def run_aside(self, info: RunInfo) -> Generator[Run, None, None]:
-        """A folder that nobody takes for a run, to be filled and placed; what was not placed is removed."""
-        aside = Run(self.path / "runs" / f".{info.id}.{os.getpid()}")
-        shutil.rmtree(aside.path, ignore_errors=True)
-        try:
-            with storage(aside.path):
-                aside.path.mkdir(parents=True)
+        """A folder that nobody takes for a run, to be filled and placed; what is not placed is removed, and what a process
+        that was killed has left so is removed first.
+        """
+        runs = self.path / "runs"
+        aside = Run(runs / f".{info.id}.{own_word()}")
+        with ExitStack() as stack:
+            with FileLock(runs / ".lock"):
+                for left in (Run(path) for path in runs.glob(".*") if path.is_dir()):
+                    if not left.job.alive:
+                        shutil.rmtree(left.path, ignore_errors=True)
+                stack.callback(shutil.rmtree, aside.path, ignore_errors=True)
+                stack.enter_context(aside.job.working())
             yield aside
-        finally:
-            shutil.rmtree(aside.path, ignore_errors=True)
 
     def place_run(self, aside: Run, info: RunInfo) -> Run:
         """Makes a folder that was filled aside a run, in one step."""
@@ -362,23 +380,6 @@ class Project:
             handle.flush()
             yield ""
             handle.truncate(0)
-
-
-class FileLock:
-    """An exclusive lock on a file, waited for: imports take turns."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Self:
-        with storage(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = self._path.open("wb")
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
 
 
 def require_free(path: Path, *, but: str = "") -> None:

@@ -23,6 +23,8 @@ ERRORS = ("error_2d_crop", "error_2d")
 """Names of the scores that the desk sorts by: 2D error in px of the 256 crop and of the photo."""
 BODY_ERRORS = ("error_2d_crop_body", "error_2d_body")
 """The same of a whole person's body alone, by which he is compared with fits of bodies."""
+ADDED = "added"
+"""Option of a run that was not made here: the folder that it came from."""
 _IDS = ".ids"
 _MOST_NUMBERS = 10_000
 
@@ -37,7 +39,7 @@ class RunInfo:
         datasets: names of the data sets it annotates or learns from.
         samples: keys of the samples that `--samples` named; empty for all of those data sets.
         parts: parts it makes fits of.
-        tables: digest of the sample tables of every data set when it began.
+        grounds: digests of what it stands on, when it began, by the words for it: samples, body models, prior, recipe.
         state: running, stopped, failed or finished, as last written; `Run.state` knows whether it is still true.
     """
 
@@ -50,7 +52,7 @@ class RunInfo:
     datasets: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     parts: tuple[str, ...] = ("body",)
-    tables: Mapping[str, str] = field(default_factory=dict[str, str])
+    grounds: Mapping[str, str] = field(default_factory=dict[str, str])
     state: str = RUNNING
     message: str = ""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

@@ -27,7 +27,7 @@ from annotator.errors import RunError
 from annotator.losslog import LossLog
 from annotator.progress import Progress, Stopped, Work
 from annotator.recipe import PartRecipe
-from annotator.wholefile import remove_halves, whole_file
+from annotator.wholefile import whole_file
 
 _REPORT_EVERY = 10
 _CHECKPOINT_SECONDS = 60.0
@@ -148,8 +148,6 @@ class Training:
             RunError: the loss or a gradient is not finite; the last checkpoint is still good.
         """
         self._restore()
-        if ranks.leads():
-            remove_halves(self.folder)
         prepare(self.network, self.recipe.train_precision, compiled=self.recipe.compile)
         self.network.train()
         log = LossLog(self.folder, tensorboard=self.recipe.tensorboard, writes=ranks.leads())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def whole_file(path: Path, *, parents: bool = True) -> Generator[BinaryIO, None,
     Raises:
         StorageError: the disk is full or may not be written.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.half")
+    aside = path.with_name(f".{path.name}.{own_word()}.half")
     with storage(path):
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,11 @@ def whole_file(path: Path, *, parents: bool = True) -> Generator[BinaryIO, None,
             aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def own_word() -> str:
+    """A word that no other process has, on whichever machine of those that share a disk."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def remove_halves(folder: Path) -> None:

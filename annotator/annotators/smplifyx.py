@@ -37,7 +37,7 @@ from annotator.prior import default_gmm, default_vposer, load_mixture, load_vpos
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, Project
 from annotator.runs import Run
-from annotator.sample import Samples
+from annotator.sample import Samples, is_named
 from annotator.scores import write_2d_errors
 
 _AT_ONCE = 64
@@ -122,10 +122,7 @@ class Optimisation:
         samples = self.project.samples(dataset, table.samples)
         if not self.keys:
             return samples
-        return samples.take([row for row, key in enumerate(samples.keys) if self._wants(key)])
-
-    def _wants(self, key: str) -> bool:
-        return key in self.keys or "/".join(key.split("/")[:2]) in self.keys
+        return samples.take([row for row, key in enumerate(samples.keys) if is_named(key, self.keys)])
 
     def _starts(self, fitter: Fitter, dataset: str) -> Starts | None:
         if self.source is None:

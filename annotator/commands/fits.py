@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.prior_files import read_prior
 from annotator.commands.choosing import chosen_datasets
+from annotator.commands.run_grounds import told_of_others
 from annotator.commands.table import Table, sentences
 from annotator.errors import RunError, UnknownNameError
 from annotator.fit import Fits
@@ -16,7 +17,7 @@ from annotator.homecoming import LEARNT_FROM, bring_home
 from annotator.outside import resolved, short
 from annotator.progress import Progress, Work
 from annotator.project import TARGET, Project
-from annotator.runs import RUNNING, Run, RunInfo
+from annotator.runs import ADDED, FINISHED, Run, RunInfo
 from annotator.scores import write_2d_errors
 
 if TYPE_CHECKING:
@@ -50,9 +51,12 @@ def _brought_home(project: Project, folder: Path, data: tuple[str, ...]) -> Gene
     run = yield from bring_home(project, folder)
     count = sum(len(fits) for dataset, part in run.fitted if (fits := run.fits(dataset, part)) is not None)
     said = [f"Added {count:,} fits as the run {run.id}."]
+    said += told_of_others(project, run)
     source = run.info.options.get(LEARNT_FROM)
     if source:
-        said.append(f"It learnt from {source}, which this project does not have; a next round needs that run as well.")
+        said.append(
+            f"It learnt from {source}, which this project does not have; a next round needs that run, so bring it home too."
+        )
     return sentences(*said)
 
 
@@ -97,8 +101,10 @@ def _imported(project: Project, folder: Path, data: tuple[str, ...]) -> Generato
             f"None of the {len(results.photos):,} results in {folder} is of a person of {', '.join(names) or 'a target set'}; "
             "nothing was added."
         )
-    current = _new_run(project, results.family, folder, tables)
-    yield from current.job.record(_written(project, current, tables, body), on_end=current.set_state)
+    info = _info(results.family, folder, tables)
+    with project.run_aside(info) as aside:
+        yield from _written(project, aside, tables, body)
+        current = project.place_run(aside, info)
     beside = [row for row, photo in enumerate(results.photos) if photo not in owner]
     count = sum(len(fits) for fits in tables.values())
     return sentences(
@@ -119,19 +125,17 @@ def _vposer(root: Path) -> PosePrior:
     return default_vposer(root)
 
 
-def _new_run(project: Project, family: str, folder: Path, tables: dict[str, Fits]) -> Run:
+def _info(family: str, folder: Path, tables: dict[str, Fits]) -> RunInfo:
     annotator = _ANNOTATORS[family]
     part = next(iter(tables.values())).header.part
-    return project.new_run(
-        RunInfo(
-            id=f"{annotator}-added",
-            annotator=annotator,
-            recipe="",
-            datasets=tuple(tables),
-            parts=(part,),
-            state=RUNNING,
-            options={"added": str(resolved(folder))},
-        )
+    return RunInfo(
+        id=f"{annotator}-added",
+        annotator=annotator,
+        recipe="",
+        datasets=tuple(tables),
+        parts=(part,),
+        state=FINISHED,
+        options={ADDED: str(resolved(folder))},
     )
 
 

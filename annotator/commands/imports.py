@@ -48,7 +48,7 @@ def import_dataset(
         raise UnknownNameError("role", role, (TARGET, AUXILIARY))
     name = format if name is None else name
     require_dataset_name(name)
-    project.require_idle(name)
+    project.require_idle(name)  # at once, not after an hour of reading; `add` looks again
     if split is not None and not is_text(split):
         raise DatasetError(f"The split '{short(split)}' is not UTF-8; give it another name.")
     folder = images or (annotations if is_dir(annotations) else annotations.parent)

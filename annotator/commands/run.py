@@ -14,16 +14,19 @@ from annotator.cache import trim_cache
 from annotator.commands.run_begin import begun_run, first_of_chain, load_bodies
 from annotator.commands.run_eft import EFT
 from annotator.commands.run_fitting import optimise, optimise_part
+from annotator.commands.run_grounds import require_grounds, told_of_others
 from annotator.commands.run_options import RunOptions, check_device
-from annotator.commands.run_parts import WHOLE, learnt, left_out, single
+from annotator.commands.run_parts import learnt, left_out, single
 from annotator.commands.run_resume import resumed_run, stored_recipe
 from annotator.commands.run_verdicts import told, verdicts_of
 from annotator.commands.table import Table, bytes_text, sentences
 from annotator.errors import AGAIN, StorageError
-from annotator.part import PARTS, part_in
+from annotator.part import PARTS, WHOLE, part_in
 from annotator.progress import Progress, Work
 from annotator.project import Project
+from annotator.recipe import Recipe
 from annotator.runs import RUNNING, Run
+from annotator.wholefile import remove_halves
 
 
 def run(path: Path, options: RunOptions) -> Generator[Progress, None, Table | None]:
@@ -38,11 +41,11 @@ def run(path: Path, options: RunOptions) -> Generator[Progress, None, Table | No
         make = resumed_run if options.resume else begun_run
         current = project.run(ranks.named_by_leader(lambda: make(project, options).id))
         work = ranks.polite(_work(project, current, ranks.own_device(options.device)), current.job.stop_path)
-        work = _resumable(work, path, current)
         if not ranks.leads():
             yield from work
             return None
-        yield from current.job.record(work, on_end=current.set_state, outcome=lambda: _failures(current))
+        recorded = current.job.record(work, on_end=current.set_state, outcome=lambda: _failures(current))
+        yield from _resumable(recorded, path, current)
         failures = current.info.message  # as it was recorded
         return sentences(failures) if failures else None
 
@@ -64,8 +67,8 @@ def _resumable(work: Work, path: Path, current: Run) -> Work:
 
 
 def _work(project: Project, current: Run, device: str) -> Work:
-    if ranks.leads():
-        current.set_state(RUNNING)
+    recipe = stored_recipe(current)
+    yield from ranks.leader_only(_taken_up(project, current, recipe))
     tune_allocator()
     if current.info.annotator in FAMILY_OF:
         _note_machine(current, "cpu" if device == "auto" else device)
@@ -76,7 +79,6 @@ def _work(project: Project, current: Run, device: str) -> Work:
     from annotator.integration import join
     from annotator.procedure import Procedure
 
-    recipe = stored_recipe(current)
     tunes = current.info.annotator == EFT
     networks = learnt(current.info.parts, recipe)
     if not tunes and any(recipe.part(PARTS[word].name).weights == "none" for word in networks):
@@ -90,6 +92,10 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for word, reason in left_out(project, recipe, info.datasets, None if tunes else before).items():
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
+    chain = first_of_chain(project, info.source)
+    for earlier in {run.id: run for run in (before, chain) if run is not None}.values():
+        for sentence in told_of_others(project, earlier):
+            yield Progress("Starting", message=sentence)
     verdicts = verdicts_of(current)
     yield from told(before if not tunes else None, verdicts)
     for word in single(info.parts):
@@ -106,7 +112,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
             device=chosen,
             data=info.datasets,
             keys=frozenset(info.samples),
-            chain=None if tunes else first_of_chain(project, info.source),
+            chain=None if tunes else chain,
             before=None if tunes else before,
             verdicts=verdicts,
             tuned=before if tunes else None,
@@ -115,6 +121,15 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for name in info.datasets if WHOLE in info.parts else ():
         yield from ranks.leader_only(join(project, current, name))
     yield from ranks.leader_only(_trimmed(project))
+
+
+def _taken_up(project: Project, current: Run, recipe: Recipe) -> Work:
+    """Under the run's lock, before anybody writes: it may have lain since it was begun or stopped."""
+    require_grounds(project, current, recipe)
+    for folder in ("networks", "fits"):
+        remove_halves(current.path / folder)
+    current.set_state(RUNNING)
+    yield from ()
 
 
 def _note_machine(current: Run, device: str) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from annotator.annotators import ANNOTATORS, FAMILY_OF, LEARNS, PARTS_OF
 from annotator.annotators.fitted import fitted_tables
-from annotator.batches import require_shared
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.commands.choosing import chosen_samples, covers
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_fitting import check_optimiser, fitted_parts, warm_start
+from annotator.commands.run_grounds import grounds_of
 from annotator.commands.run_options import RunOptions
-from annotator.commands.run_parts import check_body_model, chosen_parts, learnt, parts_in_round, single
+from annotator.commands.run_parts import check_batches, check_body_model, chosen_parts, learnt, parts_in_round, single
 from annotator.errors import RunError, UnknownNameError
 from annotator.part import PARTS, Part, part_in
 from annotator.project import AUXILIARY, TARGET, Project
@@ -51,6 +51,7 @@ def begun_run(project: Project, options: RunOptions) -> Run:
         )
     begun = _beginning(project, annotator, number, options)
     before, recipe = begun.before, begun.recipe
+    text = recipe.text(annotator)
     info = RunInfo(
         id=f"{annotator}-r{number}",
         annotator=annotator,
@@ -61,13 +62,13 @@ def begun_run(project: Project, options: RunOptions) -> Run:
         datasets=begun.datasets,
         samples=begun.samples,
         parts=begun.parts,
-        tables=project.table_digests(begun.datasets),
+        grounds=grounds_of(project, annotator, recipe, text.encode(), begun.datasets),
         versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
 
     def fill(made: Run) -> None:
-        write_text(made.recipe_path, recipe.text(annotator))
+        write_text(made.recipe_path, text)
         if before is not None and annotator == LEARNS:
             judgements = ReviewLog(project.reviews_path).judgements().values()
             freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
@@ -109,7 +110,7 @@ def _beginning(project: Project, annotator: str, number: int, options: RunOption
         for word in single(parts):
             load_bodies(project, part_in(word, recipe))
         _check_files(project, recipe, parts)
-        _check_batches(project, datasets, recipe, parts)
+        check_batches(project, datasets, recipe, parts)
     return _Beginning(recipe, datasets, samples, parts, before)
 
 
@@ -226,14 +227,6 @@ def _check_files(project: Project, recipe: Recipe, parts: tuple[str, ...]) -> No
         from annotator.prior import load_vposer
 
         load_vposer(Path(recipe.body.prior))
-
-
-def _check_batches(project: Project, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]) -> None:
-    """Whether the processes can share out every network's batch; half of the target network's is auxiliary."""
-    known = project.datasets()
-    for table in (recipe.part(PARTS[word].name) for word in learnt(parts, recipe)):
-        halved = any(known[name].role == AUXILIARY and table.uses(name) for name in datasets)
-        require_shared(table.batch // 2 if halved else table.batch)
 
 
 def load_bodies(project: Project, part: Part) -> dict[str, BodyModelData]:

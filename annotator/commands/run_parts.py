@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from annotator.batches import require_shared
 from annotator.commands.choosing import body_of
 from annotator.errors import RunError
-from annotator.part import BODY, PARTS, Part
-from annotator.project import TARGET, Project
+from annotator.part import BODY, PARTS, WHOLE, Part
+from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import Recipe
 from annotator.runs import Run
-
-WHOLE = "whole"
-"""The part that is joined from the others."""
 
 
 def chosen_parts(
@@ -49,6 +47,20 @@ def single(parts: tuple[str, ...]) -> tuple[str, ...]:
 def learnt(parts: tuple[str, ...], recipe: Recipe) -> tuple[str, ...]:
     """Those that have networks; SMPLify-X fits the others."""
     return tuple(word for word in single(parts) if recipe.has_network(PARTS[word].name))
+
+
+def check_batches(project: Project, datasets: tuple[str, ...], recipe: Recipe, parts: tuple[str, ...]) -> None:
+    """Whether the processes can share out every network's batch; half of the target network's is auxiliary.
+
+    Raises:
+        RunError: they cannot.
+    """
+    known = project.datasets()
+    for part in (PARTS[word] for word in learnt(parts, recipe)):
+        table = recipe.part(part.name)
+        auxiliary = [known[name].parts for name in datasets if known[name].role == AUXILIARY and table.uses(name)]
+        halved = any(counts.get(of) for counts in auxiliary for of in part.tables)
+        require_shared(table.batch // 2 if halved else table.batch)
 
 
 def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from annotator.annotators import FAMILY_OF
+from annotator.annotators import FAMILY_OF, LEARNS
 from annotator.commands.choosing import body_of, named_samples
 from annotator.commands.run_eft import EFT
+from annotator.commands.run_grounds import require_grounds
 from annotator.commands.run_options import RunOptions
-from annotator.commands.run_parts import single
+from annotator.commands.run_parts import check_batches, single
 from annotator.errors import RunError
 from annotator.part import PARTS
 from annotator.project import Project
@@ -31,22 +32,17 @@ def resumed_run(project: Project, options: RunOptions) -> Run:
         found = unfinished[0]
     if found.state == FINISHED:
         raise RunError(f"The run {found.id} is finished; there is nothing to resume.")
-    if "added" in found.info.options:
-        raise RunError(f"The run {found.id} was added from a folder, not made here; remove it and add that again.")
     for name, part in found.fitted:
         if (fits := found.fits(name, part)) is not None:
             body_of(project, found, fits)
-    now = project.table_digests(tuple(found.info.tables))
-    if changed := [name for name, digest in found.info.tables.items() if now[name] != digest]:
-        raise RunError(
-            f"The samples of {changed[0]} are not those that {found.id} began with; import again what they were, or start "
-            "a new run without --resume."
-        )
+    require_grounds(project, found, stored_recipe(found))
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
             "a new run without --resume."
         )
+    if found.info.annotator == LEARNS:
+        check_batches(project, found.info.datasets, stored_recipe(found), found.info.parts)
     return found
 
 
@@ -61,7 +57,10 @@ def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterat
         yield f"--from {info.source}" if info.source else "no --from"
     if options.parts and set(options.parts) != set(info.parts):
         yield f"--parts {','.join(info.parts)}"
-    if options.data and set(options.data) != set(info.datasets):
+    narrowed = bool(info.samples) or info.annotator == EFT  # of the data sets named then some may take no part
+    if options.data and (
+        not set(info.datasets) <= set(options.data) if narrowed else set(options.data) != set(info.datasets)
+    ):
         yield f"--data {','.join(info.datasets)}"
     if options.recipe is not None and not _same(load_recipe(options.recipe), stored_recipe(found), info):
         yield f"the recipe {info.recipe} as it was then"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from annotator.commands.run_parts import WHOLE
 from annotator.errors import RunError
+from annotator.part import WHOLE
 from annotator.progress import Progress, Work
 from annotator.reviews import frozen
 from annotator.runs import Run

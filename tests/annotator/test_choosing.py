@@ -17,28 +17,14 @@ from annotator.annotators import neuralannot
 from annotator.commands.choosing import chosen_samples, covering_run, named_samples
 from annotator.commands.run import run
 from annotator.commands.run_options import RunOptions
-from annotator.errors import NeuralAnnotError, RunError
+from annotator.errors import RunError
 from annotator.fit import Fits
 from annotator.progress import Stopped
 from annotator.project import Project
-from annotator.recipe import load_recipe
-from annotator.runs import FINISHED, STOPPED, Run, RunInfo, write_text
+from annotator.runs import FINISHED, STOPPED, RunInfo
 from tests.support.desk_project import FAILED_ROW, done
+from tests.support.runs import refusal, started
 from tests.support.small_data import quick_recipe
-
-
-def started(project: Project, **values: Any) -> Run:
-    """A run that was stopped at once."""
-    info = RunInfo("neuralannot-r1", "neuralannot", "tiny", datasets=("wild",), state=STOPPED)
-    made = project.new_run(replace(info, **values))
-    write_text(made.recipe_path, load_recipe("tiny").text())
-    return made
-
-
-def refusal(project: Path, options: RunOptions) -> str:
-    with pytest.raises(NeuralAnnotError) as caught:
-        next(run(project, options))
-    return str(caught.value)
 
 
 def test_keys_are_read_from_words_and_from_a_file(desk_project: Path, tmp_path: Path) -> None:
@@ -164,34 +150,11 @@ def test_options_that_say_the_same_resume_it(desk_project: Path) -> None:
     next(begun)
     assert made.state == "running"
     begun.close()
-    assert "1 other" not in refusal(desk_project, replace(options, samples="wild/101"))
-    assert "2 other --samples" in refusal(desk_project, replace(options, samples="wild/101"))
-
-
-def test_a_run_goes_on_with_the_samples_it_began_with_alone(desk_project: Path) -> None:
-    """The same data set may be imported again; one with other samples would be joined to the shards of the old ones."""
-    project = Project.open(desk_project)
-    before, info = project.samples("wild", "body"), project.datasets()["wild"]
-    project.add(info, {"body": before}, project.image_roots["wild"])
-    made = started(project, tables=project.table_digests(("wild",)))
-    project.add(info, {"body": before}, project.image_roots["wild"])
-    begun = run(desk_project, RunOptions(resume="newest", device="cpu"))
+    begun = run(desk_project, replace(options, data=("wild", "lab")))  # as it was typed, though lab takes no part
     next(begun)
     begun.close()
-    assert made.state == STOPPED
-    project.add(info, {"body": before.take(range(len(before) - 1))}, project.image_roots["wild"])
-    said = refusal(desk_project, RunOptions(resume="newest", device="cpu"))
-    assert said.startswith("The samples of wild are not those that neuralannot-r1-2 began with; import again")
-
-
-def test_a_batch_that_the_processes_cannot_share_is_refused_before_anything_is_trained(
-    desk_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = RunOptions(recipe=str(quick_recipe(tmp_path)), device="cpu")
-    monkeypatch.setattr("annotator.ranks.count", lambda: 5)
-    before = sorted((desk_project / "runs").iterdir())
-    assert "people a step cannot be shared by 5 processes; choose a batch" in refusal(desk_project, options)
-    assert sorted((desk_project / "runs").iterdir()) == before
+    assert "1 other" not in refusal(desk_project, replace(options, samples="wild/101"))
+    assert "2 other --samples" in refusal(desk_project, replace(options, samples="wild/101"))
 
 
 def test_round_1_learns_from_no_earlier_run(desk_project: Path) -> None:

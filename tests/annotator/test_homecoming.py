@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from annotator.columns import write_shard
 from annotator.commands.fits import add_fits
 from annotator.errors import NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import FitHeader, Fits
+from annotator.homecoming import LEARNT_FROM
 from annotator.project import Project
 from annotator.recipe import load_recipe
 from annotator.runs import FINISHED, STOPPED, Run
@@ -63,7 +65,7 @@ def test_a_run_comes_home_with_its_fits_scores_networks_and_papers(desk_project:
     assert home.recipe_path.read_bytes() == (elsewhere / "recipe.toml").read_bytes()
     assert (home.state, home.info.options["added"]) == (FINISHED, str(elsewhere))
     assert [event["t"] for event in home.job.events()] == ["hello"]
-    assert {path.name for path in (desk_project / "runs").iterdir()} == {RUN, ".ids"}
+    assert {path.name for path in (desk_project / "runs").iterdir()} == {RUN, ".ids", ".lock"}
 
 
 def test_a_run_whose_id_is_taken_gets_a_number(desk_project: Path, elsewhere: Path) -> None:
@@ -84,9 +86,12 @@ def test_a_later_round_finds_the_run_that_it_learnt_from_though_ids_repeat(desk_
     assert f"learnt from {RUN}, which this project does not have" in add(desk_project, second)
     assert Project.open(desk_project).run("neuralannot-r2").info.source == ""
     add(desk_project, elsewhere)
+    first, later = (Project.open(desk_project).run(name).info for name in ("neuralannot-r1-2", "neuralannot-r2"))
+    assert first.created == "2026-01-01T00:00:00+00:00"
+    assert later.source == first.id  # it waited for that
+    assert LEARNT_FROM not in later.options
     assert f"learnt from {RUN}" not in add(desk_project, second)
     assert Project.open(desk_project).run("neuralannot-r2-2").info.source == "neuralannot-r1-2"
-    assert Project.open(desk_project).run("neuralannot-r1-2").info.created == "2026-01-01T00:00:00+00:00"
 
 
 def test_a_run_of_before_finds_what_it_learnt_from_among_those_brought_home_alone(
@@ -106,6 +111,33 @@ def test_a_run_of_before_finds_what_it_learnt_from_among_those_brought_home_alon
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path, elsewhere: Path) -> None:
     shutil.rmtree(desk_project / "runs" / RUN)
     assert "as the run neuralannot-r1-2" in add(desk_project, elsewhere)
+
+
+def test_whole_people_are_asked_for_where_there_are_hands_or_faces_alone(desk_project: Path, elsewhere: Path) -> None:
+    """A data set of bodies has nothing to be joined; the run that has parts for another one is whole without it."""
+    change_info(elsewhere, parts=["body", "hands", "face", "whole"])
+    with pytest.raises(RunError, match="lacks its rhand fits of wild"):
+        add(desk_project, elsewhere)
+    project = Project.open(desk_project)
+    info, body = project.datasets()["wild"], project.samples("wild", "body")
+    project.add(replace(info, parts={"body": len(body)}), {"body": body}, project.image_roots["wild"])
+    assert "Added 12 fits" in add(desk_project, elsewhere)
+    change_info(elsewhere, parts=["body", "whole"], annotator="smplifyx")
+    with pytest.raises(RunError, match="lacks its whole fits of wild"):
+        add(desk_project, elsewhere)
+
+
+def test_a_run_whose_last_fits_were_not_copied_is_refused(desk_project: Path, elsewhere: Path) -> None:
+    table = Fits.read([elsewhere / SHARD]).table
+    write_shard(elsewhere / SHARD, table.slice(0, 10))
+    with pytest.raises(
+        RunError, match=r"2 body fits of wild are missing in .*, such as wild/11\d; copy the run folder"
+    ):
+        add(desk_project, elsewhere)
+    change_info(elsewhere, samples=list(table["key"].to_pylist()[:10]))  # it was over those alone
+    assert "Added 10 fits" in add(desk_project, elsewhere)
+    change_info(elsewhere, samples=[], options={"added": "/results"})  # another program's, of those it had
+    assert "Added 10 fits" in add(desk_project, elsewhere)
 
 
 @pytest.mark.parametrize("values", [{"round": -3}, {"parts": ["x"]}])
@@ -207,7 +239,7 @@ def linked_folder(folder: Path) -> None:
         (lambda folder: change_info(folder, datasets=[]), "run.json says nothing of"),
         (lambda folder: shutil.rmtree(folder / "fits"), "has no fits"),
         (
-            lambda folder: change_info(folder, parts=["whole"]),
+            lambda folder: change_info(folder, parts=["whole"], annotator="smplifyx"),
             "lacks its whole fits of wild; copy the run folder again",
         ),
         (lambda folder: (folder / SHARD).rename(folder / SHARD.replace("0.", "1.")), "00000.arrow is missing; copy"),

@@ -17,8 +17,6 @@ from annotator.bodies.files import BodyModelData, default_root
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.commands.export import export
 from annotator.commands.fits import add_fits
-from annotator.commands.run import run
-from annotator.commands.run_options import RunOptions
 from annotator.errors import BodyModelError, NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.prior import default_vposer
@@ -291,10 +289,17 @@ def test_what_cannot_be_added_or_written_says_so(exported: Path, desk_project: P
         done(add_fits(desk_project, "smplifyx", tmp_path / "others"))
     with pytest.raises(RunError, match="is there already"):
         done(export(desk_project, "smplifyx", exported, run_id="smplifyx-r1"))
-    done(add_fits(desk_project, "smplifyx", exported))
-    Project.open(desk_project).run("smplifyx-added").set_state("stopped")
-    with pytest.raises(RunError, match="was added from a folder"):
-        list(run(desk_project, RunOptions(resume="smplifyx-added")))
+
+
+def test_results_whose_import_ends_early_leave_no_run(
+    exported: Path, desk_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted((desk_project / "runs").iterdir())
+    adding = add_fits(desk_project, "smplifyx", exported)
+    while not next(adding).stage.startswith("Adding to"):
+        assert sorted((desk_project / "runs").iterdir()) == before
+    adding.close()
+    assert sorted((desk_project / "runs").iterdir()) == before
 
 
 def test_photos_of_one_name_in_two_data_sets_are_told_apart_by_data(exported: Path, desk_project: Path) -> None:

@@ -13,6 +13,7 @@ from annotator.errors import (
     RunError,
     StorageError,
 )
+from annotator.jobfolder import JobFolder
 from annotator.project import Project
 from annotator.runs import RUNNING, Run, RunInfo, write_text
 
@@ -61,6 +62,19 @@ def test_there_is_no_run_before_what_belongs_to_its_beginning_is_written(desk_pr
         project.new_run(info, fail)
     assert sorted((desk_project / "runs").iterdir()) == before
     assert (project.new_run(info, look).path / "recipe.toml").read_text() == "here"
+
+
+def test_what_a_killed_start_has_left_aside_goes_with_the_next_one(desk_project: Path) -> None:
+    project, runs = Project.open(desk_project), desk_project / "runs"
+    left, filled = runs / ".neuralannot-r9.12345", runs / ".neuralannot-r8.12345"
+    (left / "networks").mkdir(parents=True)
+    (left / "networks" / "last.safetensors").write_bytes(b"half")
+    with JobFolder(filled).working():  # another process is at it
+        project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny"))
+        assert not left.exists()
+        assert filled.exists()
+    project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny"))
+    assert not filled.exists()
 
 
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:

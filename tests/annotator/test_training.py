@@ -55,19 +55,69 @@ def test_the_best_weights_are_those_at_the_end_of_the_window_with_the_lowest_mea
     assert not torch.equal(seen[200], seen[349])
 
 
+def by_plateaus(folder: Path) -> Training:
+    """A loss that falls by 1 a step up to step 30, and stands still from there on."""
+    network = nn.Linear(3, 1)
+
+    def loss(step: int) -> Mapping[str, Tensor]:
+        drift = network.weight.sum()
+        return {"level": max(100.0 - step, 70.0) + drift - drift.detach()}
+
+    recipe = BodyRecipe(schedule="plateau", learning_rate=0.1, plateau_window=10, plateau_gain=0.01)
+    return Training(network, loss, recipe, 200, folder, "Training")
+
+
+def test_the_rate_falls_at_the_first_plateau_and_training_ends_at_the_second(tmp_path: Path) -> None:
+    """Windows of ten: the fourth (steps 31 to 40) is lower than the third, the next two are plateaus."""
+    work = by_plateaus(tmp_path)
+    list(work.run())
+    rates = {line["step"]: line["learning_rate"] for line in lines(tmp_path)}
+    assert list(rates) == [10, 20, 30, 40, 50, 60]
+    assert [rates[step] for step in (10, 50, 60)] == pytest.approx([0.1, 0.1, 0.01])
+    assert work.step == 60
+
+
+@pytest.mark.parametrize("stop_at", [30, 50])
+def test_a_resume_knows_of_the_plateaus_that_were_met(tmp_path: Path, stop_at: int) -> None:
+    work = by_plateaus(tmp_path).run()
+    while next(work).done < stop_at:
+        pass
+    work.close()
+    again = by_plateaus(tmp_path)
+    list(again.run())
+    assert again.step == 60
+    assert [line["step"] for line in lines(tmp_path)] == [10, 20, 30, 40, 50, 60]
+    assert lines(tmp_path)[-1]["learning_rate"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("spoiled", ["the loss", "a gradient"])
+def test_a_loss_or_gradient_that_is_not_finite_ends_it_before_the_weights_are_touched(
+    tmp_path: Path, spoiled: str
+) -> None:
+    seen: dict[int, Tensor] = {}
+    work = training(tmp_path, 20, seen)
+    teach, weights = work.loss, work.network.get_parameter("weight")
+
+    def loss(step: int) -> Mapping[str, Tensor]:
+        terms = teach(step)
+        if step != 7:
+            return terms
+        if spoiled == "the loss":
+            return {"level": terms["level"] / 0}
+        root = (weights - weights.detach()).sum().abs().sqrt()  # 0, and infinitely steep
+        return {"level": terms["level"] + root}
+
+    work.loss = loss
+    with pytest.raises(RunError, match=r"not finite at step 7; the weights were not touched\. Start a new run"):
+        list(work.run())
+    assert torch.equal(weights, seen[7])
+    assert work.step == 7
+    assert not torch.equal(seen[6], seen[7])
+
+
 def test_people_held_out_are_measured_at_the_end_too(tmp_path: Path) -> None:
     list(training(tmp_path, 40, held_out=lambda: {"level": 2.0}).run())
     assert [(line["step"], line["held_out"]["loss"]) for line in lines(tmp_path) if "held_out" in line] == [(40, 2.0)]
-
-
-def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
-    list(training(tmp_path, 10).run())
-    for name in (".last.safetensors.123.half", ".best.safetensors.4.half", ".state.pt.5.half"):
-        (tmp_path / name).write_bytes(b"half")
-    list(training(tmp_path, 20).run())
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *("last.safetensors", "best.safetensors", "state.pt", "losses.jsonl")
-    }
 
 
 def test_damaged_weights_are_one_sentence(tmp_path: Path) -> None:

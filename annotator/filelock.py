@@ -1,0 +1,26 @@
+"""A lock that processes of one machine wait for."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import Self
+
+from annotator.errors import storage
+
+
+class FileLock:
+    """An exclusive lock on a file, waited for: whoever changes the same things takes turns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> Self:
+        with storage(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._handle = self._path.open("wb")
+        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.close()
