@@ -1,6 +1,7 @@
 """Keeps `P/cache` below its limit: what was used longest ago goes first, never what a run in progress needs.
 
-All that is in it can be made again, but for crops of photos that are not here, which stay. When a file was used is its
+All that is in it can be made again, but for crops of photos that are not here: those of a data set that lacks a tenth of its
+photos or more stay (one that lacks a few has lost them, one that lacks many lies elsewhere). When a file was used is its
 time of access or of writing, whichever is later: file systems that note an access once a day are exact enough for that.
 """
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from annotator.camera import CROP_SCALE, Crop, crop_of_box
 from annotator.columns import read_shards, write_shard
-from annotator.errors import ImageError, ProjectError, StorageError
+from annotator.errors import AGAIN, ImageError, ProjectError, RunError, StorageError
 from annotator.images import read_image
 from annotator.progress import Progress
 from annotator.project import Project, safe_join
@@ -87,7 +87,7 @@ def cached_crops(
         old = _Old([page for page in (*there, *(_read_page(path, size) for path in others)) if page is not None])
         missing = sum(old.find(one) is None for number in stale for one in _of_page(wanted, number))
         if missing:
-            yield Progress(_STAGE, message=_estimate(folder, missing, size))
+            yield Progress(_STAGE, message=_estimate(folder, missing, size, round(project.cache_bytes)))
         done = len(wanted) - sum(len(_of_page(wanted, number)) for number in stale)
         with _threads() as pool:
             for number in stale:
@@ -99,6 +99,8 @@ def cached_crops(
     for path in beyond:
         path.unlink(missing_ok=True)
     pages = [page for page in there if page is not None]
+    if len(pages) < len(there):
+        raise RunError(f"Crops in {folder} were removed while they were being read; {AGAIN}.")
     return Crops([reason for page in pages for reason in page.reasons], _gather([page.pixels for page in pages]))
 
 
@@ -155,7 +157,9 @@ class _Identity:
 def _identities(project: Project, samples: Samples, size: int) -> list[_Identity]:
     roots = project.image_roots
     images, names = samples.table["image"].to_pylist(), samples.table["root"].to_pylist()
-    boxes = np.round(samples.boxes, 3).tolist()
+    boxes = np.round(
+        np.concatenate([samples.boxes, samples.sizes], axis=1), 3
+    ).tolist()  # drawn boxes are clipped to sizes
     counts: dict[tuple[str, str], int] = {}
     out: list[_Identity] = []
     for key, root, image, box in zip(samples.keys, names, images, boxes, strict=True):
@@ -272,7 +276,7 @@ def _gather(pages: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     return take
 
 
-def _estimate(folder: Path, people: int, size: int) -> str:
+def _estimate(folder: Path, people: int, size: int, limit: int) -> str:
     """How large the missing crops are.
 
     Raises:
@@ -286,7 +290,14 @@ def _estimate(folder: Path, people: int, size: int) -> str:
             f"The crops of {people:,} people at {size} px take {_gigabytes(need)} and {above} has {_gigabytes(free)}; "
             "make room, or set crop_cache = false in the recipe to decode photos each time."
         )
-    return f"{people:,} crops of {size} px are cut and kept; they take {_gigabytes(need)} of {_gigabytes(free)} free."
+    beyond = (
+        f" The cache's limit is {_gigabytes(limit)}: what is beyond is removed once no run needs it, unless cache_gb in "
+        "project.toml is raised."
+    )
+    return (
+        f"{people:,} crops of {size} px are cut and kept; they take {_gigabytes(need)} of {_gigabytes(free)} free."
+        f"{beyond if need > limit else ''}"
+    )
 
 
 def _gigabytes(count: int) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from annotator import crops as module
 from annotator.camera import crop_of_box
 from annotator.crops import Crops, cached_crops, decoded_crops
-from annotator.errors import StorageError
+from annotator.errors import RunError, StorageError
 from annotator.images import read_image
 from annotator.project import Project
 from annotator.sample import Samples
@@ -164,6 +166,47 @@ def test_a_damaged_page_is_cut_again(project: Project, damage: bytes | None) -> 
     page = pages(project)[1]
     page.write_bytes(page.read_bytes()[:-500] if damage is None else damage)
     assert np.array_equal(cached(project).take(EVERYBODY), before)
+
+
+def test_a_cache_that_will_be_larger_than_its_limit_says_so(project: Project, tmp_path: Path) -> None:
+    work = cached_crops(project, project.samples("wild", "body"), "wild", SIZE)
+    assert "limit" not in next(work).message
+    work.close()
+    settings = project.path / "project.toml"
+    settings.write_text("cache_gb = 0.0001\n" + settings.read_text())
+    small = Project.open(project.path)
+    assert small.cache_bytes == 1e5
+    said = next(cached_crops(small, small.samples("wild", "body"), "wild", SIZE)).message
+    assert "The cache's limit is 0.1 MB: what is beyond is removed once no run needs it" in said
+
+
+def test_people_of_a_photo_whose_size_was_corrected_are_cut_again(project: Project) -> None:
+    """A drawn box is clipped to the photo as annotated: with that the crop moves."""
+    samples = project.samples("wild", "body")
+    assert samples.box_drawn
+    narrow = Samples.of([replace(sample, width=int(sample.box[0] + sample.box[2] / 2)) for sample in samples])
+    wrong = cached(project, narrow).take(np.arange(COUNT))
+    right = cached(project, samples).take(np.arange(COUNT))
+    assert np.array_equal(right, done(decoded_crops(project, samples, SIZE)).take(np.arange(COUNT)))
+    assert not np.array_equal(right, wrong)
+
+
+def test_a_page_that_goes_while_crops_are_opened_is_never_passed_over(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else everybody after it would be given the crops of others."""
+    write = module.write_shard
+
+    def written_and_removed(path: Path, table: pa.Table) -> None:
+        write(path, table)
+        if path.name == "00001.arrow":
+            path.unlink()
+
+    monkeypatch.setattr(module, "write_shard", written_and_removed)
+    with pytest.raises(RunError, match="were removed while they were being read; run the same command again"):
+        cached(project)
+    monkeypatch.undo()
+    assert len(cached(project).reasons) == COUNT
 
 
 def test_the_size_is_told_before_and_too_little_room_is_one_sentence(
