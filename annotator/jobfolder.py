@@ -14,10 +14,11 @@ import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
+from annotator.errors import NeuralAnnotError, ProjectError, RunError, StorageError, storage
 from annotator.joblog import JobLog
 from annotator.outside import parse_json
 from annotator.progress import Progress, Stopped, Work
@@ -116,7 +117,7 @@ class JobFolder:
         """
         with self.working():
             log = JobLog(self.path)
-            self.append("hello", pid=os.getpid())
+            self.append("hello", pid=os.getpid(), host=os.uname().nodename)
             log.say(f"Begun by process {os.getpid()} on {os.uname().nodename}.")
             state, message, words = "failed", "The worker ended unexpectedly.", ""
             try:
@@ -133,24 +134,39 @@ class JobFolder:
                 message, words = f"{type(error).__name__}: {error}", traceback.format_exc().rstrip()
                 raise
             finally:
-                try:
-                    self.append({"finished": "done", "stopped": "stopped"}.get(state, "fail"), message=message)
-                    log.end(words or message)
-                finally:
-                    if on_end is not None:
-                        on_end(state, message)
+                self._end(log, state, message, words or message, on_end)
+
+    def _end(
+        self, log: JobLog, state: str, message: str, words: str, on_end: Callable[[str, str], None] | None
+    ) -> None:
+        """Notes how the work ended wherever the disk has room for it; a full disk does not hide why it ended so.
+
+        Raises:
+            StorageError: it went well, and that could not be noted.
+        """
+        kind = {"finished": "done", "stopped": "stopped"}.get(state, "fail")
+        notes = [partial(self.append, kind, message=message), partial(log.end, words)]
+        refused: StorageError | None = None
+        for note in notes if on_end is None else [*notes, partial(on_end, state, message)]:
+            try:
+                note()
+            except StorageError as error:
+                refused = refused or error
+        if refused is not None and state == "finished":
+            raise refused
 
     def _watched(self, work: Work, log: JobLog) -> Work:
         last_time, last_stage = 0.0, ""
         for progress in work:
             now = time.monotonic()
-            log.show(progress)
             worth = (
                 progress.message or progress.values or progress.stage != last_stage or progress.done >= progress.total
             )
-            if worth or now - last_time >= _QUIET_SECONDS:
-                self.append("progress", **as_event(progress))
-                last_time, last_stage = now, progress.stage
+            with _ended_by_a_full_disk(work):
+                log.show(progress)
+                if worth or now - last_time >= _QUIET_SECONDS:
+                    self.append("progress", **as_event(progress))
+                    last_time, last_stage = now, progress.stage
             if self.stop_path.exists():
                 yield from _stop(work)
             try:
@@ -191,6 +207,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "t": (str,),
     "time": (int, float),
     "pid": (int,),
+    "host": (str,),
     "stage": (str,),
     "done": (int,),
     "total": (int,),
@@ -219,6 +236,17 @@ def as_event(progress: Progress) -> dict[str, object]:
         "values": dict(progress.values),
     }
     return {name: value for name, value in fields.items() if value not in ("", {})}
+
+
+@contextmanager
+def _ended_by_a_full_disk(work: Work) -> Generator[None, None, None]:
+    """Ends the work where the block cannot write; that it cannot save what it has either is the same full disk."""
+    try:
+        yield
+    except StorageError:
+        with suppress(StorageError):
+            work.close()
+        raise
 
 
 def _stop(work: Work) -> Work:

@@ -53,7 +53,7 @@ class ReviewLog:
             with storage(self.path), self._engine().begin() as connection:
                 connection.execute(self._table().insert(), [_to_row(event) for event in events])
         except SQLAlchemyError as error:
-            advice = "close the other program that uses it" if "locked" in _cause(error) else "free the disk"
+            advice = "close the other program that uses it" if _locked(error) else "free the disk"
             raise ReviewError(
                 f"The verdict was not saved in {self.path} ({_cause(error)}); {advice} and repeat it."
             ) from error
@@ -72,9 +72,12 @@ class ReviewLog:
                     _of_row(dict(row)) for row in connection.execute(sa.select(table).order_by(table.c.n)).mappings()
                 ]
         except SQLAlchemyError as error:
-            raise ReviewError(
-                f"The review log {self.path} cannot be read ({_cause(error)}); restore it from a backup."
-            ) from error
+            advice = (
+                "wait for the program that writes to it, and try again"
+                if _locked(error)
+                else "restore it from a backup"
+            )
+            raise ReviewError(f"The review log {self.path} cannot be read ({_cause(error)}); {advice}.") from error
         except (ValueError, TypeError) as error:  # a row that this program did not write
             raise ReviewError(
                 f"The review log {self.path} holds an event that has no meaning ({error}); restore it from a backup."
@@ -205,3 +208,8 @@ def _of_row(row: dict[str, Any]) -> ReviewEvent:
 
 def _cause(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def _locked(error: Exception) -> bool:
+    """Whether another program has the database for itself at this moment."""
+    return "locked" in _cause(error)

@@ -40,7 +40,7 @@ class Action:
 
 PROJECT, PEOPLE, JUDGING, WRITING = "project", "people", "judging", "writing"
 DATASETS, RUNS, OTHER_RUN, COMPARING = "data sets", "runs", "another run", "comparing"
-UNDOABLE, REDOABLE, RUNNING, RESUMABLE = "to undo", "to redo", "running", "to resume"
+UNDOABLE, REDOABLE, RUNNING, KILLABLE, RESUMABLE = "to undo", "to redo", "running", "to kill", "to resume"
 NETWORK = "a network"
 _LOOK, _JUDGE, _COMPARE = (PEOPLE,), (PEOPLE, JUDGING), (PEOPLE, OTHER_RUN, COMPARING)
 
@@ -124,7 +124,7 @@ ACTIONS: tuple[Action, ...] = (
         "Run",
         "x-circle",
         hint="It ends at once; what was saved stays.",
-        needs=(PROJECT, WRITING, RUNNING),
+        needs=(PROJECT, WRITING, KILLABLE),
     ),
     Action(
         "resume_job",

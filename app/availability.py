@@ -10,6 +10,7 @@ from app.actions import (
     COMPARING,
     DATASETS,
     JUDGING,
+    KILLABLE,
     NETWORK,
     OTHER_RUN,
     PEOPLE,
@@ -32,6 +33,8 @@ def lacks(session: Session, job: Job | None) -> dict[str, str]:
         job: the one that the drawer shows.
     """
     runs = session.runs()
+    running = "" if job is not None and job.state == STATE_RUNNING else "Nothing is running."
+    killable = f"It runs on {job.host}: stop it, or kill it there." if job is not None and job.elsewhere else ""
     found = {
         PROJECT: "" if session.project is not None else "Open a project first (Ctrl+O).",
         PEOPLE: "" if session.shelf is not None else "There is nobody to look at.",
@@ -40,7 +43,8 @@ def lacks(session: Session, job: Job | None) -> dict[str, str]:
         DATASETS: "" if session.datasets() else "Import a data set first (Ctrl+I).",
         RUNS: "" if runs else "There are no fits yet; start a run first (Ctrl+R).",
         OTHER_RUN: "" if len(runs) > 1 else "There is no other run of this data set.",
-        RUNNING: "" if job is not None and job.state == STATE_RUNNING else "Nothing is running.",
+        RUNNING: running,
+        KILLABLE: running or killable,
         RESUMABLE: "" if job is not None and job.resumable else "There is no run to resume.",
         NETWORK: refining.why_not(session),
         COMPARING: "" if session.comparison.on else "Compare two runs first (C).",

@@ -64,8 +64,14 @@ class Job:
     )
     log: list[str] = field(default_factory=list[str])
     pid: int = 0
+    host: str = ""
     _offset: int = 0
     _recent: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether its worker is a process of another machine, with which this one shares the disk."""
+        return self.host not in ("", os.uname().nodename)
 
     @property
     def resumable(self) -> bool:
@@ -126,6 +132,7 @@ class Job:
         kind = event["t"]
         if kind == "hello":
             self.state, self.pid, self.message = RUNNING, event["pid"], ""
+            self.host = event.get("host", "")
             self.started = self.started or event["time"]
         elif kind in _ENDS:
             self.state, self.message, self.rate = _ENDS[kind], event.get("message", ""), 0.0
@@ -230,8 +237,8 @@ class Jobs(QObject):
         job.folder.ask_to_stop()
 
     def cancel(self, job: Job) -> None:
-        """Kills the worker and whatever it started; what it saved stays."""
-        if job.folder.alive and job.pid:
+        """Kills the worker and whatever it started; what it saved stays. One on another machine lives on."""
+        if job.folder.alive and job.pid and not job.elsewhere:
             with suppress(ProcessLookupError):  # it ended just now
                 os.killpg(os.getpgid(job.pid), signal.SIGKILL)
 

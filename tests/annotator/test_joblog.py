@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from annotator.errors import RunError
+from annotator.errors import RunError, StorageError
 from annotator.jobfolder import JobFolder
 from annotator.progress import Progress, Stopped, Work
 
@@ -55,6 +55,27 @@ def test_messages_progress_and_the_end_are_in_the_log(tmp_path: Path) -> None:
 )
 def test_how_it_ended_is_the_last_line(tmp_path: Path, end: BaseException, words: str) -> None:
     assert worked(tmp_path, count(end)).splitlines()[-1].endswith(words)
+
+
+@pytest.mark.parametrize("end", [RunError("The sheep ran away."), Stopped(), None])
+def test_a_disk_without_room_for_how_it_ended_does_not_hide_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: BaseException | None
+) -> None:
+    """Each note is tried for itself; work that went well fails, because nobody could know that it did."""
+    noted: list[str] = []
+    append = JobFolder.append
+
+    def full(folder: JobFolder, kind: str, **fields: object) -> None:
+        if kind in ("done", "stopped", "fail"):
+            raise StorageError("The disk is full.")
+        append(folder, kind, **fields)
+
+    monkeypatch.setattr(JobFolder, "append", full)
+    work = JobFolder(tmp_path / "runs" / "r1").record(count(end), on_end=lambda state, _: noted.append(state))
+    with pytest.raises(type(end) if end is not None else StorageError):
+        list(work)
+    assert noted == [{RunError: "failed", Stopped: "stopped"}.get(type(end), "finished")]
+    assert ("The sheep ran away." in log_of(tmp_path)) == isinstance(end, RunError)
 
 
 def test_a_mistake_of_ours_leaves_its_traceback(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def test_a_log_that_another_program_holds_is_told_soon_and_stores_nothing(tmp_pa
         with pytest.raises(ReviewError, match="close the other program that uses it and repeat it"):
             log.append(verdict("reject"))
         assert time.monotonic() - begun < 4
+        with pytest.raises(ReviewError, match="wait for the program that writes to it, and try again"):
+            ReviewLog(path).judgements()
     assert len(log.events()) == 1
 
 
