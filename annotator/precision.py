@@ -27,9 +27,10 @@ def resolved(wanted: str, device: torch.device) -> str:
 
 
 def set_tf32(precision: str, device: torch.device) -> None:
-    """Lets products of fp32 tensors on a GPU round to TF32, or forbids it; convolutions would round unless told."""
+    """Lets convolutions of fp32 tensors on a GPU round to TF32, or forbids it; the head's products never do."""
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @cache

@@ -73,8 +73,9 @@ class PartRecipe:
         weight_3d: of the 3D loss, per metre.
         weight_pose: of the rotation-matrix distance to an earlier fit.
         weight_shape: of the distance of betas to an earlier fit.
-        regulariser: of mean z^2 + mean beta^2 on target samples, relative to weight_2d (the author's lambda, 1).
-        regulariser_auxiliary: of mean (6D - identity)^2 + mean beta^2 in L_ax.
+        regulariser: of mean z^2 + mean beta^2 on target samples, relative to weight_2d (the author's lambda, 1); without a
+            latent of (6D - rest)^2.
+        regulariser_auxiliary: of mean (6D - rest)^2 + mean beta^2 in L_ax; rest is no rotation, of hands the mean hand.
         frame: "crop" turns GT 3D into the crop frame; "camera" leaves it (the sibling code's way).
         auxiliary: the auxiliary sets that are used: "all", "none", or their names with commas.
         latent: whether the target network predicts a low-dimensional pose (the supplement's Table 11) or 6D rotations.

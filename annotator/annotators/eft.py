@@ -23,6 +23,7 @@ from annotator.camera import VIRTUAL_SIZE
 from annotator.eftrecipe import EftRecipe
 from annotator.fit import Fits
 from annotator.network import Prediction, TargetNetwork
+from annotator.precision import one_thread
 from annotator.skeleton import Skeleton
 
 _BONES = tuple(
@@ -88,12 +89,16 @@ class Tuner:
         self._outcomes: dict[int, _Outcome] = {}
 
     def predict(self, rows: np.ndarray) -> Prediction:
-        """The tuned network's prediction for each row; a row that is repeated is tuned once."""
-        if self._recipe.tune == "head":
-            return self._with_own_heads(rows)
-        single, places = np.unique(rows, return_inverse=True)
-        found = [self._with_own_network(row) for row in single.tolist()]
-        return _selected(_joined(found), torch.as_tensor(places.ravel()))
+        """The tuned network's prediction for each row; a row that is repeated is tuned once.
+
+        Gradients are sums over pixels, whose order would be that of the threads: on a CPU one thread alone tunes.
+        """
+        with one_thread():
+            if self._recipe.tune == "head":
+                return self._with_own_heads(rows)
+            single, places = np.unique(rows, return_inverse=True)
+            found = [self._with_own_network(row) for row in single.tolist()]
+            return _selected(_joined(found), torch.as_tensor(places.ravel()))
 
     def to_fits(self, make: ToFits) -> ToFits:
         """`make`, and to its fits the columns `eft.loss`, `eft.iterations` and `eft.stop`."""

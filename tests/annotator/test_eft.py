@@ -167,6 +167,21 @@ def test_a_run_of_eft_is_nearer_to_the_2d_pose_and_one_person_alone_gets_the_sam
     assert not Project.open(project).run("eft-r1-2").network_folder("body", "target").exists()
 
 
+def test_the_number_of_threads_changes_no_byte(trained: Path) -> None:
+    """One process has all cores, each of several that torchrun starts has one thread."""
+    project, before = trained / "project", torch.get_num_threads()
+    ids: list[str] = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            list(run(project, RunOptions(annotator="eft", recipe=str(trained / "quick.toml"), device="cpu")))
+            ids.append(Project.open(project).runs()[-1].id)
+    finally:
+        torch.set_num_threads(before)
+    first, *others = (made(project, run_id).table for run_id in ids)
+    assert all(other.equals(first) for other in others)
+
+
 def test_a_stopped_run_of_eft_is_resumed_with_its_own_settings(trained: Path) -> None:
     project = trained / "project"
     options = RunOptions(annotator="eft", recipe=str(trained / "quick.toml"), samples="wild/101,wild/102", device="cpu")

@@ -12,7 +12,7 @@ from annotator import backbone as backbones
 from annotator.backbone import Backbone, prepare
 from annotator.errors import RunError
 from annotator.network import TargetNetwork
-from annotator.precision import cpu_has_bf16, resolved
+from annotator.precision import cpu_has_bf16, resolved, set_tf32
 from annotator.prior import VPoser
 
 CPU = torch.device("cpu")
@@ -35,6 +35,20 @@ def test_a_processor_that_says_nothing_computes_in_fp32(tmp_path: Path, monkeypa
         assert resolved("auto", CPU) == word
         assert resolved("fp32", CPU) == "fp32"
         assert resolved("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_products_of_the_head_are_never_rounded_on_a_gpu(precision: str) -> None:
+    """Of the backbone the convolutions alone may be."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    try:
+        products.allow_tf32, convolutions.allow_tf32 = True, precision == "fp32"
+        set_tf32(precision, torch.device("cuda"))
+        assert not products.allow_tf32
+        assert convolutions.allow_tf32 == (precision != "fp32")
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
 
 
 def network() -> TargetNetwork:
