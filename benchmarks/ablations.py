@@ -107,13 +107,13 @@ class Ablations:
         recipe = self._recipe(setting, seed)
         source = self.ran(SHIPPED, seed) if setting == ROUND_2 else ""
         number = 2 if source else 1
-        found = self._find(recipe.stem, number)
+        found = self._find(recipe, number)
         if found is None:
             later = ["--round", "2", "--from", source] if source else []
             self._main("run", "--recipe", str(recipe), "--parts", "body", "--device", self.device, *later)
         elif found[1] != "finished":
             self._main("run", "--resume", found[0], "--device", self.device)
-        found = self._find(recipe.stem, number)
+        found = self._find(recipe, number)
         if found is None or found[1] != "finished":
             raise SystemExit("Stopped; the same command goes on from there.")
         return found[0]
@@ -137,13 +137,24 @@ class Ablations:
         labelled = (samples.keypoints[:, :_LABELLED, 2] > 0).sum(axis=1)
         return [key for key, count in zip(samples.keys, labelled.tolist(), strict=True) if count < _LABELLED]
 
-    def _find(self, recipe: str, number: int) -> tuple[str, str] | None:
-        """Id and state of the run of a recipe and round."""
+    def _find(self, recipe: Path, number: int) -> tuple[str, str] | None:
+        """Id and state of the run of a recipe, as its fields are now, and round."""
+        from annotator.project import Project
+        from annotator.recipe import load_recipe, read_recipe
+
+        wanted = load_recipe(str(recipe)).body
+        for run in Project.open(self.project).runs():
+            named = (run.info.recipe, run.info.round) == (recipe.stem, number)
+            if named and read_recipe(run.recipe_path, recipe.stem).body == wanted:
+                return run.id, run.state
+        return None
+
+    @property
+    def body_hash(self) -> str:
+        """Of the body that the project's people have."""
         from annotator.project import Project
 
-        runs = Project.open(self.project).runs()
-        found = [(run.id, run.state) for run in runs if (run.info.recipe, run.info.round) == (recipe, number)]
-        return found[0] if found else None
+        return Project.open(self.project).body_models["smplx"].hash
 
     def _recipe(self, setting: str, seed: int) -> Path:
         """The file of a setting and seed: the shipped recipe, but for the setting's fields."""
@@ -214,6 +225,7 @@ def compare(
         for setting in settings
     }
     hours = sum(found[EVERYBODY][run]["seconds"] for run in runs.values()) / 3600
+    report.say("body", work.body_hash, f"\nThe body of the demo's people has the hash {work.body_hash}.")
     report.say("hours", hours, f"\n{len(runs)} runs, {hours:.2f} h of training and annotating")
     if (work.size, seeds, len(settings)) == ("small", 3, len(SETTINGS)):
         report.claim("hours", hours, 3)

@@ -30,6 +30,7 @@ class Typed(Ablations):
             return
         number = 2 if "--round" in words else 1
         made = project.new_run(RunInfo(f"neuralannot-r{number}", "neuralannot", Path(words[1]).stem, round=number))
+        made.recipe_path.write_bytes(Path(words[1]).read_bytes())
         made.set_state(self.ends)
 
 
@@ -61,6 +62,15 @@ def test_round_2_learns_from_the_shipped_run_of_its_seed_and_nothing_is_done_twi
         ("--round", "2", "--from", work.ran(SHIPPED, 3))
     ]
     assert len(work.said) == 3
+
+
+def test_a_run_of_another_recipe_is_not_taken_for_todays(work: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the same name, before a field of the shipped recipe was changed."""
+    before = work.ran(SHIPPED, 1)
+    monkeypatch.setitem(SETTINGS, SHIPPED, {"learning_rate": 0.01})
+    assert work.ran(SHIPPED, 1) != before
+    assert work.ran(SHIPPED, 1) != before
+    assert len(work.said) == 2
 
 
 def test_what_was_stopped_is_resumed(work: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

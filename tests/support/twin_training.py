@@ -1,4 +1,5 @@
-"""Twenty steps of a small network: under torchrun as processes share them, alone as their arithmetic twin.
+"""Twenty steps of a small network with the target network's loss: under torchrun as processes share them, alone as their
+arithmetic twin.
 
 Words: the file for the losses, and `frozen` where batch statistics are. The twin gives each half of a batch, which is what
 one of two processes takes, batch statistics of its own; masked means run over both halves.
@@ -20,10 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from annotator import ranks, training
 from annotator.batches import Draws
-from annotator.losses import masked_l1
+from annotator.losses import Targets, target_loss
+from annotator.network import Prediction
 from annotator.recipe import BodyRecipe
 
 PEOPLE, BATCH, STEPS = 60, 16, 20
+WIDTHS = {"pixels": 12, "joints": 12, "rotations": 27, "betas": 10, "latent": 8}
 
 
 class Small(nn.Module):
@@ -31,7 +34,7 @@ class Small(nn.Module):
         super().__init__()
         self.frozen = frozen
         self.front = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = nn.Linear(8, 6)
+        self.head = nn.Linear(8, sum(WIDTHS.values()))
 
     def train(self, mode: bool = True) -> Small:
         super().train(mode)
@@ -42,11 +45,36 @@ class Small(nn.Module):
         return self.head(self.front(images).mean(dim=(2, 3)))
 
 
+def drawn_targets() -> dict[str, Tensor]:
+    """Of everybody; halves of a batch differ much in what they have labels of."""
+    rare = torch.rand(PEOPLE, 1) ** 3
+
+    def labelled(count: int, width: int) -> Tensor:
+        valid = (torch.rand(PEOPLE, count) < rare).float()
+        return torch.cat([torch.randn(PEOPLE, count, width), valid[..., None]], dim=-1)
+
+    return {
+        "pixels": labelled(6, 2),
+        "joints": labelled(4, 3),
+        "rotations": torch.randn(PEOPLE, 3, 3, 3),
+        "betas": torch.randn(PEOPLE, 10),
+        "imitate": (torch.rand(PEOPLE) < rare[:, 0]).float(),
+        "regularise": (torch.rand(PEOPLE) < rare[:, 0]).float(),
+    }
+
+
+def terms(recipe: BodyRecipe, seen: Tensor, targets: Mapping[str, Tensor], rows: Tensor) -> Mapping[str, Tensor]:
+    said = dict(zip(WIDTHS, seen.split(list(WIDTHS.values()), dim=1), strict=True))
+    prediction = Prediction(said["rotations"].view(-1, 3, 3, 3), said["betas"], latent=said["latent"])
+    taught = Targets(**{name: values[rows] for name, values in targets.items()})
+    return target_loss(recipe, prediction, said["joints"].view(-1, 4, 3), said["pixels"].view(-1, 6, 2), taught)
+
+
 def main() -> None:
     out, frozen = Path(sys.argv[1]), "frozen" in sys.argv[2:]
     torch.manual_seed(0)
-    images, wanted = torch.randn(PEOPLE, 3, 12, 12), torch.randn(PEOPLE, 6)
-    valid = (torch.rand(PEOPLE, 6) < torch.rand(PEOPLE, 1) ** 3).float()  # halves of a batch differ much
+    images, targets = torch.randn(PEOPLE, 3, 12, 12), drawn_targets()
+    recipe = BodyRecipe(schedule="cosine", learning_rate=0.01, train_precision="fp32", weight_2d=1.0)
     draws = Draws(np.arange(PEOPLE), seed=3, stream=0)
     with ranks.joined(), TemporaryDirectory() as folder:
         network = Small(frozen)
@@ -58,10 +86,9 @@ def main() -> None:
                 rows = torch.cat([rows[0::2], rows[1::2]])
             whole = frozen or ranks.count() > 1
             seen = run(images[rows]) if whole else torch.cat([run(images[half]) for half in rows.chunk(2)])
-            return {"l1": masked_l1(seen, wanted[rows], valid[rows])}
+            return terms(recipe, seen, targets, rows)
 
         training._REPORT_EVERY = 1
-        recipe = BodyRecipe(schedule="cosine", learning_rate=0.01, train_precision="fp32")
         work = training.Training(network, loss, recipe, STEPS, Path(folder), "Training")
         losses = [report.values["loss"] for report in work.run()]
         if ranks.leads():
