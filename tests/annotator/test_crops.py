@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -178,6 +179,36 @@ def test_a_cache_that_will_be_larger_than_its_limit_says_so(project: Project, tm
     assert small.cache_bytes == 1e5
     said = next(cached_crops(small, small.samples("wild", "body"), "wild", SIZE)).message
     assert "The cache's limit is 0.1 MB: what is beyond is removed once no run needs it" in said
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "key": {"key": "wild/999"},
+    "box": {"box": np.array([1.0, 2.0, 30.0, 40.0], np.float32)},
+    "width": {"width": 41},
+    "height": {"height": 42},
+    "image": {"image": "elsewhere.jpg"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_crop_is_known_by_all_that_it_is_cut_from(project: Project, change: str) -> None:
+    """Only the page of the person who changed is written anew."""
+    samples = project.samples("wild", "body")
+    cached(project)
+    before = stamps(project)
+    cached(project, Samples.of([replace(samples[0], **CHANGES[change]), *list(samples)[1:]]))
+    assert [old == new for old, new in zip(before, stamps(project), strict=True)] == [
+        False,
+        *[True] * (len(before) - 1),
+    ]
+
+
+def test_boxes_that_were_drawn_are_cut_anew_where_they_came_from_joints(project: Project) -> None:
+    samples = project.samples("wild", "body")
+    cached(project)
+    before = stamps(project)
+    cached(project, Samples.of([replace(sample, box_drawn=not samples.box_drawn) for sample in samples]))
+    assert not set(before) & set(stamps(project))
 
 
 def test_people_of_a_photo_whose_size_was_corrected_are_cut_again(project: Project) -> None:
