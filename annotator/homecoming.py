@@ -7,7 +7,6 @@ a pickle, stays behind; links are refused. All is written aside and renamed, so 
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
@@ -20,7 +19,7 @@ from annotator.annotators import LEARNS
 from annotator.columns import read_shards
 from annotator.errors import NeuralAnnotError, ProjectError, RunError, storage
 from annotator.fit import CAMERA, FAILED, OK, PARAMETERS, Fits
-from annotator.outside import is_dir, resolved, short
+from annotator.outside import NAME, is_dir, resolved, short
 from annotator.part import BODY, PARTS, WHOLE
 from annotator.progress import Progress
 from annotator.project import TARGET, Project
@@ -30,7 +29,6 @@ from annotator.runs import ADDED, FINISHED, Run, RunInfo
 from annotator.sample import is_named
 
 _STAGE = "Bringing the run home"
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PARTS = ("body", "rhand", "lhand", "face", WHOLE)
 _WORDS = {*PARTS, WHOLE}
 _WEIGHTS = ("last.safetensors", "best.safetensors")
@@ -75,7 +73,7 @@ def _info(project: Project, run: Run) -> RunInfo:
         info = run.info
     except ProjectError as error:
         raise RunError(f"{run.path / 'run.json'} cannot be read; copy the run folder again.") from error
-    if not _NAME.fullmatch(info.id) or not _NAME.fullmatch(info.annotator):
+    if not NAME.fullmatch(info.id) or not NAME.fullmatch(info.annotator):
         raise RunError(f"{run.path / 'run.json'} names a run '{short(info.id)}', which is no name of a run.")
     if run.state != FINISHED:
         raise RunError(f"The run in {run.path} is {short(run.state)}; resume it where it was made, then copy it again.")
@@ -195,7 +193,7 @@ def _check_numbers(fits: Fits, part: str) -> None:
 def _take_scores(run: Run, copy: Run, dataset: str, part: str, keys: set[str]) -> None:
     """Scores that can be read; the others can be computed again."""
     for file in sorted(run.score_path(dataset, part, "any").parent.glob("*.arrow")):
-        if not _NAME.fullmatch(file.stem):
+        if not NAME.fullmatch(file.stem):
             continue
         _require_plain(run, file)
         try:
@@ -213,7 +211,7 @@ def _networks(run: Run) -> Iterable[Path]:
     for folder in sorted((run.path / "networks").glob("*")):
         for name in (*_WEIGHTS, "losses.jsonl"):
             file = folder / name
-            if not _NAME.fullmatch(folder.name) or not file.exists():
+            if not NAME.fullmatch(folder.name) or not file.exists():
                 continue
             _require_plain(run, file)
             if name in _WEIGHTS:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -18,6 +19,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from annotator.errors import ProjectError
 
 T = TypeVar("T")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+"""What data sets, runs and their networks may be called: their names are folders."""
 
 
 def parse_json(text: str | bytes) -> Any:

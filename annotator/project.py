@@ -10,7 +10,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,7 +21,7 @@ from annotator.datasetfolder import DatasetInfo, dataset_folder, dataset_names, 
 from annotator.errors import ProjectError, RunError, StorageError, storage
 from annotator.filelock import FileLock
 from annotator.jobfolder import JobFolder
-from annotator.outside import exists, is_dir, is_file, login_name, resolved, safe_join, short
+from annotator.outside import NAME, exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
 from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
 from annotator.sample import Sample, Samples
@@ -32,7 +31,6 @@ TARGET, AUXILIARY = "target", "auxiliary"
 _BODY_MODELS = "body_models"
 _RESERVED = (TARGET, "prior", "all", "none", _BODY_MODELS)
 """Folders of networks that belong to no data set, and what `relink` calls the body models."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 def require_dataset_name(name: str) -> None:
@@ -41,7 +39,7 @@ def require_dataset_name(name: str) -> None:
     Raises:
         ProjectError: it cannot be a folder's or is a reserved one.
     """
-    if not _NAME.fullmatch(name) or name in _RESERVED:
+    if not NAME.fullmatch(name) or name in _RESERVED:
         raise ProjectError(
             f"A data set cannot be called '{short(name)}'; use lower-case letters, digits, '-', '_', '.', and none of "
             f"{', '.join(_RESERVED)}."
@@ -294,7 +292,7 @@ class Project:
         Raises:
             RunError: there is none of that id; the sentence lists those that are.
         """
-        if not _NAME.fullmatch(run_id) or not is_dir(self.path / "runs" / run_id):
+        if not NAME.fullmatch(run_id) or not is_dir(self.path / "runs" / run_id):
             known = ", ".join(r.id for r in self.runs()) or "none yet"
             raise RunError(f"The project has no run called '{short(run_id)}'; its runs are: {known}.")
         return Run(self.path / "runs" / run_id)

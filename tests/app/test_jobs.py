@@ -16,7 +16,9 @@ from annotator.errors import StorageError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
 from annotator.runs import FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
-from app.actions import build
+from app.actions import KILLABLE, build
+from app.actions import RUNNING as RUNNING_NEED
+from app.availability import lacks
 from app.jobs import Job, Jobs, _require_room
 from app.panels.jobs import JobsPanel, Log, progress_text
 from tests.support.desk_project import write_wild
@@ -104,6 +106,22 @@ def test_stop_lets_it_save_and_it_can_be_resumed(jobs: Jobs, desk_project: Path)
     jobs.start_run(["--resume", "slow-r1"])
     wait_until(lambda: job.state == RUNNING)
     assert len([one for one in jobs.all if one.name == "slow-r1"]) == 1
+
+
+def test_a_job_of_another_machine_is_not_killed_by_its_number_here(jobs: Jobs) -> None:
+    """Machines may share a disk: the lock says that its worker lives, and its number is that of another process here."""
+    jobs.start_run([])
+    job = started(jobs)
+    assert job.host == os.uname().nodename
+    assert not job.elsewhere
+    session = MagicMock()
+    assert KILLABLE not in lacks(session, job)
+    job.host = "another-machine"
+    assert lacks(session, job)[KILLABLE] == "It runs on another-machine: stop it, or kill it there."
+    assert RUNNING_NEED not in lacks(session, job)  # it can be stopped from here
+    jobs.cancel(job)
+    before = job.done
+    wait_until(lambda: job.done > before)
 
 
 def test_kill_ends_it_at_once_and_it_counts_as_interrupted(jobs: Jobs, desk_project: Path) -> None:
