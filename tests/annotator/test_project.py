@@ -157,14 +157,14 @@ def test_a_full_disk_is_one_sentence_and_other_errors_stay(tmp_path: Path) -> No
         raise ProcessLookupError(3, "No such process")
 
 
-def test_a_real_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
+def test_a_real_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """/dev/full refuses every byte, as a full disk does."""
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     target = tmp_path / "x.json"
     target.write_text("old")
-    aside = tmp_path / f".x.json.{os.getpid()}.half"
-    aside.symlink_to("/dev/full")
+    monkeypatch.setattr("annotator.wholefile.own_word", lambda: "own")
+    (tmp_path / ".x.json.own.half").symlink_to("/dev/full")
     with pytest.raises(StorageError, match="disk is full"):
         write_text(target, "new")
     assert target.read_text() == "old"
