@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from annotator import ranks
 from annotator.batches import require_shared
 from annotator.commands.choosing import body_of
 from annotator.errors import RunError
@@ -9,6 +10,9 @@ from annotator.part import BODY, PARTS, WHOLE, Part
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import Recipe
 from annotator.runs import Run
+
+_ONE_PIXEL = 32
+"""Side of crops whose last map of features is one pixel."""
 
 
 def chosen_parts(
@@ -61,6 +65,11 @@ def check_batches(project: Project, datasets: tuple[str, ...], recipe: Recipe, p
         auxiliary = [known[name].parts for name in datasets if known[name].role == AUXILIARY and table.uses(name)]
         halved = any(counts.get(of) for counts in auxiliary for of in part.tables)
         require_shared(table.batch // 2 if halved else table.batch)
+        if table.batch == ranks.count() and table.input_px == _ONE_PIXEL:
+            raise RunError(
+                f"One person a step for each of {ranks.count()} processes leaves no batch to take statistics of at "
+                f"{_ONE_PIXEL} px; choose a larger batch or input_px in the recipe, or fewer processes."
+            )
 
 
 def _has(project: Project, datasets: tuple[str, ...], part: Part) -> bool:

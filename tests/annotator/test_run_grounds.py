@@ -194,3 +194,7 @@ def test_an_auxiliary_set_without_samples_of_a_part_does_not_halve_its_batch(
     check_batches(project, ("wild", "lab"), recipe, ("hands",))
     with pytest.raises(RunError, match="3 people a step cannot be shared by 2 processes"):
         check_batches(project, ("wild", "lab"), recipe, ("body",))
+    few = {"batch": 2, "input_px": 32}
+    with pytest.raises(RunError, match="One person a step for each of 2 processes leaves no batch"):
+        check_batches(project, ("wild",), parse_recipe({"body": few}, "two"), ("body",))
+    check_batches(project, ("wild",), parse_recipe({"body": {**few, "input_px": 64}}, "two"), ("body",))
