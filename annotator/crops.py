@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from annotator.camera import CROP_SCALE, Crop, crop_of_box
 from annotator.columns import read_shards, write_shard
-from annotator.errors import AGAIN, ImageError, ProjectError, RunError, StorageError
+from annotator.errors import AGAIN, ImageError, ProjectError, StorageError
 from annotator.images import read_image
 from annotator.progress import Progress
 from annotator.project import Project, safe_join
@@ -100,7 +100,7 @@ def cached_crops(
         path.unlink(missing_ok=True)
     pages = [page for page in there if page is not None]
     if len(pages) < len(there):
-        raise RunError(f"Crops in {folder} were removed while they were being read; {AGAIN}.")
+        raise StorageError(f"Crops in {folder} were removed while they were being read; {AGAIN}.")
     return Crops([reason for page in pages for reason in page.reasons], _gather([page.pixels for page in pages]))
 
 
@@ -157,9 +157,8 @@ class _Identity:
 def _identities(project: Project, samples: Samples, size: int) -> list[_Identity]:
     roots = project.image_roots
     images, names = samples.table["image"].to_pylist(), samples.table["root"].to_pylist()
-    boxes = np.round(
-        np.concatenate([samples.boxes, samples.sizes], axis=1), 3
-    ).tolist()  # drawn boxes are clipped to sizes
+    clipped = (samples.boxes, samples.sizes) if samples.box_drawn else (samples.boxes,)  # drawn ones to the photo
+    boxes = np.round(np.concatenate(clipped, axis=1), 3).tolist()
     counts: dict[tuple[str, str], int] = {}
     out: list[_Identity] = []
     for key, root, image, box in zip(samples.keys, names, images, boxes, strict=True):

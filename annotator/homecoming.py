@@ -25,7 +25,7 @@ from annotator.progress import Progress
 from annotator.project import TARGET, Project
 from annotator.recipe import read_recipe
 from annotator.reviews import frozen
-from annotator.runs import ADDED, FINISHED, Run, RunInfo
+from annotator.runs import ADDED, FINISHED, SAMPLES, Run, RunInfo
 from annotator.sample import is_named
 
 _STAGE = "Bringing the run home"
@@ -97,6 +97,8 @@ def _info(project: Project, run: Run) -> RunInfo:
 def _source_here(project: Project, info: RunInfo) -> str:
     """Id of the run here that a run learnt from; empty where there is none. Ids repeat from one machine to the next."""
     for run in project.runs() if info.source else ():
+        if info.annotator == LEARNS and run.info.round != info.round - 1:  # so no chain can be a circle
+            continue
         made_as = run.info.options.get(MADE_AS)
         same = info.source_created == run.info.created if info.source_created else made_as is not None
         if same and info.source == (made_as or run.info.id):
@@ -169,10 +171,12 @@ def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]
             f"{len(unknown):,} fits of {dataset} in {run.path} are of samples that this project does not have, such as {some}; "
             "import the same annotations in both places."
         )
-    everybody = ADDED not in run.info.options or MADE_AS in run.info.options  # results of another program are of some
+    everybody = bool(run.info.recipe)  # results of another program are of some
+    digest = project.table_digests([dataset])[dataset]
+    same = run.info.grounds.get(SAMPLES + dataset, digest) == digest  # else people may have come since
     named = frozenset(run.info.samples)
     lacking = [key for key in known if key not in index and (not named or is_named(key, named))]
-    if lacking and everybody:
+    if lacking and everybody and same:
         raise RunError(
             f"{len(lacking):,} {part} fits of {dataset} are missing in {run.path}, such as {short(lacking[0])}; copy the run "
             "folder again, or import the same annotations in both places."

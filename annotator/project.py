@@ -29,6 +29,7 @@ from annotator.wholefile import own_word
 
 TARGET, AUXILIARY = "target", "auxiliary"
 _BODY_MODELS = "body_models"
+_ASIDE = ".aside"
 _RESERVED = (TARGET, "prior", "all", "none", _BODY_MODELS)
 """Folders of networks that belong to no data set, and what `relink` calls the body models."""
 
@@ -141,9 +142,9 @@ class Project:
                     )
 
     def set_body_models(self, body_models: Mapping[str, BodyModelSource]) -> None:
-        """Notes the body models that now lie in the project."""
+        """Notes body models that now lie in the project; other families stay as they are."""
         with self._changed_settings() as settings:
-            settings["body_models"] = new_settings(self.path, dict(body_models))["body_models"]
+            settings["body_models"].update(new_settings(self.path, dict(body_models))["body_models"])
 
     @contextmanager
     def _changed_settings(self) -> Generator[dict[str, Any], None, None]:
@@ -314,10 +315,10 @@ class Project:
         that was killed has left so is removed first.
         """
         runs = self.path / "runs"
-        aside = Run(runs / f".{info.id}.{own_word()}")
+        aside = Run(runs / f".{info.id}.{own_word()}{_ASIDE}")
         with ExitStack() as stack:
             with FileLock(runs / ".lock"):
-                for left in (Run(path) for path in runs.glob(".*") if path.is_dir()):
+                for left in map(Run, runs.glob(f".*{_ASIDE}")):
                     if not left.job.alive:
                         shutil.rmtree(left.path, ignore_errors=True)
                 stack.callback(shutil.rmtree, aside.path, ignore_errors=True)

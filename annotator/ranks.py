@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -169,12 +169,13 @@ def polite(work: Work, stop: Path) -> Work:
         yield from work
         return
     agree()  # the leader has the run's lock now, and removed the request that ended the run before
-    for progress in work:
-        try:
-            yield progress
-        except Stopped:
-            _group.asked = True
-        _group.asked |= stop.exists()
+    with closing(work):
+        for progress in work:
+            try:
+                yield progress
+            except Stopped:
+                _group.asked = True
+            _group.asked |= stop.exists()
 
 
 def apart(work: Generator[Progress, None, T]) -> Generator[Progress, None, T]:
@@ -182,14 +183,14 @@ def apart(work: Generator[Progress, None, T]) -> Generator[Progress, None, T]:
     if _group.count == 1:
         return (yield from work)
     result: list[T] = []
-    while not _group.asked and not result:
-        try:
-            progress = next(work)
-        except StopIteration as end:
-            result.append(end.value)
-        else:
-            yield progress
-    work.close()
+    with closing(work):
+        while not _group.asked and not result:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                result.append(end.value)
+            else:
+                yield progress
     agree()
     return result[0]
 

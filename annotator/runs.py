@@ -25,6 +25,8 @@ BODY_ERRORS = ("error_2d_crop_body", "error_2d_body")
 """The same of a whole person's body alone, by which he is compared with fits of bodies."""
 ADDED = "added"
 """Option of a run that was not made here: the folder that it came from."""
+SAMPLES = "samples of "
+"""Before a data set's name: the word for its samples among the `grounds` of a run."""
 _IDS = ".ids"
 _MOST_NUMBERS = 10_000
 
@@ -37,6 +39,7 @@ class RunInfo:
         source: the run that `--from` named; empty for none. It is called `from` in the file.
         source_created: when that one was made, by which it is known again on a machine that calls it otherwise.
         datasets: names of the data sets it annotates or learns from.
+        recipe: its name; empty where another program made the fits.
         samples: keys of the samples that `--samples` named; empty for all of those data sets.
         parts: parts it makes fits of.
         grounds: digests of what it stands on, when it began, by the words for it: samples, body models, prior, recipe.

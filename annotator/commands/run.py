@@ -92,8 +92,8 @@ def _work(project: Project, current: Run, device: str) -> Work:
     for word, reason in left_out(project, recipe, info.datasets, None if tunes else before).items():
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
-    chain = first_of_chain(project, info.source)
-    for earlier in {run.id: run for run in (before, chain) if run is not None}.values():
+    chain = None if tunes else first_of_chain(project, info.source)
+    for earlier in {run.id: run for run in (before, chain) if run is not None and not tunes}.values():
         for sentence in told_of_others(project, earlier):
             yield Progress("Starting", message=sentence)
     verdicts = verdicts_of(current)
@@ -112,7 +112,7 @@ def _work(project: Project, current: Run, device: str) -> Work:
             device=chosen,
             data=info.datasets,
             keys=frozenset(info.samples),
-            chain=None if tunes else chain,
+            chain=chain,
             before=None if tunes else before,
             verdicts=verdicts,
             tuned=before if tunes else None,

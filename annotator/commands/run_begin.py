@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -62,7 +62,6 @@ def begun_run(project: Project, options: RunOptions) -> Run:
         datasets=begun.datasets,
         samples=begun.samples,
         parts=begun.parts,
-        grounds=grounds_of(project, annotator, recipe, text.encode(), begun.datasets),
         versions=_versions(),
         machine={"system": platform.platform(), "python": platform.python_version(), "cores": str(os.cpu_count())},
     )
@@ -73,7 +72,7 @@ def begun_run(project: Project, options: RunOptions) -> Run:
             judgements = ReviewLog(project.reviews_path).judgements().values()
             freeze((judgement for judgement in judgements if judgement.fit.run == before.id), made.verdicts_path)
 
-    return project.new_run(info, fill)
+    return project.new_run(replace(info, grounds=grounds_of(project, info, recipe, text.encode())), fill)
 
 
 @dataclass(frozen=True)

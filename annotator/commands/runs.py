@@ -9,7 +9,7 @@ from annotator.commands.table import Table, bytes_text, duration_text, sentences
 from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
-from annotator.runs import INTERRUPTED, Run
+from annotator.runs import FINISHED, INTERRUPTED, Run
 
 DAMAGED = "damaged"
 """What stands in the column of states for a run or job whose files cannot be read."""
@@ -87,7 +87,8 @@ def list_jobs(path: Path) -> Table:
     runs = project.runs()
     rows: list[tuple[str, ...]] = []
     notes = [why for _, why in damaged]
-    for job in [*(run.job for run in (*runs, *(run for run, _ in damaged))), *project.jobs()]:
+    worked = [run for run in runs if run.state != FINISHED or run.job.events_path.exists()]  # not made elsewhere
+    for job in [*(run.job for run in (*worked, *(run for run, _ in damaged))), *project.jobs()]:
         try:
             rows.append(_job_row(job))
         except ProjectError as error:

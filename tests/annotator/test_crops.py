@@ -15,7 +15,7 @@ import pytest
 from annotator import crops as module
 from annotator.camera import crop_of_box
 from annotator.crops import Crops, cached_crops, decoded_crops
-from annotator.errors import RunError, StorageError
+from annotator.errors import StorageError
 from annotator.images import read_image
 from annotator.project import Project
 from annotator.sample import Samples
@@ -234,7 +234,7 @@ def test_a_page_that_goes_while_crops_are_opened_is_never_passed_over(
             path.unlink()
 
     monkeypatch.setattr(module, "write_shard", written_and_removed)
-    with pytest.raises(RunError, match="were removed while they were being read; run the same command again"):
+    with pytest.raises(StorageError, match="were removed while they were being read; run the same command again"):
         cached(project)
     monkeypatch.undo()
     assert len(cached(project).reasons) == COUNT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from annotator.fit import Fits
 from annotator.network import Prediction, TargetNetwork
 from annotator.prior import VPoser
 from annotator.project import Project
-from annotator.runs import FINISHED, STOPPED
+from annotator.runs import FINISHED, STOPPED, Run
 from annotator.skeleton import COCO_WHOLEBODY, HUMAN36M, loss_points
 from tests.support.small_data import QUICK, write_crowd, write_lab, write_studio
 
@@ -180,6 +181,22 @@ def test_the_number_of_threads_changes_no_byte(trained: Path) -> None:
         torch.set_num_threads(before)
     first, *others = (made(project, run_id).table for run_id in ids)
     assert all(other.equals(first) for other in others)
+
+
+def test_a_network_is_tuned_though_the_first_run_of_its_chain_was_removed(trained: Path, tmp_path: Path) -> None:
+    """Its auxiliary fits are of no use here, and it takes no fits by their keys."""
+    shutil.copytree(trained / "project", tmp_path / "project")
+    project = Project.open(tmp_path / "project")
+    first = project.run("neuralannot-r1")
+    later = first.path.with_name("neuralannot-r2")
+    shutil.copytree(first.path, later)
+    others = {"samples of wild": "others"}
+    Run(later).write_info(replace(first.info, id=later.name, round=2, source="neuralannot-r1", grounds=others))
+    first.remove()
+    options = RunOptions(annotator="eft", recipe=str(trained / "quick.toml"), samples="wild/104", device="cpu")
+    said = [progress.message for progress in run(project.path, replace(options, source=later.name))]
+    assert project.runs()[-1].state == FINISHED
+    assert not any("taken by their keys" in message for message in said)
 
 
 def test_a_stopped_run_of_eft_is_resumed_with_its_own_settings(trained: Path) -> None:

@@ -136,8 +136,38 @@ def test_a_run_whose_last_fits_were_not_copied_is_refused(desk_project: Path, el
         add(desk_project, elsewhere)
     change_info(elsewhere, samples=list(table["key"].to_pylist()[:10]))  # it was over those alone
     assert "Added 10 fits" in add(desk_project, elsewhere)
-    change_info(elsewhere, samples=[], options={"added": "/results"})  # another program's, of those it had
+    change_info(elsewhere, samples=[], recipe="")  # another program's, of those it had
     assert "Added 10 fits" in add(desk_project, elsewhere)
+    again = elsewhere.with_name("third machine")
+    shutil.copytree(desk_project / "runs" / "neuralannot-r1-3", again)
+    assert "Added 10 fits" in add(desk_project, again)
+
+
+def test_people_who_came_after_a_run_was_made_elsewhere_do_not_refuse_it(desk_project: Path, elsewhere: Path) -> None:
+    project = Project.open(desk_project)
+    table = Fits.read([elsewhere / SHARD]).table
+    write_shard(elsewhere / SHARD, table.slice(0, 10))
+    change_info(elsewhere, grounds={"samples of wild": project.table_digests(["wild"])["wild"]})
+    with pytest.raises(RunError, match="2 body fits of wild are missing"):
+        add(desk_project, elsewhere)
+    change_info(elsewhere, grounds={"samples of wild": "those of before"})
+    said = add(desk_project, elsewhere)
+    assert "Added 10 fits" in said
+    assert "The samples of wild are not those that neuralannot-r1-2 was made with" in said
+
+
+def test_a_run_that_says_it_learnt_from_itself_or_in_a_circle_gets_no_source(
+    desk_project: Path, elsewhere: Path
+) -> None:
+    """run.json comes from outside: a chain of runs that never ends would be followed for ever."""
+    second, created = elsewhere.with_name("other"), "2026-01-01T00:00:00+00:00"
+    shutil.copytree(elsewhere, second)
+    for folder, own, other in ((elsewhere, "a", "b"), (second, "b", "a")):
+        change_info(folder, **{"id": own, "from": other, "source_created": created, "created": created, "round": 2})
+        add(desk_project, folder)
+    change_info(second, **{"id": "c", "from": "c"})
+    add(desk_project, second)
+    assert [Project.open(desk_project).run(name).info.source for name in "abc"] == ["", "", ""]
 
 
 @pytest.mark.parametrize("values", [{"round": -3}, {"parts": ["x"]}])

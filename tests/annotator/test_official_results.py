@@ -17,6 +17,7 @@ from annotator.bodies.files import BodyModelData, default_root
 from annotator.bodies.posing import Poser, axis_angle_to_matrix
 from annotator.commands.export import export
 from annotator.commands.fits import add_fits
+from annotator.commands.runs import list_jobs, list_runs
 from annotator.errors import BodyModelError, NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import Fits
 from annotator.prior import default_vposer
@@ -289,6 +290,14 @@ def test_what_cannot_be_added_or_written_says_so(exported: Path, desk_project: P
         done(add_fits(desk_project, "smplifyx", tmp_path / "others"))
     with pytest.raises(RunError, match="is there already"):
         done(export(desk_project, "smplifyx", exported, run_id="smplifyx-r1"))
+
+
+def test_results_that_came_in_are_a_run_and_no_job(exported: Path, desk_project: Path) -> None:
+    """Nobody worked on them here, so nothing was interrupted."""
+    done(add_fits(desk_project, "smplifyx", exported))
+    assert Project.open(desk_project).run("smplifyx-added").state == FINISHED
+    assert "smplifyx-added" in list_runs(desk_project).text()
+    assert "smplifyx-added" not in list_jobs(desk_project).text()
 
 
 def test_results_whose_import_ends_early_leave_no_run(

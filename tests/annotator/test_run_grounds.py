@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from annotator.bodies.prior_files import read_prior, write_prior
+from annotator.bodies.prior_files import PRIORS, read_prior, write_prior
 from annotator.bodies.written import Texts
 from annotator.commands.run import run
 from annotator.commands.run_begin import begun_run
@@ -21,14 +21,20 @@ from annotator.commands.run_parts import check_batches
 from annotator.errors import ProjectError, RunError
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import load_recipe, parse_recipe
-from annotator.runs import FAILED, STOPPED, Run
+from annotator.runs import FAILED, STOPPED, Run, RunInfo
 from tests.support.runs import refusal, started
 from tests.support.small_data import quick_recipe
 
 
-def grounds(project: Project) -> dict[str, str]:
+def grounds(project: Project, *, parts: tuple[str, ...] = ("body",)) -> dict[str, str]:
     recipe = load_recipe("tiny")
-    return grounds_of(project, "neuralannot", recipe, recipe.text().encode(), ("wild",))
+    info = RunInfo("x", "neuralannot", "tiny", datasets=("wild",), parts=parts)
+    return grounds_of(project, info, recipe, recipe.text().encode())
+
+
+SAMPLES_CHANGED = (
+    "The samples or the role of wild were changed after neuralannot-r1-2 began; import again what they were"
+)
 
 
 def test_a_run_goes_on_with_the_samples_it_began_with_alone(desk_project: Path) -> None:
@@ -44,7 +50,7 @@ def test_a_run_goes_on_with_the_samples_it_began_with_alone(desk_project: Path) 
     assert made.state == STOPPED
     project.add(info, {"body": before.take(range(len(before) - 1))}, project.image_roots["wild"])
     said = refusal(desk_project, RunOptions(resume="newest", device="cpu"))
-    assert said.startswith("neuralannot-r1-2 began before the samples of wild changed; put back what was there")
+    assert said == f"{SAMPLES_CHANGED}, or start a new run."
 
 
 def test_what_a_killed_worker_left_half_written_goes_when_its_run_goes_on(desk_project: Path) -> None:
@@ -66,17 +72,45 @@ def test_a_run_does_not_go_on_with_a_data_set_whose_role_has_changed(desk_projec
     made = started(project, grounds=grounds(project))
     tables = {"body": project.samples("wild", "body")}
     project.add(replace(project.datasets()["wild"], role=AUXILIARY), tables, project.image_roots["wild"])
-    assert "began before the samples of wild changed" in refusal(desk_project, RunOptions(resume=made.id, device="cpu"))
+    assert SAMPLES_CHANGED in refusal(desk_project, RunOptions(resume=made.id, device="cpu"))
 
 
-def test_a_run_goes_on_with_the_body_models_it_began_with_alone(desk_project: Path) -> None:
+def test_a_run_goes_on_with_the_body_model_it_began_with_alone(desk_project: Path) -> None:
+    """That of its files, whatever project.toml says; one of a family that it does not fit may change."""
     project = Project.open(desk_project)
-    made = started(project, grounds=grounds(project))
-    sources = project.body_models
-    project.set_body_models({**sources, "smplx": replace(sources["smplx"], hash="another")})
+    began = grounds(project)
+    assert [name for name in began if "body model" in name] == ["smplx body model"]
+    made = started(project, grounds={**began, "smplx body model": "another"})
     said = refusal(desk_project, RunOptions(resume=made.id, device="cpu"))
-    assert said.startswith("neuralannot-r1-2 began before the smplx body model changed; put back what was there")
+    assert said.startswith(
+        "neuralannot-r1-2 began with another smplx body model (hash another) than there is now (f34465"
+    )
+    assert "relink" in said
     assert made.state == STOPPED
+    hands = [name for name in grounds(project, parts=("body", "hands")) if "body model" in name]
+    assert hands == ["smplx body model", "mano_right body model", "mano_left body model"]
+
+
+def test_a_run_that_fits_faces_alone_stands_on_no_prior_of_bodies(desk_project: Path) -> None:
+    recipe = load_recipe("tiny")
+    for parts, priors in ((("face",), []), (("whole", "face"), ["VPoser"])):
+        info = RunInfo("x", "smplifyx", "tiny", datasets=("wild",), parts=parts)
+        found = grounds_of(Project.open(desk_project), info, recipe, b"")
+        assert [name for name in found if name in PRIORS.values()] == priors
+
+
+def test_a_prior_of_ones_own_is_known_by_what_its_files_hold(desk_project: Path, tmp_path: Path) -> None:
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "a.pt").write_bytes(b"one")
+    recipe = parse_recipe({"body": {"prior": str(tmp_path)}, "smplifyx": {"prior": str(tmp_path)}}, "own")
+    found: list[str] = []
+    for text in (b"one", b"two", b"one"):
+        (tmp_path / "snapshots" / "a.pt").write_bytes(text)
+        for annotator, part in (("neuralannot", "body"), ("smplifyx", "whole")):
+            info = RunInfo("x", annotator, "own", datasets=("wild",), parts=(part,))
+            found.append(grounds_of(Project.open(desk_project), info, recipe, b"")[f"prior {tmp_path}"])
+    assert found[0:2] == found[4:6] == [found[0]] * 2
+    assert found[2] == found[3] != found[0]
 
 
 def test_a_run_does_not_go_on_with_a_recipe_that_was_edited_in_its_folder(desk_project: Path) -> None:
@@ -86,7 +120,7 @@ def test_a_run_does_not_go_on_with_a_recipe_that_was_edited_in_its_folder(desk_p
     assert "target_steps = 330" in text
     made.recipe_path.write_text(text.replace("target_steps = 330", "target_steps = 3300"))
     said = refusal(desk_project, RunOptions(resume=made.id, device="cpu"))
-    assert said.startswith("neuralannot-r1-2 began before the recipe changed; put back what was there")
+    assert said == f"{made.recipe_path} was changed after neuralannot-r1-2 began; put it back, or start a new run."
 
 
 def test_a_run_that_fits_goes_on_with_the_prior_it_began_with_alone(desk_project: Path) -> None:
@@ -102,7 +136,7 @@ def test_a_run_that_fits_goes_on_with_the_prior_it_began_with_alone(desk_project
     moved = {name: values + np.float32(0.01) for name, values in prior.arrays.items()}
     write_prior(root, "vposer", moved, Texts("another", "none", "a test"))
     said = refusal(desk_project, RunOptions(resume=made.id, device="cpu"))
-    assert said.startswith(f"{made.id} began before the VPoser changed")
+    assert said.startswith(f"{made.id} began with another VPoser (hash {prior.hash[:16]}) than there is now")
 
 
 def test_a_later_round_says_that_its_samples_are_others_than_those_of_the_round_before(desk_project: Path) -> None:
@@ -137,7 +171,7 @@ def test_a_data_set_replaced_between_a_runs_beginning_and_its_first_step_ends_it
 
     monkeypatch.setattr("annotator.commands.run.begun_run", begun_before_an_import)
     said = refusal(desk_project, RunOptions(recipe="tiny", device="cpu"))
-    assert said.startswith("neuralannot-r1-2 began before the samples of wild changed")
+    assert said.startswith(SAMPLES_CHANGED)
     assert Project.open(desk_project).run("neuralannot-r1-2").state == FAILED
 
 

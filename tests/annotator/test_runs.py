@@ -15,7 +15,7 @@ from annotator.errors import (
 )
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
-from annotator.runs import RUNNING, Run, RunInfo, write_text
+from annotator.runs import RUNNING, Run, RunInfo, note_id, write_text
 
 
 def test_runs_are_found_and_missing_ones_listed(desk_project: Path) -> None:
@@ -66,7 +66,9 @@ def test_there_is_no_run_before_what_belongs_to_its_beginning_is_written(desk_pr
 
 def test_what_a_killed_start_has_left_aside_goes_with_the_next_one(desk_project: Path) -> None:
     project, runs = Project.open(desk_project), desk_project / "runs"
-    left, filled = runs / ".neuralannot-r9.12345", runs / ".neuralannot-r8.12345"
+    left, filled = runs / ".neuralannot-r9.12-ab.aside", runs / ".neuralannot-r8.12-cd.aside"
+    own = runs / ".archive" / "neuralannot-r0"
+    own.mkdir(parents=True)
     (left / "networks").mkdir(parents=True)
     (left / "networks" / "last.safetensors").write_bytes(b"half")
     with JobFolder(filled).working():  # another process is at it
@@ -75,6 +77,23 @@ def test_what_a_killed_start_has_left_aside_goes_with_the_next_one(desk_project:
         assert filled.exists()
     project.new_run(RunInfo("neuralannot-r1", "neuralannot", "tiny"))
     assert not filled.exists()
+    assert own.exists()  # what a person or another program keeps there
+
+
+def test_two_starts_that_want_one_id_get_two(desk_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other was faster between the look at what is there and the rename."""
+    project, info = Project.open(desk_project), RunInfo("neuralannot-r1", "neuralannot", "tiny")
+    faster: list[Path] = []
+
+    def taken(run: Path) -> None:
+        note_id(run)
+        if not faster:
+            faster.append(run)
+            (run / "fits").mkdir(parents=True)
+
+    monkeypatch.setattr("annotator.project.note_id", taken)
+    assert project.new_run(info).id == "neuralannot-r1-3"
+    assert [run.name for run in faster] == ["neuralannot-r1-2"]
 
 
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:
