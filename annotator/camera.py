@@ -6,6 +6,7 @@ a transform that takes y to x. Sources: the authors' sibling code (Pose2Pose) fo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -126,6 +127,7 @@ def solve_translation(
     *,
     start: np.ndarray,
     steps: int = 20,
+    within: float = math.inf,
 ) -> np.ndarray:
     """Translations that bring `points` onto `pixels`: confidence-weighted least squares in px, by Gauss-Newton.
 
@@ -135,6 +137,8 @@ def solve_translation(
         confidence: `(B, N)`; 0 leaves a point out. With fewer than two points `start` is returned.
         camera: fields `(B, 2)`.
         start: `(B, 3)`; a step that would bring a point nearer than a tenth of its depth is halved.
+        within: who ends nearer or farther than this factor of his start's depth keeps his start. A pose that is far from
+            the one in the photo may fit best as a point at infinity.
 
     Returns:
         `(B, 3)` metres.
@@ -156,7 +160,8 @@ def solve_translation(
         limit = 0.9 * nearest / np.maximum(-step[:, 2], 1e-12)
         step *= np.where((step[:, 2] < 0) & (limit < 1), np.maximum(limit, 0.1), 1.0)[:, None]
         transl = np.where(solvable[:, None], transl + step, transl)
-    return transl
+    ratio = transl[:, 2] / start[:, 2]
+    return np.where(((ratio * within >= 1) & (ratio <= within))[:, None], transl, start)
 
 
 def between_cameras(to: Camera, of: Camera, crop: Crop) -> np.ndarray:

@@ -157,7 +157,9 @@ class PartRecipe:
     def _check_numbers(self) -> None:
         for name in _POSITIVE:
             if not 0 < getattr(self, name, 1) < _MOST:
-                raise RecipeError(f"{name} = {getattr(self, name)} must be a number greater than 0.")
+                raise RecipeError(
+                    f"{name} = {getattr(self, name)} must be a number greater than 0 and below {_MOST:g}."
+                )
         for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < _MOST:
                 raise RecipeError(f"{name} = {getattr(self, name)} must be a number from 0 on.")

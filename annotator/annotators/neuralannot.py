@@ -33,6 +33,9 @@ from annotator.skeleton import HUMAN36M, loss_points
 from annotator.supervision import Lessons
 
 SHARD = 512
+_NOT_FINITE = "the network says what is no number; train it anew with a lower learning_rate"
+_FARTHEST = 4.0
+"""How many times nearer or farther than a network says the keypoints may bring a person in the photo's own camera."""
 _BATCH = 64
 _TIMED = 8
 _NO_JOINT = "none of its 3D joints is known"
@@ -108,7 +111,9 @@ def target_fits(
             placed = poser.pose(_parameters(part, turned, body)).points(samples.skeleton.name)[:, points]
             start = _start(columns["transl"][known], given, area)
             confidence = keypoints[..., 2] * present
-            turned["transl"] = solve_translation(placed, keypoints[..., :2], confidence, given, start=start)
+            turned["transl"] = solve_translation(
+                placed, keypoints[..., :2], confidence, given, start=start, within=_FARTHEST
+            )
             for name, values in turned.items():
                 columns[name][known] = values
             camera.focal[known], camera.princpt[known] = given.focal, given.princpt
@@ -222,15 +227,21 @@ def _padded(rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _columns(prediction: Prediction) -> dict[str, np.ndarray]:
-    vectors = matrix_to_axis_angle(prediction.rotations.float().cpu()).flatten(1).numpy()
-    columns = {
+    """What a network says as vectors; where that is no number, rest a metre away and 1 in the column `not_finite`."""
+    rotations, betas = prediction.rotations.float().cpu(), prediction.betas.float().cpu()
+    transl = torch.zeros(len(betas), 3) if prediction.transl is None else prediction.transl.float().cpu()
+    finite = torch.cat([rotations.flatten(1), betas, transl], dim=1).isfinite().all(dim=1)
+    rotations = torch.where(finite[:, None, None, None], rotations, torch.eye(3))
+    betas = torch.where(finite[:, None], betas, 0.0)
+    transl = torch.where(finite[:, None], transl, torch.tensor([0.0, 0.0, 1.0]))
+    vectors = matrix_to_axis_angle(rotations).flatten(1).numpy()
+    return {
         "global_orient": vectors[:, :3],
         "pose": vectors[:, 3:],
-        "shape": prediction.betas.float().cpu().numpy(),
+        "shape": betas.numpy(),
+        "transl": transl.numpy(),
+        "not_finite": (~finite).numpy(),
     }
-    transl = prediction.transl
-    columns["transl"] = np.zeros((len(vectors), 3), np.float32) if transl is None else transl.float().cpu().numpy()
-    return columns
 
 
 def _one_by_one(predict: Predict, total: int) -> float:
@@ -253,6 +264,7 @@ def _fits(
     part: Part,
     reasons: Mapping[int, str] | None = None,
 ) -> Fits:
+    lost = set(rows[columns["not_finite"]].tolist()) if "not_finite" in columns else set[int]()
     return Fits.of(
         FitHeader(part.family, samples.part, body.hash),
         [samples.keys[row] for row in rows],
@@ -260,7 +272,10 @@ def _fits(
         focal=camera.focal,
         princpt=camera.princpt,
         transl=columns["transl"],
-        reasons=[crops.reasons[row] or (reasons or {}).get(row, "") for row in rows.tolist()],
+        reasons=[
+            crops.reasons[row] or (_NOT_FINITE if row in lost else "") or (reasons or {}).get(row, "")
+            for row in rows.tolist()
+        ],
     )
 
 

@@ -14,11 +14,15 @@ import pytest
 import torch
 
 from annotator import ranks
-from annotator.annotators.neuralannot import SHARD, annotate
+from annotator.annotators.neuralannot import SHARD, _columns, annotate, target_fits
+from annotator.bodies.files import BodyModelData
 from annotator.crops import Crops
 from annotator.fit import FitHeader, Fits
 from annotator.network import Prediction
 from annotator.progress import Stopped
+from annotator.project import Project
+from annotator.recipe import BodyRecipe
+from annotator.supervision import lessons
 
 PEOPLE, SHARDS, BATCH = 4 * SHARD + 70, 5, 64
 MOMENTS = 6
@@ -132,3 +136,21 @@ def test_kill_9_while_shards_are_written_leaves_whole_ones(undisturbed: Annotato
     assert kept.items() <= undisturbed.bytes().items()
     Annotator(tmp_path).run()
     assert Annotator(tmp_path).bytes() == undisturbed.bytes()
+
+
+def test_a_person_of_whom_a_network_says_no_number_has_a_failed_fit(desk_project: Path, body: BodyModelData) -> None:
+    samples = Project.open(desk_project).samples("wild", "body")
+    count = len(samples)
+    said = Prediction(
+        torch.eye(3).repeat(count, 22, 1, 1),
+        torch.zeros(count, 10),
+        transl=torch.tensor([[0.0, 0, 40]]).repeat(count, 1),
+    )
+    said.rotations[1, 3] = torch.nan
+    said.betas[2, 0] = torch.inf
+    taught = lessons(samples, BodyRecipe(), auxiliary=False)
+    make = target_fits(samples, taught, Crops([""] * count, lambda rows: rows), body)
+    fits = make(np.arange(count), _columns(said))
+    assert np.flatnonzero(~fits.ok).tolist() == [1, 2]
+    assert all("says what is no number" in fits[row].reason for row in (1, 2))
+    assert all(np.isfinite(values).all() for values in fits.parameters.values())

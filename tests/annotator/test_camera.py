@@ -97,6 +97,22 @@ def test_translation_is_recovered_from_pixels(seed: int) -> None:
     assert np.abs(solve_translation(points, pixels, confidence, camera, start=start) - true).max() < 1e-6
 
 
+def test_who_would_end_at_infinity_keeps_his_start() -> None:
+    """Upside down and turned away, the pose fits its pixels best as one far point; others are not touched."""
+    rng = np.random.default_rng(4)
+    points = rng.normal(0, 0.5, (2, 20, 3))
+    true = np.array([[0.2, 0.1, 6.0], [0.2, 0.1, 6.0]])
+    camera = Camera(np.full((2, 2), 1000.0), np.full((2, 2), 300.0))
+    pixels = camera.project(points + true[:, None])
+    wrong = points * np.array([[[-1.0, -1, 1]], [[1.0, 1, 1]]])
+    start = np.array([[0.0, 0, 5], [0.0, 0, 5]])
+    free = solve_translation(wrong, pixels, np.ones((2, 20)), camera, start=start)
+    kept = solve_translation(wrong, pixels, np.ones((2, 20)), camera, start=start, within=4)
+    assert free[0, 2] > 1000
+    assert kept[0].tolist() == start[0].tolist()
+    assert np.abs(kept[1] - true[1]).max() < 1e-6
+
+
 def test_translation_stays_where_nothing_is_labelled() -> None:
     camera = Camera(np.array([[900.0, 900.0]]), np.array([[320.0, 240.0]]))
     start = np.array([[0.1, 0.2, 5.0]])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from annotator.annotators.neuralannot import auxiliary_fits
+from annotator.annotators.neuralannot import auxiliary_fits, target_fits
 from annotator.batches import Draws
-from annotator.bodies.files import BodyModelData
+from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
-from annotator.camera import Camera
+from annotator.camera import Camera, crop_from_camera
 from annotator.crops import Crops
 from annotator.errors import ImageError, RunError
 from annotator.images import read_image
@@ -81,6 +81,30 @@ def test_gt_3d_is_turned_into_the_crop_frame_and_agrees_with_its_2d(shots: list[
         assert miss < 8, (row, miss, depth)
 
 
+def test_a_target_fit_lies_in_the_photos_own_camera_where_that_is_known(shots: list[Shot], body: BodyModelData) -> None:
+    """The network speaks of the crop; the root is turned back and the place is where the labels have it."""
+    samples = lab_samples(shots)
+    taught = lessons(samples, RECIPE, auxiliary=False)
+    crop, count = taught.crop, len(samples)
+    given = Camera.of_matrix(samples.intrinsics.astype(np.float64))
+    true = {
+        n: np.stack([shot.parameters[n] for shot in shots]) for n in ("global_orient", "body_pose", "betas", "transl")
+    }
+    seen = crop_from_camera(given, crop) @ Rotation.from_rotvec(true["global_orient"]).as_matrix()
+    depth = 5000 / 256 * crop.side * true["transl"][:, 2] / given.focal[:, 0]
+    columns = {
+        "global_orient": Rotation.from_matrix(seen).as_rotvec().astype(np.float32),
+        "pose": true["body_pose"].astype(np.float32),
+        "shape": true["betas"][:, :10].astype(np.float32),
+        "transl": np.stack([0.2 + 0 * depth, 0 * depth, 1.3 * depth], axis=1).astype(np.float32),
+    }
+    make = target_fits(samples, taught, Crops([""] * count, lambda rows: rows), body)
+    fits = make(np.arange(count), columns)
+    assert np.abs(fits.column("transl") - true["transl"]).max() < 0.002
+    assert np.abs(fits.column("global_orient") - true["global_orient"]).max() < 1e-3
+    assert np.allclose(fits.column("focal"), given.focal)
+
+
 def test_the_frame_camera_leaves_gt_as_it_is(shots: list[Shot]) -> None:
     samples = lab_samples(shots)
     taught = lessons(samples, BodyRecipe(frame="camera"), auxiliary=True)
@@ -131,6 +155,30 @@ def test_target_samples_teach_2d_and_are_regularised(desk_project: Path) -> None
     assert not taught.imitate.any()
     assert not taught.joints.any()
     assert taught.pixels[..., 2].any()
+
+
+def test_a_pose_without_its_root_teaches_no_3d(shots: list[Shot]) -> None:
+    """Its joints lie in the camera's space, and nobody knows where they are from the root."""
+    whole = list(lab_samples(shots))
+    assert whole[0].joints is not None
+    rootless = whole[0].joints.copy()
+    rootless[0, 3] = 0
+    taught = lessons(Samples.of([replace(whole[0], joints=rootless), *whole[1:]]), RECIPE, auxiliary=True)
+    assert not taught.joints[0, :, 3].any()
+    assert taught.joints[1:, :, 3].all()
+
+
+def test_points_that_a_body_model_lacks_pull_at_nothing(desk_project: Path) -> None:
+    """SMPL has no finger tips: a label there would pull at the place of no point."""
+    project = Project.open(desk_project)
+    samples = project.samples("wild", "body")
+    smpl = load_body_model(project.body_model_root("smpl"), "smpl")
+    points = TaughtPoints.of(BODY, [samples])
+    taught = lessons(samples, RECIPE, auxiliary=False, points=points, body=smpl)
+    present, _ = points.present(smpl)
+    assert 0 < present.sum() < len(present)
+    assert not taught.pixels[:, present == 0, 2].any()
+    assert taught.pixels[:, present == 1, 2].any()
 
 
 def test_verdicts_decide_who_is_imitated(desk_project: Path, body: BodyModelData) -> None:
