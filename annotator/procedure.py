@@ -86,10 +86,9 @@ class Procedure:
             return
         auxiliary = yield from self._open(AUXILIARY)
         target = yield from self._open(TARGET)
-        if not auxiliary:
-            yield Progress(
-                "Training", message="No auxiliary set: the network learns from 2D alone (the paper's Table 1, 'None')."
-            )
+        if not auxiliary and self.before is None:
+            words = f"No auxiliary set of the part {self.part.word}: its network learns from 2D alone"
+            yield Progress("Training", message=f"{words} (the paper's Table 1, 'None').")
         if not any(len(data.crops.usable) for data in (*auxiliary, *target)):
             raise RunError("Not one photo of these data sets can be read; put them back or `relink` their image roots.")
         for data in auxiliary:
@@ -195,8 +194,12 @@ class Procedure:
         return (yield from decoded_crops(self.project, samples, self.recipe.input_px))
 
     def _fits_of(self, data: DataSet) -> Fits:
-        fits = (self.chain or self.run).fits(data.name, data.samples.part)
-        assert fits is not None, "auxiliary fits are written before they are read"
+        made = self.chain or self.run
+        fits = made.fits(data.name, data.samples.part)
+        if fits is None:
+            raise RunError(
+                f"The auxiliary fits of {data.name} that {made.id} made are gone; begin a new chain with round 1."
+            )
         return fits
 
     def _with_fits(self, data: DataSet) -> DataSet:

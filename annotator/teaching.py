@@ -56,6 +56,8 @@ class DataSet:
         return camera_of(self.samples, self.lessons.crop)
 
 
+_MEASURED = 2048
+"""People of a table on whom the loss is measured: it is done every hundred steps, by every process."""
 Drawn = list[tuple[DataSet, np.ndarray]]
 """Rows of tables that make a batch."""
 AllChanges = Sequence[Changes] | None
@@ -163,7 +165,7 @@ class Teacher:
 
     def _measured(self, of: Callable[[Drawn], Mapping[str, Tensor]], tables: list[DataSet]) -> HeldOut | None:
         """Mean terms of a loss over the people held out, each as heavy as any other; None where there are none."""
-        held = [(data, rows) for data in tables for rows in _pieces(data.held, self.recipe.batch)]
+        held = [(data, rows) for data in tables for rows in _pieces(_measured_of(data.held), self.recipe.batch)]
         if not held:
             return None
 
@@ -199,6 +201,11 @@ class Teacher:
         roots = [root for _, root in self.points.poses]
         relative = [pose - pose[:, root : root + 1] for pose, root in zip(poses, roots, strict=True)]
         return placed, torch.cat(relative, dim=1) if len(relative) > 1 else relative[0]
+
+
+def _measured_of(held: np.ndarray) -> np.ndarray:
+    """Of the people held out those on whom the loss is measured: all, or so many from first to last."""
+    return held if len(held) <= _MEASURED else held[np.linspace(0, len(held) - 1, _MEASURED, dtype=np.int64)]
 
 
 def _pieces(rows: np.ndarray, size: int) -> list[np.ndarray]:

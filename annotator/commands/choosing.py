@@ -126,13 +126,15 @@ def covering_run(project: Project, data: Iterable[str] = ()) -> Run:
     Raises:
         RunError: there is none.
     """
-    known = {name: info for name, info in project.datasets().items() if "body" in info.parts}
-    targets = [n for n, info in known.items() if info.role == TARGET and (not data or n in set(data))]
-    wanted = {name: project.samples(name, "body").index_of.keys() for name in targets}
+    known = project.datasets()
+    targets = [name for name, info in known.items() if info.role == TARGET and (not data or name in set(data))]
+    tables = [(name, part) for name in targets for part, count in known[name].parts.items() if count]
+    tables = [table for table in tables if table[1] == "body"] or tables  # without bodies: hands and faces
+    wanted = {table: project.samples(*table).index_of.keys() for table in tables}
     for run in reversed(project.runs()):
         if run.info.annotator != LEARNS or run.state != FINISHED:
             continue
-        if targets and all(covers(run, name, keys) for name, keys in wanted.items()):
+        if wanted and all(covers(run, name, keys, part) for (name, part), keys in wanted.items()):
             return run
     damaged = "".join(f" {sentence}" for _, sentence in project.damaged_runs()[:1])
     raise RunError(

@@ -22,7 +22,7 @@ from annotator.part import FACES, HANDS
 from annotator.progress import Progress
 from annotator.project import AUXILIARY, Project
 from annotator.runs import Run, write_text
-from annotator.sample import Samples
+from annotator.sample import Samples, is_named
 from annotator.skeleton import H36M_EVALUATED, HUMAN36M, error_points
 
 MEAN_POSE = "mean pose"
@@ -85,14 +85,10 @@ def evaluate(
     bodies = _bodies(project, runs)
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
-        if "body" not in info.parts:
-            results += yield from _parts(project, runs, dataset, info.parts)
+        people = _named(project.samples(dataset, "body"), named) if "body" in info.parts else None
+        if people is None or not len(people):
+            results += yield from _parts(project, runs, dataset, info.parts, named)
             continue
-        people = project.samples(dataset, "body")
-        if named is not None:
-            people = people.take([row for row, key in enumerate(people.keys) if key in named])
-            if not len(people):
-                continue
         true = _truth(truth, dataset, body)
         floor = _auxiliary_fits(project, runs) if true is not None and info.role != AUXILIARY else []
         if floor:
@@ -105,14 +101,14 @@ def evaluate(
                 own = bodies[fits.header.family]
                 measured = yield from _measure(run.id, dataset, fits, people, true, own, body)
                 results.append(_with_time(measured, run))
-        results += yield from _parts(project, runs, dataset, info.parts)
+        results += yield from _parts(project, runs, dataset, info.parts, named)
     if json_file is not None:
         write_text(json_file, json.dumps([asdict(result) for result in results], indent=2) + "\n")
     return _table(results)
 
 
 def _parts(
-    project: Project, runs: Sequence[Run], dataset: str, counts: Mapping[str, int]
+    project: Project, runs: Sequence[Run], dataset: str, counts: Mapping[str, int], named: frozenset[str] | None
 ) -> Generator[Progress, None, list[Evaluation]]:
     """The fits of hands and faces by themselves."""
     results: list[Evaluation] = []
@@ -122,10 +118,19 @@ def _parts(
                 fits = run.fits(dataset, table) if counts.get(table) else None
                 if fits is not None and fits.header.family == part.family:
                     body = body_of(project, run, fits)
-                    samples = project.samples(dataset, table)
+                    samples = _named(project.samples(dataset, table), named)
+                    if not len(samples):
+                        continue
                     measured = yield from _measure(run.id, dataset, fits, samples, None, body, body)
                     results.append(replace(_with_time(measured, run), part=table))
     return results
+
+
+def _named(samples: Samples, named: frozenset[str] | None) -> Samples:
+    """Of a table the samples that are named, and hands and faces of people who are; all where nobody is."""
+    if named is None:
+        return samples
+    return samples.take([row for row, key in enumerate(samples.keys) if is_named(key, named)])
 
 
 def _bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from annotator.batches import Draws, held_out
+from annotator.batches import Draws, Pool, held_out
 
 KEYS = [f"lab/{number}" for number in range(2000)]
 ROWS = np.arange(0, 2000, 2)
@@ -34,3 +34,14 @@ def test_each_epoch_draws_everybody_once() -> None:
     draws = Draws(np.array([5, 7, 9, 11]), seed=1, stream=0)
     drawn = np.concatenate([draws.take(step, 2) for step in range(4)])
     assert sorted(drawn[:4]) == sorted(drawn[4:]) == [5, 7, 9, 11]
+
+
+def test_every_table_of_a_pool_is_drawn_in_proportion_to_its_size() -> None:
+    """An epoch is everybody once; who may not be drawn never is."""
+    rows = [np.array([4, 9]), np.array([0, 1, 2, 7, 8, 30])]
+    pool = Pool(rows, seed=5, stream=1)
+    drawn = [(number, row) for step in range(4) for number, some in pool.take(step, 4) for row in some.tolist()]
+    everybody = [(number, int(row)) for number, some in enumerate(rows) for row in some]
+    assert pool.size == 8
+    assert sorted(drawn[:8]) == sorted(drawn[8:]) == everybody
+    assert drawn[:8] != drawn[8:]

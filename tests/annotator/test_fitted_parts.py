@@ -181,6 +181,14 @@ def test_evaluate_measures_them_and_an_export_says_what_it_lacks(project: Projec
             done(export(project.path, layout, tmp_path / "out", run_id="smplifyx-r1"))
 
 
+def test_evaluate_measures_the_hands_that_are_named_alone(project: Project, tmp_path: Path) -> None:
+    names = "wild/101/rhand,wild/102/rhand,wild/102/lhand"
+    done(evaluate(project.path, run_ids=["smplifyx-r1"], samples=names, json_file=tmp_path / "table.json"))
+    rows = json.loads((tmp_path / "table.json").read_text())
+    people = {(row["dataset"], row["part"]): row["people"] for row in rows}
+    assert people == {("wild", "rhand"): 2, ("wild", "lhand"): 1}
+
+
 def test_samples_name_one_hand_or_a_person_with_all_he_has(project: Project) -> None:
     keys = "wild/101/rhand,wild/102/lhand,faces/103/face"
     list(run(project.path, RunOptions("smplifyx", parts=BOTH, samples=keys)))

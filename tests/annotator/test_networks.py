@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 
@@ -355,3 +356,17 @@ def test_a_plateau_drops_the_rate_once_and_then_ends() -> None:
     for _ in range(4):
         plateau.add(8.99)
     assert plateau.ended
+
+
+def test_a_backbone_sees_rgb_as_the_weights_of_torchvision_expect() -> None:
+    """Mean and spread of ImageNet's channels, red first; a mistake here would be silent."""
+    backbone = Backbone("resnet18").eval()
+    crops = torch.randint(0, 255, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    pixels = (crops / 255 - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[
+        :, None, None
+    ]
+    twin = torchvision.models.resnet18()
+    twin.load_state_dict(backbone.network.state_dict(), strict=False)
+    twin.fc = torch.nn.Identity()
+    with torch.no_grad():
+        assert torch.allclose(backbone(crops), twin.eval()(pixels), atol=1e-5)

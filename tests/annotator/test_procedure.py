@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from annotator.annotators import neuralannot
+from annotator.backbone import Backbone
 from annotator.bodies.files import BodyModelData
+from annotator.commands.choosing import covering_run
 from annotator.commands.imports import import_dataset
 from annotator.commands.projects import new
 from annotator.commands.run import run
@@ -122,6 +125,30 @@ def test_algorithm_1_of_hands_with_two_auxiliary_sets_and_two_rounds(
     assert (again.info.parts, networks(again)) == (("hands",), {"hand-target"})
     assert again.fitted == [("wild", "lhand"), ("wild", "rhand")]
     assert weights(again, "target") != weights(first, "target")
+
+
+def test_a_later_round_begins_with_fresh_weights(project: Project, tmp_path: Path) -> None:
+    """Where nobody is imitated it is the first round's training once more, to the bit."""
+    options = RunOptions(recipe=recipe(tmp_path, 'unseen = "2d"'), device="cpu")
+    first, _ = ran(project, options)
+    again, _ = ran(project, replace(options, round=2, source=first.id))
+    assert weights(again, "target") == weights(first, "target")
+    assert covering_run(project).id == again.id  # of hands, where there are no bodies
+
+
+def test_networks_begin_with_the_weights_that_the_recipe_names(project: Project, tmp_path: Path) -> None:
+    network = Backbone("resnet18").network
+    with torch.no_grad():
+        network.conv1.weight.fill_(0.125)
+    save_file(network.state_dict(), tmp_path / "own.safetensors")
+    file = Path(recipe(tmp_path, steps=1))
+    text = file.read_text().replace('"none"', f'"{tmp_path / "own.safetensors"}"').replace("1e-3", "1e-12")
+    file.write_text(text)
+    made, _ = ran(project, RunOptions(recipe=str(file), device="cpu", data=("lab", "wild")))
+    for name in ("lab", TARGET):
+        found = load_file(made.network_folder("hand", name) / "last.safetensors")
+        [conv] = [value for key, value in found.items() if key.endswith("conv1.weight") and value.shape[1] == 3]
+        assert torch.allclose(conv, torch.full_like(conv, 0.125), atol=1e-6)
 
 
 def test_half_of_every_batch_is_auxiliary(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
