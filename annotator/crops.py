@@ -87,7 +87,7 @@ def cached_crops(
         old = _Old([page for page in (*there, *(_read_page(path, size) for path in others)) if page is not None])
         missing = sum(old.find(one) is None for number in stale for one in _of_page(wanted, number))
         if missing:
-            yield Progress(_STAGE, message=_estimate(folder, missing, size, round(project.cache_bytes)))
+            yield Progress(_STAGE, message=_estimate(folder, missing, size, project))
         done = len(wanted) - sum(len(_of_page(wanted, number)) for number in stale)
         with _threads() as pool:
             for number in stale:
@@ -275,7 +275,7 @@ def _gather(pages: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     return take
 
 
-def _estimate(folder: Path, people: int, size: int, limit: int) -> str:
+def _estimate(folder: Path, people: int, size: int, project: Project) -> str:
     """How large the missing crops are.
 
     Raises:
@@ -289,13 +289,15 @@ def _estimate(folder: Path, people: int, size: int, limit: int) -> str:
             f"The crops of {people:,} people at {size} px take {_gigabytes(need)} and {above} has {_gigabytes(free)}; "
             "make room, or set crop_cache = false in the recipe to decode photos each time."
         )
+    limit = round(project.cache_bytes)
+    there = sum(file.stat().st_size for file in project.cache.rglob("*") if file.is_file())
     beyond = (
-        f" The cache's limit is {_gigabytes(limit)}: what is beyond is removed once no run needs it, unless cache_gb in "
+        f" With what the cache holds that is beyond its limit of {_gigabytes(limit)}: what was used longest ago is removed once no run needs it, unless cache_gb in "
         "project.toml is raised."
     )
     return (
         f"{people:,} crops of {size} px are cut and kept; they take {_gigabytes(need)} of {_gigabytes(free)} free."
-        f"{beyond if need > limit else ''}"
+        f"{beyond if there + need > limit else ''}"
     )
 
 

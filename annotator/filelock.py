@@ -6,7 +6,7 @@ import fcntl
 from pathlib import Path
 from typing import Self
 
-from annotator.errors import storage
+from annotator.errors import StorageError, storage
 
 
 class FileLock:
@@ -19,7 +19,13 @@ class FileLock:
         with storage(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._handle = self._path.open("wb")
-        fcntl.flock(self._handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        except OSError as error:
+            self._handle.close()
+            raise StorageError(
+                f"{self._path} cannot be locked ({error.strerror}); use a disk that has locks."
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:

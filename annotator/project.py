@@ -23,7 +23,7 @@ from annotator.filelock import FileLock
 from annotator.jobfolder import JobFolder
 from annotator.outside import NAME, exists, is_dir, is_file, login_name, resolved, safe_join, short
 from annotator.projectfile import CACHE_GB, BodyModelSource, new_settings, read_settings, stored, write_settings
-from annotator.runs import FINISHED, Run, RunInfo, note_id, unused_id
+from annotator.runs import FINISHED, Run, RunInfo, is_abandoned, note_id, unused_id
 from annotator.sample import Sample, Samples
 from annotator.wholefile import own_word
 
@@ -220,6 +220,7 @@ class Project:
         def write(folder: Path) -> None:
             for samples in tables.values():
                 samples.write(folder)
+            self.require_idle(info.name)  # a run may have begun meanwhile
 
         root = self.path / "datasets"
         with self.datasets_held(), storage(root / info.name):
@@ -312,15 +313,14 @@ class Project:
     @contextmanager
     def run_aside(self, info: RunInfo) -> Generator[Run, None, None]:
         """A folder that nobody takes for a run, to be filled and placed; what is not placed is removed, and what a process
-        that was killed has left so is removed first.
+        that was killed has left so after a day.
         """
         runs = self.path / "runs"
         aside = Run(runs / f".{info.id}.{own_word()}{_ASIDE}")
         with ExitStack() as stack:
             with FileLock(runs / ".lock"):
-                for left in map(Run, runs.glob(f".*{_ASIDE}")):
-                    if not left.job.alive:
-                        shutil.rmtree(left.path, ignore_errors=True)
+                for left in filter(is_abandoned, runs.glob(f".*{_ASIDE}")):
+                    shutil.rmtree(left, ignore_errors=True)
                 stack.callback(shutil.rmtree, aside.path, ignore_errors=True)
                 stack.enter_context(aside.job.working())
             yield aside

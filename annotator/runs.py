@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ SAMPLES = "samples of "
 """Before a data set's name: the word for its samples among the `grounds` of a run."""
 _IDS = ".ids"
 _MOST_NUMBERS = 10_000
+_DAY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,14 @@ class Run:
             note_id(self.path)  # it may be older than that list
             (self.path / "run.json").unlink(missing_ok=True)
             shutil.rmtree(self.path)
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether nobody here works in a folder and nothing below it was written for a day (on whichever machine)."""
+    if JobFolder(folder).alive:
+        return False
+    times = [folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))]
+    return time.time() - max(times) > _DAY_SECONDS
 
 
 def ids_given(runs: Path) -> set[str]:

@@ -299,7 +299,7 @@ class Jobs(QObject):
 
     def _settle(self, log: Path) -> None:
         pid, written = log.stem.rpartition("-")[2], _is_written(log)
-        jobs = (job for job in self._jobs.values() if job.run and str(job.pid) == pid)
+        jobs = (job for job in self._jobs.values() if job.run and str(job.pid) == pid and not job.elsewhere)
         job = next((job for job in jobs if job.state == RUNNING or not written), None)
         if job is not None:
             if job.folder.log_path.exists():

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from annotator import ranks
-from annotator.annotators import FAMILY_OF
+from annotator.annotators import FAMILY_OF, LEARNS
 from annotator.cache import trim_cache
 from annotator.commands.run_begin import begun_run, first_of_chain, load_bodies
 from annotator.commands.run_eft import EFT
@@ -93,9 +93,6 @@ def _work(project: Project, current: Run, device: str) -> Work:
         if word not in info.parts and not tunes:
             yield Progress("Starting", message=reason)
     chain = None if tunes else first_of_chain(project, info.source)
-    for earlier in {run.id: run for run in (before, chain) if run is not None and not tunes}.values():
-        for sentence in told_of_others(project, earlier):
-            yield Progress("Starting", message=sentence)
     verdicts = verdicts_of(current)
     yield from told(before if not tunes else None, verdicts)
     for word in single(info.parts):
@@ -129,7 +126,11 @@ def _taken_up(project: Project, current: Run, recipe: Recipe) -> Work:
     for folder in ("networks", "fits"):
         remove_halves(current.path / folder)
     current.set_state(RUNNING)
-    yield from ()
+    source = current.info.source if current.info.annotator != EFT else ""  # which takes no fits
+    first = first_of_chain(project, source) if current.info.annotator == LEARNS else None
+    for run_id in {source, first.id if first is not None else ""} - {""}:
+        for sentence in told_of_others(project, project.run(run_id)):
+            yield Progress("Starting", message=sentence)
 
 
 def _note_machine(current: Run, device: str) -> None:

@@ -39,13 +39,13 @@ def grounds_of(project: Project, info: RunInfo, recipe: Recipe, text: bytes) -> 
 
 
 def require_grounds(project: Project, run: Run, recipe: Recipe) -> None:
-    """Refuses to work on a run that stands on something else than it began with.
+    """Refuses to work on a run that stands on something else than it began with. Asked under the run's lock: an import
+    looks for that directly before it puts a data set in its place.
 
     Raises:
         RunError: it does.
     """
-    with project.datasets_held():  # an import that is at it is waited for; the next one sees that the run is worked on
-        now = grounds_of(project, run.info, recipe, run.recipe_path.read_bytes())
+    now = grounds_of(project, run.info, recipe, run.recipe_path.read_bytes())
     for name, digest in run.info.grounds.items():
         if now.get(name) != digest:
             raise RunError(f"{_change(project, run, name, now.get(name, ''))}, or start a new run.")
@@ -56,7 +56,10 @@ def told_of_others(project: Project, run: Run) -> Iterator[str]:
     known = [name for name in run.info.datasets if name in project.datasets()]
     for name, digest in project.table_digests(known).items():
         if run.info.grounds.get(SAMPLES + name, digest) != digest:
-            yield f"The samples of {name} are not those that {run.id} was made with; its fits are taken by their keys."
+            yield (
+                f"The samples of {name} are not those that {run.id} was made with; its fits are taken by their keys. Import "
+                "again what they were if the people are others."
+            )
 
 
 def _change(project: Project, run: Run, name: str, now: str) -> str:

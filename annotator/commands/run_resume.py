@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from annotator.annotators import FAMILY_OF, LEARNS
 from annotator.commands.choosing import body_of, named_samples
@@ -12,7 +13,7 @@ from annotator.commands.run_options import RunOptions
 from annotator.commands.run_parts import check_batches, single
 from annotator.errors import RunError
 from annotator.part import PARTS
-from annotator.project import Project
+from annotator.project import TARGET, Project
 from annotator.recipe import Recipe, load_recipe, read_recipe
 from annotator.runs import FINISHED, Run, RunInfo
 
@@ -42,8 +43,14 @@ def resumed_run(project: Project, options: RunOptions) -> Run:
             "a new run without --resume."
         )
     if found.info.annotator == LEARNS:
-        check_batches(project, found.info.datasets, stored_recipe(found), found.info.parts)
+        names = {word: PARTS[word].name for word in single(found.info.parts)}
+        ahead = [word for word, name in names.items() if not _has_weights(found.network_folder(name, TARGET))]
+        check_batches(project, found.info.datasets, stored_recipe(found), tuple(ahead))
     return found
+
+
+def _has_weights(folder: Path) -> bool:
+    return (folder / "last.safetensors").exists()
 
 
 def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from annotator.annotators import LEARNS
 from annotator.commands.table import Table, bytes_text, duration_text, sentences
 from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
@@ -74,10 +75,21 @@ def remove_runs(path: Path, ids: tuple[str, ...]) -> Table:
     runs = [project.run(run_id) for run_id in dict.fromkeys(ids)]
     if busy := [run.id for run in runs if run.job.alive]:
         raise RunError(f"{', '.join(busy)} is still being worked on; stop it first with `stop`. Nothing was removed.")
+    learnt = [run for run in project.runs() if run.info.source in ids and run.id not in ids]
+    if at_work := [run for run in learnt if run.job.alive]:
+        raise RunError(
+            f"{at_work[0].id} learns from {at_work[0].info.source} and is being worked on; wait for it, or stop it first with "
+            "`stop`. Nothing was removed."
+        )
     freed = sum(run.size for run in runs)
     for run in runs:
         run.remove()
-    return sentences(f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.")
+    notes = [
+        f"{run.id} learnt from {run.info.source}: it keeps its fits, and can neither go on nor have a next round."
+        for run in learnt
+        if run.info.annotator == LEARNS
+    ]
+    return sentences(f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.", *notes)
 
 
 def list_jobs(path: Path) -> Table:

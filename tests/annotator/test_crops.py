@@ -178,7 +178,10 @@ def test_a_cache_that_will_be_larger_than_its_limit_says_so(project: Project, tm
     small = Project.open(project.path)
     assert small.cache_bytes == 1e5
     said = next(cached_crops(small, small.samples("wild", "body"), "wild", SIZE)).message
-    assert "The cache's limit is 0.1 MB: what is beyond is removed once no run needs it" in said
+    assert (
+        "With what the cache holds that is beyond its limit of 0.1 MB: what was used longest ago is removed once no run needs it"
+        in said
+    )
 
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -78,6 +78,31 @@ def test_a_disk_without_room_for_how_it_ended_does_not_hide_that(
     assert ("The sheep ran away." in log_of(tmp_path)) == isinstance(end, RunError)
 
 
+def test_work_that_a_full_disk_ends_is_closed_at_once_and_may_have_no_room_for_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    def training() -> Work:
+        try:
+            yield Progress("Training", 1, 2, "steps")
+        finally:
+            closed.append("tried to save")
+            raise StorageError("There is no room for the checkpoint.")
+
+    append = JobFolder.append
+
+    def full(folder: JobFolder, kind: str, **fields: object) -> None:
+        if kind == "progress":
+            raise StorageError("The disk is full.")
+        append(folder, kind, **fields)
+
+    monkeypatch.setattr(JobFolder, "append", full)
+    with pytest.raises(StorageError, match="The disk is full"):
+        list(JobFolder(tmp_path / "runs" / "r1").record(training()))
+    assert closed == ["tried to save"]
+
+
 def test_a_mistake_of_ours_leaves_its_traceback(tmp_path: Path) -> None:
     assert "Traceback" in worked(tmp_path, count(ZeroDivisionError("no sheep")))
 

@@ -183,6 +183,19 @@ def test_a_data_set_that_a_run_works_on_is_not_replaced(desk_project: Path, tmp_
     project.add(info, {"body": samples}, project.image_roots["wild"])
 
 
+def test_what_an_import_wrote_meanwhile_is_kept_by_a_relink(desk_project: Path, tmp_path: Path) -> None:
+    """Both change project.toml; whoever comes later begins with what lies there then."""
+    early, late = Project.open(desk_project), Project.open(desk_project)
+    samples, info = early.samples("wild", "body"), early.datasets()["wild"]
+    late.add(replace(info, name="tame", image_root="tame"), {"body": samples}, tmp_path)
+    early.relink({"wild": tmp_path})
+    early.set_body_models({"flame": BodyModelSource(desk_project / "body_models", "new")})
+    found = Project.open(desk_project)
+    assert found.image_roots["tame"] == found.image_roots["wild"] == tmp_path
+    assert found.body_models["flame"].hash == "new"
+    assert found.body_models["smplx"] == late.body_models["smplx"]
+
+
 def test_relinking_changes_everything_or_nothing(desk_project: Path, tmp_path: Path) -> None:
     before = (desk_project / "project.toml").read_bytes()
     for changes, said in (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotator.errors import StorageError
-from annotator.wholefile import remove_halves, whole_file
+from annotator.wholefile import own_word, remove_halves, whole_file
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -60,3 +60,8 @@ def test_halves_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path)
         path.write_bytes(b"x")
     remove_halves(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_halves_of_two_processes_of_one_number_are_two() -> None:
+    """On machines or in containers that share a disk numbers repeat."""
+    assert own_word() != own_word()

@@ -128,6 +128,7 @@ def test_the_next_round_learns_from_the_verdicts_that_were_in_force_at_its_start
     run_main("reviews", "import", project, verdicts)
     run_main("run", project, "--resume", third.name, "--device", "cpu", "--progress", "none")
     assert shards(project, third.name) == shards(project, "neuralannot-r2") != {}
+    run_main("runs", "remove", project, third.name)
 
     table = run_main("evaluate", project, "--run", RUN, "--run", "neuralannot-r2", "--progress", "none").stdout
     assert table.count("neuralannot-r2") >= 1
