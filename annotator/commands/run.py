@@ -55,7 +55,9 @@ def _failures(current: Run) -> str:
     tables = [fits for name, part in current.fitted if (fits := current.fits(name, part)) is not None]
     failed, total = sum(int((~fits.ok).sum()) for fits in tables), sum(map(len, tables))
     return (
-        f"{failed:,} of {total:,} fits failed; the window's filter Failed shows each with its reason." if failed else ""
+        f"{failed:,} of {total:,} fits failed; the window's filter Failed shows the people among them with the reasons."
+        if failed
+        else ""
     )
 
 

@@ -101,6 +101,17 @@ def four(prediction: Prediction) -> Prediction:
     return replace(prediction, betas=prediction.betas[:4], transl=prediction.transl[:4])
 
 
+def test_the_direction_of_the_legs_pulls_where_it_is_weighted() -> None:
+    wanted = torch.tensor([[[100.0, 128, 1], [150, 140, 1]]])
+    legs = replace(people(1, wanted), legs=Legs(np.zeros(0, np.int64), np.array([[0, 1]])))
+    found: list[torch.Tensor] = []
+    for weight in (0.0, 5.0):
+        recipe = EftRecipe(tune="head", learning_rate=1e-3, iterations=8, weight_legs=weight)
+        said = Tuner(network(), legs, recipe).predict(np.array([0]))
+        found.append(pose_losses(legs.project(said), wanted, legs.legs)[1])
+    assert float(found[1]) < float(found[0])
+
+
 def test_iterations_end_where_the_pose_is_not_met() -> None:
     wanted = torch.tensor([[[0.0, 256, 1], [256, 0, 1]]])
     tuner = Tuner(network(), people(1, wanted), EftRecipe(tune="head", iterations=3))

@@ -12,8 +12,9 @@ from annotator.annotators.neuralannot import auxiliary_fits, target_fits
 from annotator.batches import Draws
 from annotator.bodies.files import BodyModelData, load_body_model
 from annotator.bodies.posing import Poser
-from annotator.camera import Camera, crop_from_camera
+from annotator.camera import Camera, crop_from_camera, solve_translation
 from annotator.crops import Crops
+from annotator.datasets import Source, reader_of
 from annotator.errors import ImageError, RunError
 from annotator.images import read_image
 from annotator.mean_pose import mean_parameters, solve_root
@@ -27,7 +28,7 @@ from annotator.supervision import lessons, with_fits, with_verdicts
 from annotator.synthetic import BODY_JOINTS, archetype_names, limits, mirrored, sample_body_poses
 from annotator.taught import TaughtPoints
 from annotator.verdict import Verdict
-from tests.support.desk_project import CUT_ROW
+from tests.support.desk_project import CUT_ROW, done
 
 RECIPE = BodyRecipe()
 
@@ -79,6 +80,41 @@ def test_gt_3d_is_turned_into_the_crop_frame_and_agrees_with_its_2d(shots: list[
         scale = (a * b).sum() / (a * a).sum()
         miss = np.linalg.norm(scale * a - b, axis=1).mean() * 256 / float(taught.crop.side[row])
         assert miss < 8, (row, miss, depth)
+
+
+REAL: dict[str, tuple[str, str, float]] = {
+    "human36m": ("annotations", "images", 2.0),
+    "mpi-inf-3dhp": (".", ".", 4.0),
+}
+"""Of each format the folders below its sample, and px of 256 that the crop frame may miss by."""
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_3d_lands_on_its_labels_only_through_the_crop_frame(real_data: Path, name: str) -> None:
+    """House 5, through reader and lessons: what the network is taught, seen by the best virtual camera.
+
+    Measured: Human3.6M 0.8 to 1.8 px of 256 with the turn, 0.9 to 3.3 without; 3DHP, far off axis, 3.1 and 14.3.
+    """
+    annotations, images, most = REAL[name]
+    folder = real_data / name.replace("-", "_")
+    samples = done(reader_of(name)(Source(folder / annotations, folder / images, "real"))).tables["body"]
+    misses = {frame: real_misses(samples, frame) for frame in ("crop", "camera")}
+    assert (misses["crop"] < most).all()
+    assert (misses["crop"] < misses["camera"]).all()
+    assert misses["camera"].max() > 3
+
+
+def real_misses(samples: Samples, frame: str) -> np.ndarray:
+    """`(N,)` px of 256 between labels and lessons seen through the best virtual camera."""
+    assert samples.joint_skeleton is not None
+    points = TaughtPoints.of(BODY, [samples])
+    taught = lessons(samples, BodyRecipe(frame=frame), auxiliary=True, points=points)
+    joints = taught.joints[:, points.joint_columns(samples.joint_skeleton), :3].astype(np.float64)
+    virtual, labels = taught.crop.virtual_camera(), samples.keypoints[..., :2].astype(np.float64)
+    start = np.tile([0.0, 0.0, 20.0], (len(samples), 1))
+    transl = solve_translation(joints, labels, np.ones(joints.shape[:2]), virtual, start=start, steps=60)
+    seen = taught.crop.to_crop_px(virtual.project(joints + transl[:, None]))
+    return np.linalg.norm(seen - taught.crop.to_crop_px(labels), axis=-1).mean(axis=1)
 
 
 def test_a_target_fit_lies_in_the_photos_own_camera_where_that_is_known(shots: list[Shot], body: BodyModelData) -> None:

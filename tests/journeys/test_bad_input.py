@@ -191,7 +191,9 @@ def test_wrong_usage_says_what_is_wrong_and_ends_with_2(words: tuple[str, ...], 
 
 def test_a_run_goes_on_past_photos_that_are_missing_or_cut_and_counts_them(saved: Path, tmp_path: Path) -> None:
     done = run_main("run", saved, "--recipe", quick_recipe(tmp_path), "--device", "cpu")
-    assert "2 of 12 fits failed; the window's filter Failed shows each with its reason." in done.stdout
+    assert (
+        "2 of 12 fits failed; the window's filter Failed shows the people among them with the reasons." in done.stdout
+    )
     run = Project.open(saved).run("neuralannot-r1-2")
     fits = run.fits("wild", "body")
     assert fits is not None
