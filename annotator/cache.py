@@ -44,6 +44,11 @@ def trim_cache(project: Project) -> int:
     return removed
 
 
+def cache_size(project: Project) -> int:
+    """Bytes that the cache takes."""
+    return sum(entry.size for entry in _entries(project.cache))
+
+
 def _lacks_photos(project: Project, dataset: str) -> bool:
     """Whether a tenth of its photos or more are absent, so that its crops could not be cut again, or nobody can know."""
     try:

@@ -160,6 +160,8 @@ def solve_translation(
         limit = 0.9 * nearest / np.maximum(-step[:, 2], 1e-12)
         step *= np.where((step[:, 2] < 0) & (limit < 1), np.maximum(limit, 0.1), 1.0)[:, None]
         transl = np.where(solvable[:, None], transl + step, transl)
+    if math.isinf(within):
+        return transl
     ratio = transl[:, 2] / start[:, 2]
     return np.where(((ratio * within >= 1) & (ratio <= within))[:, None], transl, start)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from annotator.cache import cache_size
 from annotator.camera import CROP_SCALE, Crop, crop_of_box
 from annotator.columns import read_shards, write_shard
 from annotator.errors import AGAIN, ImageError, ProjectError, StorageError
@@ -290,14 +291,13 @@ def _estimate(folder: Path, people: int, size: int, project: Project) -> str:
             "make room, or set crop_cache = false in the recipe to decode photos each time."
         )
     limit = round(project.cache_bytes)
-    there = sum(file.stat().st_size for file in project.cache.rglob("*") if file.is_file())
     beyond = (
         f" With what the cache holds that is beyond its limit of {_gigabytes(limit)}: what was used longest ago is removed once no run needs it, unless cache_gb in "
         "project.toml is raised."
     )
     return (
         f"{people:,} crops of {size} px are cut and kept; they take {_gigabytes(need)} of {_gigabytes(free)} free."
-        f"{beyond if there + need > limit else ''}"
+        f"{beyond if cache_size(project) + need > limit else ''}"
     )
 
 

@@ -97,7 +97,7 @@ def _info(project: Project, run: Run) -> RunInfo:
 def _source_here(project: Project, info: RunInfo) -> str:
     """Id of the run here that a run learnt from; empty where there is none. Ids repeat from one machine to the next."""
     for run in project.runs() if info.source else ():
-        if info.annotator == LEARNS and run.info.round != info.round - 1:  # so no chain can be a circle
+        if info.annotator == LEARNS and (run.info.annotator, run.info.round) != (LEARNS, info.round - 1):  # no circle
             continue
         made_as = run.info.options.get(MADE_AS)
         same = info.source_created == run.info.created if info.source_created else made_as is not None
@@ -172,16 +172,20 @@ def _check_fits(project: Project, run: Run, dataset: str, part: str) -> set[str]
             "import the same annotations in both places."
         )
     everybody = bool(run.info.recipe)  # results of another program are of some
-    digest = project.table_digests([dataset])[dataset]
-    same = run.info.grounds.get(SAMPLES + dataset, digest) == digest  # else people may have come since
     named = frozenset(run.info.samples)
     lacking = [key for key in known if key not in index and (not named or is_named(key, named))]
-    if lacking and everybody and same:
+    if lacking and everybody and _same_samples(project, run, dataset):
         raise RunError(
             f"{len(lacking):,} {part} fits of {dataset} are missing in {run.path}, such as {short(lacking[0])}; copy the run "
             "folder again, or import the same annotations in both places."
         )
     return set(keys)
+
+
+def _same_samples(project: Project, run: Run, dataset: str) -> bool:
+    """Whether a data set is what the run was over, as far as that says; else people may have come since."""
+    digest = project.table_digests([dataset])[dataset]
+    return run.info.grounds.get(SAMPLES + dataset, digest) == digest
 
 
 def _check_numbers(fits: Fits, part: str) -> None:

@@ -199,9 +199,12 @@ class Run:
 
 def is_abandoned(folder: Path) -> bool:
     """Whether nobody here works in a folder and nothing below it was written for a day (on whichever machine)."""
-    if JobFolder(folder).alive:
+    if not folder.is_dir() or folder.is_symlink() or JobFolder(folder).alive:
         return False
-    times = [folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))]
+    try:
+        times = [folder.stat().st_mtime, *(path.stat().st_mtime for path in folder.rglob("*"))]
+    except OSError:  # somebody works there
+        return False
     return time.time() - max(times) > _DAY_SECONDS
 
 

@@ -46,7 +46,9 @@ def start(project: Path, run: Run) -> subprocess.Popen[bytes]:
     return subprocess.Popen(words, stdout=subprocess.DEVNULL)
 
 
-def killed(project: Path, run: Run, dataset: str, after: int, rng: random.Random) -> tuple[int, int] | None:
+def killed(
+    project: Path, run: Run, dataset: str, shard_count: int, after: int, rng: random.Random
+) -> tuple[int, int] | None:
     """Kills a worker at a random moment once `after` people are annotated.
 
     Returns:
@@ -59,7 +61,10 @@ def killed(project: Path, run: Run, dataset: str, after: int, rng: random.Random
         time.sleep(0.01)
     time.sleep(rng.uniform(0, _SPAN_SECONDS))
     worker.send_signal(signal.SIGKILL)
-    if worker.wait() == 0 or run.state == FINISHED:
+    code = worker.wait()
+    if code == 0 or run.state == FINISHED:
+        if len(run.shards(dataset, "body")) < shard_count:
+            raise SystemExit(f"{run.id} says that it is finished, and it lacks shards of {dataset}.")
         return None
     done, left = reached(run, since), run.shards(dataset, "body")
     assert len(left) >= kept, "a shard that was there is gone"
@@ -90,7 +95,7 @@ def main() -> None:
         losses: list[int] = []
         for _ in range(asked.kills or (2 if asked.quick else 6)):
             there = sum(len(Fits.read([path])) for path in run.shards(dataset, "body"))
-            outcome = killed(project, run, dataset, rng.randint(there + 1, people), rng)
+            outcome = killed(project, run, dataset, len(wanted), rng.randint(there + 1, people), rng)
             if outcome is None or len(run.shards(dataset, "body")) == len(wanted):
                 print("  all of it was done before the kill; it begins anew", flush=True)
                 shutil.rmtree(run.fits_folder(dataset, "body"))

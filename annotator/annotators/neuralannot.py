@@ -114,6 +114,8 @@ def target_fits(
             turned["transl"] = solve_translation(
                 placed, keypoints[..., :2], confidence, given, start=start, within=_FARTHEST
             )
+            unsolved = (turned["transl"] == start).all(axis=1)
+            turned["transl"][unsolved] = _start(columns["transl"][known], given, area, aside=True)[unsolved]
             for name, values in turned.items():
                 columns[name][known] = values
             camera.focal[known], camera.princpt[known] = given.focal, given.princpt
@@ -295,8 +297,14 @@ def _rotated(turn: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return (Rotation.from_matrix(turn) * Rotation.from_rotvec(vectors)).as_rotvec().astype(np.float32)
 
 
-def _start(transl: np.ndarray, camera: Camera, crop: Crop) -> np.ndarray:
-    """Where the search for `transl` under K begins: the same place in the photo, at t_z f_K / f_virtual."""
-    depth = transl[:, 2] * camera.focal.mean(axis=1) / (VIRTUAL_FOCAL / VIRTUAL_SIZE * crop.side)
-    ray = (crop.center - camera.princpt) / camera.focal
+def _start(transl: np.ndarray, camera: Camera, crop: Crop, *, aside: bool = False) -> np.ndarray:
+    """Where the search for `transl` under K begins: the crop's centre, at t_z f_K / f_virtual.
+
+    Args:
+        aside: where in the photo the network says instead; it stands for people of whom nothing can be solved.
+    """
+    virtual = VIRTUAL_FOCAL / VIRTUAL_SIZE * crop.side
+    depth = transl[:, 2] * camera.focal.mean(axis=1) / virtual
+    seen = crop.center + (virtual[:, None] * transl[:, :2] / transl[:, 2:] if aside else 0.0)
+    ray = (seen - camera.princpt) / camera.focal
     return np.concatenate([ray * depth[:, None], depth[:, None]], axis=1)

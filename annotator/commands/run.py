@@ -130,7 +130,7 @@ def _taken_up(project: Project, current: Run, recipe: Recipe) -> Work:
     current.set_state(RUNNING)
     source = current.info.source if current.info.annotator != EFT else ""  # which takes no fits
     first = first_of_chain(project, source) if current.info.annotator == LEARNS else None
-    for run_id in {source, first.id if first is not None else ""} - {""}:
+    for run_id in filter(None, dict.fromkeys((source, first.id if first is not None else ""))):
         for sentence in told_of_others(project, project.run(run_id)):
             yield Progress("Starting", message=sentence)
 

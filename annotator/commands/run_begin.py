@@ -193,7 +193,9 @@ def _check_chain(
 def first_of_chain(project: Project, source: str) -> Run | None:
     """The first run of the chain that `source` ends, whose auxiliary fits and prior later rounds share; None in round 1."""
     first: Run | None = None
-    while source:
+    seen: set[str] = set()
+    while source and source not in seen:
+        seen.add(source)
         first = project.run(source)
         source = first.info.source
     return first

@@ -18,7 +18,7 @@ from annotator.project import Project, file_hash
 from annotator.recipe import LEARNT, Recipe
 from annotator.runs import SAMPLES, Run, RunInfo
 
-_RECIPE = "recipe"
+_RECIPE, _PRIOR = "recipe", "prior "
 _PRIOR_OF = {"smplx": "vposer", "smpl": "gmm"}
 
 
@@ -30,11 +30,11 @@ def grounds_of(project: Project, info: RunInfo, recipe: Recipe, text: bytes) -> 
     """
     known = project.datasets()
     tables = project.table_digests([name for name in info.datasets if name in known])
-    found = {SAMPLES + name: digest for name, digest in tables.items()}
+    found = {_RECIPE: hashlib.sha256(text).hexdigest()}  # first: what follows is read by it
+    found |= {SAMPLES + name: digest for name, digest in tables.items()}
     for family, model in _models(info, recipe):
         found[f"{model} body model"] = load_body_model(project.body_model_root(family), model).hash
     found |= _priors(project, info, recipe)
-    found[_RECIPE] = hashlib.sha256(text).hexdigest()
     return found
 
 
@@ -66,6 +66,8 @@ def _change(project: Project, run: Run, name: str, now: str) -> str:
     """What is not as it was when the run began, and what to do."""
     if name == _RECIPE:
         return f"{run.recipe_path} was changed after {run.id} began; put it back"
+    if name.startswith(_PRIOR):
+        return f"The {name} was changed after {run.id} began; put it back"
     if name.startswith(SAMPLES):
         dataset = name.removeprefix(SAMPLES)
         return f"The samples or the role of {dataset} were changed after {run.id} began; import again what they were"
@@ -90,7 +92,7 @@ def _priors(project: Project, info: RunInfo, recipe: Recipe) -> Iterator[tuple[s
     """Words and digest of the prior of bodies that a run is given; one that it learns is kept with its networks."""
     if info.annotator not in FAMILY_OF:
         if BODY.word in info.parts and recipe.body.prior != LEARNT:
-            yield f"prior {recipe.body.prior}", _digest_below(Path(recipe.body.prior))
+            yield _PRIOR + recipe.body.prior, _digest_of_prior(Path(recipe.body.prior))
         return
     prior = recipe.table(info.annotator).prior
     if prior == NO_PRIOR or not any(table.of_bodies for table in fitted_tables(info.annotator, info.parts)):
@@ -100,10 +102,15 @@ def _priors(project: Project, info: RunInfo, recipe: Recipe) -> Iterator[tuple[s
         kind = _PRIOR_OF[family]
         yield PRIORS[kind], read_prior(project.body_model_root(family), kind).hash
     else:
-        yield f"prior {prior}", _digest_below(Path(prior))
+        yield _PRIOR + prior, _digest_of_prior(Path(prior))
 
 
-def _digest_below(path: Path) -> str:
-    """Of a file, or of all files of a folder: a VPoser is either."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()
+def _digest_of_prior(path: Path) -> str:
+    """Of the file that is read: a VPoser may be a folder of snapshots."""
+    if not path.exists():
+        raise RunError(f"The prior {path} is missing; put it back, or name another in the recipe of a new run.")
+    if path.is_dir():
+        from annotator.prior.checkpoints import newest_snapshot
+
+        path = newest_snapshot(path)
+    return file_hash(path)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from annotator.annotators import FAMILY_OF, LEARNS
 from annotator.commands.choosing import body_of, named_samples
 from annotator.commands.run_eft import EFT
 from annotator.commands.run_grounds import require_grounds
 from annotator.commands.run_options import RunOptions
-from annotator.commands.run_parts import check_batches, single
+from annotator.commands.run_parts import check_batches, learnt, single
 from annotator.errors import RunError
+from annotator.jobfolder import parsed_lines
 from annotator.part import PARTS
 from annotator.project import TARGET, Project
 from annotator.recipe import Recipe, load_recipe, read_recipe
@@ -43,14 +43,17 @@ def resumed_run(project: Project, options: RunOptions) -> Run:
             "a new run without --resume."
         )
     if found.info.annotator == LEARNS:
-        names = {word: PARTS[word].name for word in single(found.info.parts)}
-        ahead = [word for word, name in names.items() if not _has_weights(found.network_folder(name, TARGET))]
-        check_batches(project, found.info.datasets, stored_recipe(found), tuple(ahead))
+        recipe = stored_recipe(found)
+        ahead = [word for word in learnt(found.info.parts, recipe) if not _is_trained(found, recipe, PARTS[word].name)]
+        check_batches(project, found.info.datasets, recipe, tuple(ahead))
     return found
 
 
-def _has_weights(folder: Path) -> bool:
-    return (folder / "last.safetensors").exists()
+def _is_trained(run: Run, recipe: Recipe, part: str) -> bool:
+    """Whether the last step of a part's target network is in its loss log."""
+    log = run.network_folder(part, TARGET) / "losses.jsonl"
+    lines = parsed_lines(log.read_bytes()) if log.exists() else []
+    return bool(lines) and lines[-1].get("step") == recipe.part(part).target_steps
 
 
 def _contradictions(project: Project, found: Run, options: RunOptions) -> Iterator[str]:

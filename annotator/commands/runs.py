@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotator.annotators import LEARNS
 from annotator.commands.table import Table, bytes_text, duration_text, sentences
 from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
 from annotator.project import Project
-from annotator.runs import FINISHED, INTERRUPTED, Run
+from annotator.runs import INTERRUPTED, Run
 
 DAMAGED = "damaged"
 """What stands in the column of states for a run or job whose files cannot be read."""
@@ -75,21 +74,34 @@ def remove_runs(path: Path, ids: tuple[str, ...]) -> Table:
     runs = [project.run(run_id) for run_id in dict.fromkeys(ids)]
     if busy := [run.id for run in runs if run.job.alive]:
         raise RunError(f"{', '.join(busy)} is still being worked on; stop it first with `stop`. Nothing was removed.")
-    learnt = [run for run in project.runs() if run.info.source in ids and run.id not in ids]
-    if at_work := [run for run in learnt if run.job.alive]:
+    needed = {
+        run.id: found for run in project.runs() if run.id not in ids and (found := _from(project, run) & set(ids))
+    }
+    if at_work := [run_id for run_id in needed if project.run(run_id).job.alive]:
         raise RunError(
-            f"{at_work[0].id} learns from {at_work[0].info.source} and is being worked on; wait for it, or stop it first with "
-            "`stop`. Nothing was removed."
+            f"{at_work[0]} needs {min(needed[at_work[0]])} and is being worked on; wait for it, or stop it first with `stop`. "
+            "Nothing was removed."
         )
     freed = sum(run.size for run in runs)
     for run in runs:
         run.remove()
     notes = [
-        f"{run.id} learnt from {run.info.source}: it keeps its fits, and can neither go on nor have a next round."
-        for run in learnt
-        if run.info.annotator == LEARNS
+        f"{run_id} came from {min(found)}: it keeps its fits, but a next round needs both, and so does --resume if it is not "
+        "finished."
+        for run_id, found in needed.items()
     ]
     return sentences(f"Removed {', '.join(ids)}; {bytes_text(freed)} are free again.", *notes)
+
+
+def _from(project: Project, run: Run) -> set[str]:
+    """Ids of the runs from which one came: that before it, and those before that."""
+    found: set[str] = set()
+    known = {other.id: other.info.source for other in project.runs()}
+    source = run.info.source
+    while source and source not in found:
+        found.add(source)
+        source = known.get(source, "")
+    return found
 
 
 def list_jobs(path: Path) -> Table:
@@ -99,10 +111,10 @@ def list_jobs(path: Path) -> Table:
     runs = project.runs()
     rows: list[tuple[str, ...]] = []
     notes = [why for _, why in damaged]
-    worked = [run for run in runs if run.state != FINISHED or run.job.events_path.exists()]  # not made elsewhere
-    for job in [*(run.job for run in (*worked, *(run for run, _ in damaged))), *project.jobs()]:
+    states = {run.path: run.state for run in runs}
+    for job in [*(run.job for run in (*runs, *(run for run, _ in damaged))), *project.jobs()]:
         try:
-            rows.append(_job_row(job))
+            rows.append(_job_row(job, states.get(job.path, INTERRUPTED)))
         except ProjectError as error:
             rows.append((job.path.name, DAMAGED, "", "", ""))
             notes.append(str(error))
@@ -119,14 +131,15 @@ def _how_to_resume(path: Path, runs: list[Run]) -> list[str]:
     ]
 
 
-def _job_row(job: JobFolder) -> tuple[str, ...]:
+def _job_row(job: JobFolder, unworked: str) -> tuple[str, ...]:
+    """A job's row; `unworked` is the state of one that no worker has told of."""
     events = job.events()
     last = next((event for event in reversed(events) if event["t"] == "progress"), {})
     ending = events[-1]["t"] if events else ""
     state = (
         "running"
         if job.alive
-        else {"done": "finished", "stopped": "stopped", "fail": "failed"}.get(ending, "interrupted")
+        else {"done": "finished", "stopped": "stopped", "fail": "failed", "": unworked}.get(ending, INTERRUPTED)
     )
     done = f"{last.get('done', 0):,} of {last['total']:,} {last.get('unit', '')}" if last.get("total") else ""
     ago = duration_text(datetime.now(UTC).timestamp() - events[-1]["time"]) + " ago" if events else ""

@@ -163,7 +163,7 @@ def test_events_that_cannot_be_read_damage_their_job_alone(desk_project: Path) -
     text = list_jobs(desk_project).text()
     states = {line.split()[0]: line.split()[1] for line in text.splitlines() if line[:1].isalnum()}
     assert states["neuralannot-r1"] == "damaged"
-    assert states["smplifyx-r1"] == "interrupted"
+    assert states["smplifyx-r1"] == "finished"  # as its run.json says
     assert states[job.name] == "interrupted"
     assert "neuralannot-r1/events.jsonl cannot be read (Is a directory)" in text
 

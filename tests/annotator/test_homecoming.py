@@ -18,12 +18,13 @@ from safetensors.torch import save_file
 
 from annotator.columns import write_shard
 from annotator.commands.fits import add_fits
+from annotator.commands.run_begin import first_of_chain
 from annotator.errors import NeuralAnnotError, RunError, UnknownNameError
 from annotator.fit import FitHeader, Fits
 from annotator.homecoming import LEARNT_FROM
 from annotator.project import Project
 from annotator.recipe import load_recipe
-from annotator.runs import FINISHED, STOPPED, Run
+from annotator.runs import FINISHED, STOPPED, Run, RunInfo
 from tests.support.desk_project import done
 
 RUN = "neuralannot-r1"
@@ -168,6 +169,14 @@ def test_a_run_that_says_it_learnt_from_itself_or_in_a_circle_gets_no_source(
     change_info(second, **{"id": "c", "from": "c"})
     add(desk_project, second)
     assert [Project.open(desk_project).run(name).info.source for name in "abc"] == ["", "", ""]
+    change_info(second, **{"id": "d", "from": "e", "annotator": "smplifyx", "round": 1})
+    change_info(elsewhere, **{"id": "e", "from": "d", "annotator": "smplifyx", "round": 1})
+    add(desk_project, second)
+    add(desk_project, elsewhere)  # two that start from each other; a chain through them ends all the same
+    later = Project.open(desk_project).new_run(RunInfo("f", "neuralannot", "tiny", round=2, source="e"))
+    first = first_of_chain(Project.open(desk_project), later.id)
+    assert first is not None
+    assert first.id in "de"
 
 
 @pytest.mark.parametrize("values", [{"round": -3}, {"parts": ["x"]}])

@@ -292,12 +292,12 @@ def test_what_cannot_be_added_or_written_says_so(exported: Path, desk_project: P
         done(export(desk_project, "smplifyx", exported, run_id="smplifyx-r1"))
 
 
-def test_results_that_came_in_are_a_run_and_no_job(exported: Path, desk_project: Path) -> None:
-    """Nobody worked on them here, so nothing was interrupted."""
+def test_results_that_came_in_are_finished_though_nobody_worked_on_them(exported: Path, desk_project: Path) -> None:
     done(add_fits(desk_project, "smplifyx", exported))
     assert Project.open(desk_project).run("smplifyx-added").state == FINISHED
-    assert "smplifyx-added" in list_runs(desk_project).text()
-    assert "smplifyx-added" not in list_jobs(desk_project).text()
+    for table in (list_runs(desk_project), list_jobs(desk_project)):
+        assert "finished" in next(line for line in table.text().splitlines() if line.startswith("smplifyx-added"))
+        assert "interrupted" not in table.text()
 
 
 def test_results_whose_import_ends_early_leave_no_run(

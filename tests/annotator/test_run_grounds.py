@@ -111,6 +111,14 @@ def test_a_prior_of_ones_own_is_known_by_what_its_files_hold(desk_project: Path,
             found.append(grounds_of(Project.open(desk_project), info, recipe, b"")[f"prior {tmp_path}"])
     assert found[0:2] == found[4:6] == [found[0]] * 2
     assert found[2] == found[3] != found[0]
+    (tmp_path / ".DS_Store").write_bytes(b"what a file manager leaves")
+    began = grounds_of(Project.open(desk_project), info, recipe, b"")
+    assert began[f"prior {tmp_path}"] == found[0]
+    assert next(iter(began)) == "recipe"  # compared first: what follows is read by it
+    (tmp_path / "snapshots" / "a.pt").unlink()
+    gone = parse_recipe({"smplifyx": {"prior": str(tmp_path / "gone.pt")}}, "own")
+    with pytest.raises(RunError, match=r"The prior .*gone.pt is missing; put it back"):
+        grounds_of(Project.open(desk_project), info, gone, b"")
 
 
 def test_a_run_does_not_go_on_with_a_recipe_that_was_edited_in_its_folder(desk_project: Path) -> None:
@@ -240,8 +248,17 @@ def test_a_batch_that_the_processes_cannot_share_is_refused_before_anything_is_t
     assert sorted((desk_project / "runs").iterdir()) == before
     made = started(Project.open(desk_project))
     resumed = RunOptions(resume=made.id, device="cpu")
-    assert "people a step cannot be shared by 5 processes; choose a batch" in refusal(desk_project, resumed)
+    folder = made.network_folder("body", TARGET)
+    folder.mkdir(parents=True)
+    (folder / "last.safetensors").write_bytes(b"a checkpoint")
+    for step in (10, 320):
+        (folder / "losses.jsonl").write_text(f'{{"step": {step}}}\n')
+        assert "people a step cannot be shared by 5 processes; choose a batch" in refusal(desk_project, resumed)
     assert made.state == STOPPED
+    (folder / "losses.jsonl").write_text('{"step": 330}\n')  # its last; annotating needs no batches
+    begun = run(desk_project, resumed)
+    next(begun)
+    begun.close()
 
 
 def test_an_auxiliary_set_without_samples_of_a_part_does_not_halve_its_batch(

@@ -77,6 +77,7 @@ def test_what_a_killed_start_has_left_aside_goes_after_a_day(desk_project: Path)
         if name != "today":
             for path in (file, file.parent, folder):
                 os.utime(path, (0, 0))
+    (runs / ".gone.12-ab.aside").symlink_to("nowhere")
     with JobFolder(folders["busy"]).working():
         for path in (folders["busy"], folders["busy"] / "lock"):
             os.utime(path, (0, 0))
@@ -104,17 +105,18 @@ def test_two_starts_that_want_one_id_get_two(desk_project: Path, monkeypatch: py
 
 def test_a_run_that_another_learns_from_is_not_removed_under_it(desk_project: Path) -> None:
     project = Project.open(desk_project)
-    later = project.new_run(RunInfo("neuralannot-r2", "neuralannot", "tiny", round=2, source="neuralannot-r1"))
+    project.new_run(RunInfo("neuralannot-r2", "neuralannot", "tiny", round=2, source="neuralannot-r1"))
+    later = project.new_run(RunInfo("neuralannot-r3", "neuralannot", "tiny", round=3, source="neuralannot-r2"))
     with (
         later.job.working(),
-        pytest.raises(RunError, match="neuralannot-r2 learns from neuralannot-r1 and is being worked on"),
+        pytest.raises(RunError, match="neuralannot-r3 needs neuralannot-r1 and is being worked on"),
     ):
         remove_runs(desk_project, ("neuralannot-r1",))
     assert (
-        "neuralannot-r2 learnt from neuralannot-r1: it keeps its fits"
+        "neuralannot-r3 came from neuralannot-r1: it keeps its fits"
         in remove_runs(desk_project, ("neuralannot-r1",)).text()
     )
-    assert {run.id for run in project.runs()} == {"neuralannot-r2", "smplifyx-r1"}
+    assert {run.id for run in project.runs()} == {"neuralannot-r2", "neuralannot-r3", "smplifyx-r1"}
 
 
 def test_the_id_of_a_removed_run_is_not_given_again(desk_project: Path) -> None:

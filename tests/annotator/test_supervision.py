@@ -141,6 +141,22 @@ def test_a_target_fit_lies_in_the_photos_own_camera_where_that_is_known(shots: l
     assert np.allclose(fits.column("focal"), given.focal)
 
 
+def test_who_has_no_labels_to_solve_stands_where_the_network_says(shots: list[Shot], body: BodyModelData) -> None:
+    """In the photo's own camera, on the pixel on which the crop's camera has him, at the depth of the same size."""
+    samples = lab_samples(shots)
+    samples = Samples.of([replace(one, keypoints=one.keypoints * np.float32([1, 1, 0])) for one in samples])
+    taught, count = lessons(samples, RECIPE, auxiliary=False), len(samples)
+    given = Camera.of_matrix(samples.intrinsics.astype(np.float64))
+    said = np.tile(np.float32([0.3, 0.2, 20.0]), (count, 1))
+    columns = {"global_orient": np.zeros((count, 3)), "pose": np.zeros((count, 63)), "shape": np.zeros((count, 10))}
+    make = target_fits(samples, taught, Crops([""] * count, lambda rows: rows), body)
+    fits = make(np.arange(count), {**{k: v.astype(np.float32) for k, v in columns.items()}, "transl": said.copy()})
+    seen = taught.crop.virtual_camera().project(said[:, None].astype(np.float64))
+    assert np.abs(given.project(fits.column("transl")[:, None].astype(np.float64)) - seen).max() < 0.1
+    sizes = given.focal.mean(axis=1) / fits.column("transl")[:, 2]
+    assert np.allclose(sizes, 5000 / 256 * taught.crop.side / 20.0, rtol=1e-3)
+
+
 def test_the_frame_camera_leaves_gt_as_it_is(shots: list[Shot]) -> None:
     samples = lab_samples(shots)
     taught = lessons(samples, BodyRecipe(frame="camera"), auxiliary=True)
