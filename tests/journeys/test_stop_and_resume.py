@@ -124,7 +124,8 @@ def test_the_next_round_learns_from_the_verdicts_that_were_in_force_at_its_start
     wait_for(in_stage(third, "Training the target network"), worker)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0, log.read_text()
-    verdicts.write_text("sample,verdict,reasons\n" + "".join(f"wild/{100 + n},reject,depth\n" for n in range(PEOPLE)))
+    everybody = "".join(f"wild/{100 + n},{RUN},reject,depth\n" for n in range(PEOPLE))
+    verdicts.write_text(f"sample,run,verdict,reasons\n{everybody}")
     run_main("reviews", "import", project, verdicts)
     run_main("run", project, "--resume", third.name, "--device", "cpu", "--progress", "none")
     assert shards(project, third.name) == shards(project, "neuralannot-r2") != {}
@@ -137,7 +138,7 @@ def test_the_next_round_learns_from_the_verdicts_that_were_in_force_at_its_start
     assert "MB" in sizes
     assert "Removed neuralannot-r2" in run_main("runs", "remove", project, "neuralannot-r2").stdout
     assert "neuralannot-r2" not in run_main("runs", "list", project).stdout
-    assert f"depth {PEOPLE}" in run_main("reviews", "summary", project).stdout.replace(
+    assert f"depth {PEOPLE}." in run_main("reviews", "summary", project).stdout.replace(
         ",", ""
     )  # verdicts outlive the runs
 
