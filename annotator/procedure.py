@@ -41,7 +41,7 @@ from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, TARGET, Project
 from annotator.recipe import LEARNT, BodyRecipe, HandRecipe, PartRecipe
 from annotator.runs import Run
-from annotator.sample import Samples, is_named
+from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 from annotator.synthetic import sample_body_poses
 from annotator.taught import TaughtPoints
@@ -157,9 +157,7 @@ class Procedure:
             if name not in data or (info.role == AUXILIARY and not self.recipe.uses(name)):
                 continue
             for table in self.part.tables:
-                samples = self.project.samples(name, table) if info.parts.get(table) else None
-                if samples is not None and keys:
-                    samples = samples.take([row for row, key in enumerate(samples.keys) if is_named(key, keys)])
+                samples = self.project.samples(name, table).named(keys) if info.parts.get(table) else None
                 if samples is not None and len(samples):
                     found[info.role].append((name, samples))
         return found

@@ -210,6 +210,10 @@ class Samples(Sequence[Sample]):
         """The rows `indices`, in that order."""
         return Samples(self.table.take(pa.array(np.asarray(indices, np.int64))))
 
+    def named(self, keys: Collection[str]) -> Samples:
+        """The samples in `keys`, and the hands and faces of people who are; all of them where nobody is named."""
+        return self.take([row for row, key in enumerate(self.keys) if is_named(key, keys)]) if keys else self
+
     @cached_property
     def keys(self) -> list[str]:
         """Keys of all rows."""

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from annotator.annotators import LEARNS  # noqa: E402
+from annotator.commands.choosing import chain_of  # noqa: E402
 from annotator.fit import Fits  # noqa: E402
 from annotator.project import Project  # noqa: E402
 from annotator.runs import FINISHED, STOPPED, Run  # noqa: E402
@@ -87,7 +88,7 @@ def main() -> None:
     report, rng = Report("killing"), random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
         project = Path(name) / "project"
-        kept = {before.id, *_chain(asked.project, before)}
+        kept = {one.id for one in chain_of(Project.open(asked.project), before.id)}
         shutil.copytree(asked.project, project, ignore=lambda folder, names: _others(Path(folder), names, kept))
         run = Project.open(project).run(before.id)
         shutil.rmtree(run.fits_folder(dataset, "body"))
@@ -112,15 +113,6 @@ def main() -> None:
     report.claim("most_lost_over_shard", max(losses) / largest, 1)
     report.claim("shards_that_differ", differ, 0)
     report.end(asked.json)
-
-
-def _chain(project: Path, run: Run) -> list[str]:
-    """Ids of the runs that a run learnt from."""
-    found: list[str] = []
-    while run.info.source:
-        run = Project.open(project).run(run.info.source)
-        found.append(run.id)
-    return found
 
 
 def _others(folder: Path, names: list[str], kept: set[str]) -> list[str]:

@@ -37,7 +37,7 @@ from annotator.prior import default_gmm, default_vposer, load_mixture, load_vpos
 from annotator.progress import Progress, Work
 from annotator.project import AUXILIARY, Project
 from annotator.runs import Run
-from annotator.sample import Samples, is_named
+from annotator.sample import Samples
 from annotator.scores import write_2d_errors
 
 _AT_ONCE = 64
@@ -119,10 +119,7 @@ class Optimisation:
                 yield from self._count(name, table, stage)
 
     def _samples(self, dataset: str, table: Fitted) -> Samples:
-        samples = self.project.samples(dataset, table.samples)
-        if not self.keys:
-            return samples
-        return samples.take([row for row, key in enumerate(samples.keys) if is_named(key, self.keys)])
+        return self.project.samples(dataset, table.samples).named(self.keys)
 
     def _starts(self, fitter: Fitter, dataset: str) -> Starts | None:
         if self.source is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from annotator.annotators import LEARNS
@@ -118,6 +118,20 @@ def named_samples(project: Project, words: str) -> tuple[str, ...]:
     if not keys:
         raise RunError(f"--samples {short(words)} names nobody; leave it out to use all samples.")
     return keys
+
+
+def chain_of(project: Project, source: str) -> Iterator[Run]:
+    """The run of that id, that from which it came, and so on to the first; none for an empty id.
+
+    Raises:
+        RunError: one of them is not there any more.
+    """
+    seen: set[str] = set()
+    while source and source not in seen:
+        seen.add(source)
+        run = project.run(source)
+        yield run
+        source = run.info.source
 
 
 def covering_run(project: Project, data: Iterable[str] = ()) -> Run:

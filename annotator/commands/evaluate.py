@@ -22,7 +22,7 @@ from annotator.part import FACES, HANDS
 from annotator.progress import Progress
 from annotator.project import AUXILIARY, Project
 from annotator.runs import Run, write_text
-from annotator.sample import Samples, is_named
+from annotator.sample import Samples
 from annotator.skeleton import H36M_EVALUATED, HUMAN36M, error_points
 
 MEAN_POSE = "mean pose"
@@ -80,12 +80,12 @@ def evaluate(
     if truth is not None and not any(truth.glob("*/body.arrow")):
         raise RunError(f"{truth} holds no truth (<data set>/body.arrow); give the folder that the demo wrote.")
     runs = [project.run(run_id) for run_id in run_ids] or [covering_run(project)]
-    named = frozenset(named_samples(project, samples)) if samples else None
+    named = frozenset(named_samples(project, samples) if samples else ())
     body = load_body_model(project.body_model_root("smplx"), "smplx")
     bodies = _bodies(project, runs)
     results: list[Evaluation] = []
     for dataset, info in project.datasets().items():
-        people = _named(project.samples(dataset, "body"), named) if "body" in info.parts else None
+        people = project.samples(dataset, "body").named(named) if "body" in info.parts else None
         if people is None or not len(people):
             results += yield from _parts(project, runs, dataset, info.parts, named)
             continue
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _parts(
-    project: Project, runs: Sequence[Run], dataset: str, counts: Mapping[str, int], named: frozenset[str] | None
+    project: Project, runs: Sequence[Run], dataset: str, counts: Mapping[str, int], named: frozenset[str]
 ) -> Generator[Progress, None, list[Evaluation]]:
     """The fits of hands and faces by themselves."""
     results: list[Evaluation] = []
@@ -118,19 +118,12 @@ def _parts(
                 fits = run.fits(dataset, table) if counts.get(table) else None
                 if fits is not None and fits.header.family == part.family:
                     body = body_of(project, run, fits)
-                    samples = _named(project.samples(dataset, table), named)
+                    samples = project.samples(dataset, table).named(named)
                     if not len(samples):
                         continue
                     measured = yield from _measure(run.id, dataset, fits, samples, None, body, body)
                     results.append(replace(_with_time(measured, run), part=table))
     return results
-
-
-def _named(samples: Samples, named: frozenset[str] | None) -> Samples:
-    """Of a table the samples that are named, and hands and faces of people who are; all where nobody is."""
-    if named is None:
-        return samples
-    return samples.take([row for row, key in enumerate(samples.keys) if is_named(key, named)])
 
 
 def _bodies(project: Project, runs: Sequence[Run]) -> dict[str, BodyModelData]:

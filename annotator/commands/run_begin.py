@@ -12,7 +12,7 @@ from pathlib import Path
 from annotator.annotators import ANNOTATORS, FAMILY_OF, LEARNS, PARTS_OF
 from annotator.annotators.fitted import fitted_tables
 from annotator.bodies.files import BodyModelData, load_body_model
-from annotator.commands.choosing import chosen_samples, covers
+from annotator.commands.choosing import chain_of, chosen_samples, covers
 from annotator.commands.run_eft import EFT, eft_recipe, network_run, targets_of
 from annotator.commands.run_fitting import check_optimiser, fitted_parts, warm_start
 from annotator.commands.run_grounds import grounds_of
@@ -192,13 +192,8 @@ def _check_chain(
 
 def first_of_chain(project: Project, source: str) -> Run | None:
     """The first run of the chain that `source` ends, whose auxiliary fits and prior later rounds share; None in round 1."""
-    first: Run | None = None
-    seen: set[str] = set()
-    while source and source not in seen:
-        seen.add(source)
-        first = project.run(source)
-        source = first.info.source
-    return first
+    chain = list(chain_of(project, source))
+    return chain[-1] if chain else None
 
 
 def _versions() -> dict[str, str]:

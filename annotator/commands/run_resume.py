@@ -36,14 +36,14 @@ def resumed_run(project: Project, options: RunOptions) -> Run:
     for name, part in found.fitted:
         if (fits := found.fits(name, part)) is not None:
             body_of(project, found, fits)
-    require_grounds(project, found, stored_recipe(found))
+    recipe = stored_recipe(found)
+    require_grounds(project, found, recipe)
     if unlike := list(_contradictions(project, found, options)):
         raise RunError(
             f"{found.id} goes on as it was started, with {' and '.join(unlike)}; leave out what contradicts that, or start "
             "a new run without --resume."
         )
     if found.info.annotator == LEARNS:
-        recipe = stored_recipe(found)
         ahead = [word for word in learnt(found.info.parts, recipe) if not _is_trained(found, recipe, PARTS[word].name)]
         check_batches(project, found.info.datasets, recipe, tuple(ahead))
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from annotator.commands.choosing import chain_of
 from annotator.commands.table import Table, bytes_text, duration_text, sentences
 from annotator.errors import ProjectError, RunError
 from annotator.jobfolder import JobFolder
@@ -94,13 +96,10 @@ def remove_runs(path: Path, ids: tuple[str, ...]) -> Table:
 
 
 def _from(project: Project, run: Run) -> set[str]:
-    """Ids of the runs from which one came: that before it, and those before that."""
+    """Ids of the runs from which one came, up to the first that was removed before."""
     found: set[str] = set()
-    known = {other.id: other.info.source for other in project.runs()}
-    source = run.info.source
-    while source and source not in found:
-        found.add(source)
-        source = known.get(source, "")
+    with suppress(RunError):
+        found.update(other.id for other in chain_of(project, run.info.source))
     return found
 
 
